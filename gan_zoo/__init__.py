@@ -1,0 +1,63 @@
+"""gan_zoo: GAN variants for Keras 3 and TensorFlow, correct to the equation.
+
+    import gan_zoo
+    from gan_zoo.models import WGANGP
+
+    dataset = gan_zoo.data.load("mnist", batch_size=64, n_critic=5)
+    gan = WGANGP.for_images((28, 28, 1))
+    gan.compile()
+    gan.fit(dataset, steps_per_epoch=1000, epochs=10)
+    images = gan(gan.sample_latent(16))
+
+Names are loaded on first use, so that `import gan_zoo` itself costs no TensorFlow start-up.
+"""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+__version__ = "0.1.0"
+
+_BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+if _BACKEND != "tensorflow":
+    raise ImportError(f"gan_zoo needs Keras on TensorFlow, but KERAS_BACKEND is {_BACKEND!r}: set it to 'tensorflow'.")
+if "keras" in sys.modules and sys.modules["keras"].config.backend() != "tensorflow":
+    raise ImportError("gan_zoo needs Keras on TensorFlow, but Keras is already running on another backend here.")
+
+# In a clone that was not installed, models/ and export/ lie beside this folder instead of inside it.
+_PARENT = Path(__file__).resolve().parent.parent
+if (_PARENT / "setup.py").exists():
+    __path__.append(str(_PARENT))
+
+_LAZY = {
+    "GAN": "gan_zoo.gan",
+    "UserError": "gan_zoo.errors",
+    "load_pretrained": "gan_zoo.pretrained",
+}
+_MODULES = (
+    "callbacks",
+    "data",
+    "distribution",
+    "export",
+    "layers",
+    "losses",
+    "models",
+    "networks",
+    "penalties",
+    "testing",
+)
+
+__all__ = [*_LAZY, *_MODULES]
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"gan_zoo.{name}")
+    raise AttributeError(f"module 'gan_zoo' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,74 @@
+"""Training data: TFDS datasets, folders of images, digits and synthetic points, all read the same way.
+
+    dataset = gan_zoo.data.load("celeb_a", batch_size=64)            # [64, 64, 64, 3] in [-1, 1], for ever
+    dataset = gan_zoo.data.load("folder:~/pictures", batch_size=16, resolution=128)
+    dataset = gan_zoo.data.load("ring8", batch_size=512, n_critic=5)  # [2560, 2]
+
+Importing this package costs no TensorFlow start-up.
+"""
+
+from pathlib import Path
+
+from gan_zoo.data.cache import MEMORY_LIMIT
+from gan_zoo.data.sources import ImageSource, PointSource, Source, open_source
+from gan_zoo.data.table import DATASETS, OTHER, Dataset, lookup, suggest
+
+__all__ = [
+    "DATASETS",
+    "MEMORY_LIMIT",
+    "OTHER",
+    "Dataset",
+    "ImageSource",
+    "PointSource",
+    "Source",
+    "load",
+    "lookup",
+    "open_source",
+    "suggest",
+]
+
+
+def load(
+    name: str,
+    batch_size: int = 64,
+    *,
+    n_critic: int = 1,
+    seed: int = 0,
+    split: str = "train",
+    data_dir: str | Path | None = None,
+    resolution: int | None = None,
+    crop: int | None = None,
+    labels: bool = False,
+    cache_dir: str | Path | None = None,
+    memory_limit: int = MEMORY_LIMIT,
+    start_step: int = 0,
+):
+    """Opens a dataset as the stream that `gan.fit` takes: one element is the data of one training step.
+
+    Element s depends on the source, the seed and s alone. An epoch is a permutation of the examples, drawn from the
+    seed and the number of the epoch, cut into complete elements; the few examples left over sit out until the next
+    epoch. Synthetic points are drawn afresh at every step.
+
+    Args:
+        name: See `open_source`, as for `split`, `data_dir`, `resolution`, `crop`, `cache_dir` and `memory_limit`.
+        batch_size: See `Source.batches`, as for `n_critic`, `seed`, `labels` and `start_step`.
+
+    Returns:
+        A `tf.data.Dataset` without end of float32 [n_critic * batch_size, H, W, C] in [-1, 1], or of
+        [n_critic * batch_size, 2] for synthetic points, not rescaled. With labels, of pairs of it and int64
+        [n_critic * batch_size].
+
+    Raises:
+        UserError: The dataset cannot be had, or an argument does not fit; the message says what would do.
+    """
+    source = open_source(
+        name,
+        split=split,
+        data_dir=data_dir,
+        resolution=resolution,
+        crop=crop,
+        labels=labels,
+        cache_dir=cache_dir,
+        memory_limit=memory_limit,
+    )
+    return source.batches(batch_size, n_critic=n_critic, seed=seed, labels=labels, start_step=start_step)

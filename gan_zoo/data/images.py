@@ -1,0 +1,215 @@
+"""From encoded images of any size to square uint8 arrays of one size.
+
+One decoder and one resize serve every source, so that the same picture gives the same pixels wherever it comes from.
+Both are Pillow's. Its JPEG decoder is exact where TensorFlow's default, a fast DCT, darkens red and blue by about one
+level in 255; its bilinear resize widens the filter when it shrinks, so it is antialiased.
+"""
+
+import concurrent.futures
+import dataclasses
+import io
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from gan_zoo.errors import UserError
+
+PIXELS_VERSION = 1
+"""Part of every cache key: raise it when a change here changes pixels."""
+
+GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"})
+"""Pillow's names for images without colour."""
+
+_CHUNK = 512
+_BIG = 20_000
+_NAMES_KEPT = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One image as its source holds it.
+
+    Attributes:
+        name: Names the image in messages.
+        data: A file, its bytes, or decoded pixels (uint8, [H, W] or [H, W, C]).
+        label: Class index, or -1 where there are no classes.
+    """
+
+    name: str
+    data: Path | bytes | np.ndarray
+    label: int = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSet:
+    """What a source of images hands over to be decoded, cropped, resized and cached.
+
+    Attributes:
+        name: As the user wrote it.
+        key: What decides the images, apart from crop and resolution; plain JSON types.
+        count: Number of records, bad ones included.
+        records: Starts one pass over the records, always in the same order.
+        channels: Finds the number of channels, 1 or 3; called only when there is no cache.
+        native: Height and width of the images, or None where they vary.
+        class_names: Names of the classes, by label, or None.
+        details: Further settings worth recording in a run.
+    """
+
+    name: str
+    key: dict
+    count: int
+    records: Callable[[], Iterable[Record]]
+    channels: Callable[[], int]
+    native: tuple[int, int] | None = None
+    class_names: tuple[str, ...] | None = None
+    details: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Report:
+    """What happened while a set was decoded.
+
+    Attributes:
+        count: Images that were kept.
+        skipped: Images that could not be decoded.
+        skipped_names: The first few of them.
+        enlarged: Images whose square was smaller than the resolution.
+    """
+
+    count: int = 0
+    skipped: int = 0
+    skipped_names: list[str] = dataclasses.field(default_factory=list)
+    enlarged: int = 0
+
+
+def decode_all(
+    images: ImageSet, channels: int, crop: int | None, resolution: int, report: Report
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Decodes a set in parallel, a few hundred images at a time.
+
+    Args:
+        images: The set.
+        channels: 1 or 3.
+        crop: Side of the centred square in pixels, or None for the largest.
+        resolution: Side of the results in pixels.
+        report: Is filled in on the way.
+
+    Yields:
+        Pixels, uint8 [N, R, R, C], and labels, int64 [N], in the order of the records. Images that cannot be decoded
+        are left out.
+
+    Raises:
+        UserError: An image is smaller than `crop`.
+    """
+
+    def work(record: Record) -> tuple[np.ndarray, int] | None:
+        try:
+            image = _decode(record.data, channels)
+        except Exception:  # noqa: BLE001 - Pillow raises a dozen kinds of exception for broken files
+            return None
+        side = min(image.size)
+        if crop is not None and crop > side:
+            raise UserError(
+                f"crop {crop} is larger than the image {record.name}, which is {image.width}x{image.height}: "
+                f"use a crop of at most {side}."
+            )
+        return square(image, crop, resolution), crop or side
+
+    progress = _Progress(images.name, images.count)
+    records = iter(images.records())
+    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        while chunk := list(itertools.islice(records, _CHUNK)):
+            pixels, labels = [], []
+            for record, result in zip(chunk, pool.map(work, chunk), strict=True):
+                if result is None:
+                    report.skipped += 1
+                    if len(report.skipped_names) < _NAMES_KEPT:
+                        report.skipped_names.append(record.name)
+                    continue
+                pixels.append(result[0])
+                labels.append(record.label)
+                report.enlarged += result[1] < resolution
+            report.count += len(pixels)
+            progress.advance(len(chunk))
+            if pixels:
+                yield np.stack(pixels), np.array(labels, np.int64)
+    progress.close()
+
+
+def square(image, crop: int | None, resolution: int) -> np.ndarray:
+    """Cuts out the centred square and resizes it.
+
+    Args:
+        image: A Pillow image in mode "L" or "RGB".
+        crop: Side of the square in pixels, at most that of the image, or None for the largest.
+        resolution: Side of the result in pixels.
+
+    Returns:
+        Pixels, uint8 [resolution, resolution, C].
+    """
+    from PIL import Image
+
+    side = crop or min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    image = image.crop((left, top, left + side, top + side))
+    if side != resolution:
+        image = image.resize((resolution, resolution), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(resolution, resolution, -1)
+
+
+def is_grey(data: Path | bytes) -> bool | None:
+    """Whether an image has no colour, from its header; None when it is no image."""
+    from PIL import Image
+
+    try:
+        with Image.open(_opened(data)) as image:
+            return image.mode in GREY_MODES
+    except Exception:  # noqa: BLE001 - as above
+        return None
+
+
+def _decode(data: Path | bytes | np.ndarray, channels: int):
+    from PIL import Image, ImageOps
+
+    mode = "L" if channels == 1 else "RGB"
+    if isinstance(data, np.ndarray):
+        return Image.fromarray(data).convert(mode)
+    with Image.open(_opened(data)) as image:
+        image.load()
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):
+            # Pillow would clip 16-bit greys at 255 instead of scaling them.
+            image = Image.fromarray((np.asarray(image, np.int32) >> 8).astype(np.uint8))
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            # What lies under transparent pixels is arbitrary: show the picture on white, as a browser does.
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image.convert(mode)
+
+
+def _opened(data: Path | bytes):
+    return io.BytesIO(data) if isinstance(data, bytes) else data
+
+
+class _Progress:
+    """One line on a terminal that counts the images of a big set; silent elsewhere."""
+
+    def __init__(self, name: str, total: int):
+        self.shown = total >= _BIG and sys.stderr.isatty()
+        self.name, self.total, self.done = name, total, 0
+        self.last = time.monotonic()
+
+    def advance(self, n: int):
+        self.done += n
+        if self.shown and time.monotonic() - self.last > 0.5:
+            self.last = time.monotonic()
+            print(f"\r{self.name}: decoded {self.done:,} of {self.total:,} images", end="", file=sys.stderr, flush=True)
+
+    def close(self):
+        if self.shown:
+            print(f"\r{self.name}: decoded {self.done:,} of {self.total:,} images", file=sys.stderr, flush=True)

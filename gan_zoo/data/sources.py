@@ -1,0 +1,348 @@
+"""Sources of training data, all behind one interface: what `gan_zoo.data.load` reads from."""
+
+import functools
+import logging
+import operator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gan_zoo.data import cache, folder, synthetic, table
+from gan_zoo.data.images import ImageSet, Record, Report
+from gan_zoo.errors import UserError
+
+MIN_RESOLUTION = 4
+
+_log = logging.getLogger(__name__)
+
+
+class Source:
+    """A dataset that is ready to be read.
+
+    Element s of `batches` is a function of the source, the seed and s alone, so a stream can start anywhere.
+
+    Attributes:
+        name: As given to `open_source`.
+        kind: "image" or "points".
+        shape: Shape of one example: (H, W, C), or (2,).
+        size: Number of examples, or None if they are drawn afresh for ever.
+        class_names: Names of the classes, by label, or None if there are no labels.
+        num_classes: How many they are, or None.
+    """
+
+    kind: str
+
+    def __init__(
+        self, name: str, shape: tuple[int, ...], size: int | None, class_names: tuple[str, ...] | None, settings: dict
+    ):
+        self.name = name
+        self.shape = shape
+        self.size = size
+        self.class_names = class_names
+        self.num_classes = len(class_names) if class_names else None
+        self._settings = settings
+
+    def describe(self) -> dict[str, Any]:
+        """What was resolved, as plain JSON types, for the record of a run.
+
+        `open_source` with the name, split, resolution and crop of this dictionary opens the same images.
+        """
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "shape": list(self.shape),
+            "size": self.size,
+            "num_classes": self.num_classes,
+            **self._settings,
+        }
+
+    def steps_per_epoch(self, batch: int) -> int | None:
+        """Steps in which every example is seen once, but for the few that do not fill a last batch.
+
+        Args:
+            batch: Examples that one step takes, n_critic * batch_size.
+
+        Returns:
+            The number of steps, or None for a source without end.
+
+        Raises:
+            UserError: One step takes more examples than there are.
+        """
+        if self.size is None:
+            return None
+        if batch > self.size:
+            raise UserError(
+                f"batch_size: one step takes n_critic * batch_size = {batch} examples, but {self._described()} has "
+                f"only {self.size}. Use a smaller batch_size or n_critic, or more data."
+            )
+        return self.size // batch
+
+    def batches(
+        self, batch_size: int = 64, *, n_critic: int = 1, seed: int = 0, labels: bool = False, start_step: int = 0
+    ):
+        """The stream of training data.
+
+        Args:
+            batch_size: Examples in the minibatch of one optimizer step.
+            n_critic: Discriminator steps per generator step; one element holds the minibatches of all of them.
+            seed: Decides the order, or the draws.
+            labels: Whether to yield labels too.
+            start_step: The element to start with. A stream from step s yields what one from 0 yields from its element
+                s on, bit for bit.
+
+        Returns:
+            A `tf.data.Dataset` without end. An element is float32 [n_critic * batch_size, H, W, C] in [-1, 1], or
+            [n_critic * batch_size, 2] in the units of the distribution; with labels, a pair of it and int64
+            [n_critic * batch_size]. `tf.distribute` strategies split each element between their replicas.
+
+        Raises:
+            UserError: An argument is out of range, or there are no labels.
+        """
+        import tensorflow as tf
+
+        batch = whole("n_critic", n_critic, 1) * whole("batch_size", batch_size, 1)
+        whole("seed", seed, 0)
+        whole("start_step", start_step, 0)
+        self.steps_per_epoch(batch)
+        if labels and self.class_names is None:
+            raise no_labels(self.name)
+        draw = self._drawer(batch, seed, labels)
+
+        def element(step):
+            pixels, *rest = tf.numpy_function(draw, [step], self._dtypes(labels), stateful=False)
+            pixels = tf.ensure_shape(pixels, (batch, *self.shape))
+            x = tf.cast(pixels, tf.float32) / 127.5 - 1.0 if self.kind == "image" else pixels
+            return (x, tf.ensure_shape(rest[0], (batch,))) if labels else x
+
+        options = tf.data.Options()
+        options.deterministic = True
+        # Every worker computes the same elements and takes its part of each: sharding the source by file or by element
+        # would give other minibatches than one worker sees.
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+        dataset = tf.data.Dataset.counter(start_step).map(element, num_parallel_calls=tf.data.AUTOTUNE)
+        return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+    def _described(self) -> str:
+        split = self._settings["split"]
+        return f"{self.name} (split {split})" if split else self.name
+
+    def _dtypes(self, labels: bool) -> list:
+        raise NotImplementedError
+
+    def _drawer(self, batch: int, seed: int, labels: bool):
+        """A function from a step to the NumPy arrays of its element."""
+        raise NotImplementedError
+
+
+class ImageSource(Source):
+    """Images of one size, decoded.
+
+    Attributes:
+        images: uint8 [N, H, W, C], in the order of the source; in memory or mapped from the disk.
+        labels: int64 [N], or None.
+    """
+
+    kind = "image"
+
+    def __init__(self, name: str, images: np.ndarray, labels: np.ndarray, class_names, settings: dict):
+        super().__init__(name, images.shape[1:], len(images), class_names, settings)
+        self.images = images
+        self.labels = labels if class_names else None
+
+    def _dtypes(self, labels: bool) -> list:
+        return [np.uint8, np.int64] if labels else [np.uint8]
+
+    def _drawer(self, batch: int, seed: int, labels: bool):
+        steps = self.steps_per_epoch(batch)
+
+        # Two: elements of the old and the new epoch are computed side by side where one follows the other.
+        @functools.lru_cache(maxsize=2)
+        def order(epoch: int) -> np.ndarray:
+            return np.random.default_rng([seed, epoch]).permutation(self.size)
+
+        def draw(step):
+            epoch, position = divmod(int(step), steps)
+            chosen = order(epoch)[position * batch : (position + 1) * batch]
+            # np.take lets go of the interpreter lock while it copies or waits for the disk; indexing does not.
+            images = np.take(self.images, chosen, axis=0)
+            return (images, self.labels[chosen]) if labels else images
+
+        return draw
+
+
+class PointSource(Source):
+    """Points of a synthetic distribution, [2], drawn afresh at every step."""
+
+    kind = "points"
+
+    def __init__(self, name: str):
+        super().__init__(name, (2,), None, None, {"split": None, "resolution": None, "crop": None})
+
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Draws n points, float32 [n, 2]."""
+        return synthetic.sample(self.name, n, rng)
+
+    def _dtypes(self, labels: bool) -> list:
+        return [np.float32]
+
+    def _drawer(self, batch: int, seed: int, labels: bool):
+        return lambda step: self.sample(batch, np.random.default_rng([seed, int(step)]))
+
+
+def open_source(
+    name: str,
+    *,
+    split: str = "train",
+    data_dir: str | Path | None = None,
+    resolution: int | None = None,
+    crop: int | None = None,
+    labels: bool = False,
+    cache_dir: str | Path | None = None,
+    memory_limit: int = cache.MEMORY_LIMIT,
+) -> ImageSource | PointSource:
+    """Finds a dataset and makes it ready: downloaded, decoded, cropped, resized and cached, each only if need be.
+
+    Images are cut to their centred square of side `crop` and then resized with Pillow's bilinear filter, which is
+    antialiased.
+
+    Args:
+        name: A name of `DATASETS`, any image dataset of TFDS ("svhn_cropped", "lsun/bedroom"), or "folder:/path" for
+            all .jpg, .jpeg and .png files below a folder. What cannot be decoded there is reported and left out.
+        split: Split of a TFDS dataset, slices such as "train[:7000]" included. The other sources have only "train".
+        data_dir: Folder of prepared TFDS datasets. Defaults to TFDS's own, ~/tensorflow_datasets.
+        resolution: Side of the images in pixels. Defaults to that of the table of datasets.
+        crop: Side in pixels of the centred square that is cut out before resizing. None or 0: that of the table of
+            datasets, which for most sets is the largest square.
+        labels: Whether labels will be asked for: if there are none, the error then comes before any decoding.
+        cache_dir: Folder for decoded images. Defaults to `$GAN_ZOO_CACHE` or ~/.cache/gan_zoo/data.
+        memory_limit: Bytes. A decoded set up to this size is kept in memory, a larger one is read from the cache as it
+            is needed. Defaults to 2 GiB.
+
+    Returns:
+        The source.
+
+    Raises:
+        UserError: Any of this cannot be; the message says what would do.
+    """
+    if not isinstance(name, str) or not name:
+        raise UserError(f"dataset must be a name such as 'celeb_a' or 'folder:/path', not {name!r}.")
+    if resolution is not None:
+        whole("resolution", resolution, MIN_RESOLUTION)
+    crop = whole("crop", crop, 0) if crop else None
+    whole("memory_limit", memory_limit, 0)
+
+    if name in synthetic.SYNTHETIC:
+        _only_train(name, split)
+        if resolution or crop:
+            raise UserError(f"{name} is a set of points in the plane: leave out resolution and crop.")
+        if labels:
+            raise no_labels(name)
+        return PointSource(name)
+
+    defaults = table.lookup(name)
+    resolution = resolution or defaults.resolution
+    if name == "digits":
+        _only_train(name, split)
+        images = _digits()
+    elif name.startswith(folder.PREFIX):
+        _only_train(name, split)
+        images = folder.find(name)
+    else:
+        from gan_zoo.data import tfds_images
+
+        images = tfds_images.find(name, split=split, data_dir=None if data_dir is None else str(data_dir))
+    if labels and not images.class_names:
+        raise no_labels(name)
+    crop = _resolve_crop(images, crop, defaults.crop)
+
+    if name == "digits":
+        pixels, targets, report = cache.decode(images, resolution=resolution, crop=crop)
+    else:
+        pixels, targets, report = cache.fetch(
+            images, resolution=resolution, crop=crop, cache_dir=cache_dir, memory_limit=memory_limit
+        )
+    _tell(name, report, resolution)
+    settings = {"split": split, "resolution": resolution, "crop": crop, **images.details}
+    return ImageSource(name, pixels, targets, images.class_names, settings)
+
+
+def whole(argument: str, value, least: int) -> int:
+    """Checks that an argument is a whole number and not too small.
+
+    Raises:
+        UserError: It is not.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or number < least:
+        raise UserError(f"{argument} must be a whole number of at least {least}, not {value!r}.")
+    return number
+
+
+def no_labels(name: str) -> UserError:
+    """The error to raise where labels are asked of a set without."""
+    if name.startswith(folder.PREFIX):
+        return UserError(
+            f"labels: {name} has none. Put all images of each class into a subfolder named after the class."
+        )
+    return UserError(f"labels: {name} has none. Choose a set with class labels, such as mnist or cifar10.")
+
+
+def _only_train(name: str, split: str):
+    if split != "train":
+        raise UserError(f"split {split!r}: {name} has only the split 'train', and slices are for TFDS datasets.")
+
+
+def _digits() -> ImageSet:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    return ImageSet(
+        name="digits",
+        key={},
+        count=len(pixels),
+        records=lambda: (
+            Record(f"digit {i}", x, int(y)) for i, (x, y) in enumerate(zip(pixels, digits.target, strict=True))
+        ),
+        channels=lambda: 1,
+        native=pixels.shape[1:],
+        class_names=tuple(str(c) for c in digits.target_names),
+    )
+
+
+def _resolve_crop(images: ImageSet, asked: int | None, default: int | None) -> int | None:
+    if images.native is None:
+        return asked or default
+    height, width = images.native
+    largest = min(height, width)
+    if asked and asked > largest:
+        raise UserError(
+            f"crop {asked} is larger than the images of {images.name}, which are {width}x{height}: "
+            f"use a crop of at most {largest}."
+        )
+    return asked or min(default or largest, largest)
+
+
+def _tell(name: str, report: Report, resolution: int):
+    if report.skipped:
+        more = report.skipped - len(report.skipped_names)
+        _log.warning(
+            "%s: %d files cannot be decoded and are left out: %s%s",
+            name,
+            report.skipped,
+            ", ".join(report.skipped_names),
+            f" and {more} more" if more else "",
+        )
+    if report.enlarged:
+        _log.warning(
+            "%s: %d of %d images are smaller than %dx%d after cropping and were enlarged.",
+            name,
+            report.enlarged,
+            report.count,
+            resolution,
+            resolution,
+        )

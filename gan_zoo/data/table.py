@@ -1,0 +1,78 @@
+"""The datasets the zoo knows settings for, and the words to say when a name is none of them."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """What to do with a dataset when the user does not say.
+
+    Attributes:
+        resolution: Side of the training images in pixels. None for sets of points.
+        crop: Side in pixels of the centred square that is cut out before resizing. None is the largest one.
+        family: Networks that suit the set: "dcgan" for images, "mlp" for points and the smallest images.
+        description: One line for `--list`.
+    """
+
+    resolution: int | None
+    crop: int | None
+    family: str
+    description: str
+
+
+DATASETS: dict[str, Dataset] = {
+    # The crop of CelebA decides its FID: numbers from different crops cannot be compared. The aligned images are
+    # 218 x 178 with the face in the middle; 160 px keeps the hair and is what Mescheder et al. (2017) used. Other
+    # papers cut 108 px (face only) or 178 px (all that fits).
+    "celeb_a": Dataset(64, 160, "dcgan", "202 599 aligned faces, 218x178 colour; centre crop of 160 px"),
+    "cifar10": Dataset(32, None, "dcgan", "60 000 photographs in 10 classes, 32x32 colour"),
+    "mnist": Dataset(28, None, "dcgan", "70 000 handwritten digits in 10 classes, 28x28 grey"),
+    "fashion_mnist": Dataset(28, None, "dcgan", "70 000 clothes in 10 classes, 28x28 grey"),
+    "lsun": Dataset(
+        64, None, "dcgan", "scenes and objects, colour, one set per category: lsun/bedroom, lsun/tower, ..."
+    ),
+    "oxford_flowers102": Dataset(64, None, "dcgan", "8 189 flowers in 102 classes, colour, any size"),
+    "digits": Dataset(
+        8, None, "mlp", "1 797 handwritten digits in 10 classes, 8x8 grey; part of scikit-learn, no download"
+    ),
+    "ring8": Dataset(None, None, "mlp", "8 Gaussians on a circle of radius 2 (synthetic, 2-D)"),
+    "grid25": Dataset(None, None, "mlp", "25 Gaussians on a 5 x 5 grid (synthetic, 2-D)"),
+    "swiss_roll": Dataset(None, None, "mlp", "a noisy spiral (synthetic, 2-D)"),
+    "two_lines": Dataset(None, None, "mlp", "the line x = 0, for a generator on a parallel line (synthetic, 2-D)"),
+    "gaussian": Dataset(None, None, "mlp", "one Gaussian around (1, 0) (synthetic, 2-D)"),
+}
+"""Settings by name. Any other image dataset of TFDS and any folder of images works too, with those of `OTHER`."""
+
+OTHER = Dataset(64, None, "dcgan", "any other TFDS image dataset by its name, or folder:/path for a folder of images")
+"""Settings of a dataset that is not in `DATASETS`: the largest centred square, brought to 64 x 64."""
+
+
+def lookup(name: str) -> Dataset:
+    """Settings of a dataset: its own row, that of its TFDS name without config and version, or `OTHER`."""
+    if name.startswith("folder:"):
+        return OTHER
+    return DATASETS.get(name) or DATASETS.get(name.split("/")[0].split(":")[0], OTHER)
+
+
+def suggest(name: str, names: Iterable[str]) -> str:
+    """A hint to put behind an error about an unknown name.
+
+    Args:
+        name: What the user wrote.
+        names: What could have been meant.
+
+    Returns:
+        " Did you mean 'celeb_a'?" with the nearest name, or "" when none is near.
+    """
+    # CelebA, celebA and celeb-a are all celeb_a to whoever typed them.
+    plain = {}
+    for candidate in names:
+        plain.setdefault(_plain(candidate), candidate)
+    match = difflib.get_close_matches(_plain(name), plain, n=1)
+    return f" Did you mean {plain[match[0]]!r}?" if match else ""
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")

@@ -1,0 +1,93 @@
+"""What a loss needs to know about replicas: means over the whole batch, and random numbers that N replicas share.
+
+The rule that both serve: N replicas with B / N examples each take the very step that one replica takes with B.
+"""
+
+import keras
+import tensorflow as tf
+
+
+def replica_context() -> tuple[int, int | tf.Tensor]:
+    """The number of replicas in sync and this replica's index among them; (1, 0) outside of a strategy's `run`."""
+    context = tf.distribute.get_replica_context()
+    if context is None:
+        return 1, 0
+    return context.num_replicas_in_sync, context.replica_id_in_sync_group
+
+
+def global_mean(x: tf.Tensor) -> tf.Tensor:
+    """Mean of `x` over all its elements and all replicas, with the gradient through every replica's part.
+
+    Losses that hold a batch statistic inside a nonlinearity (relativistic averages, feature gaps) use it: the mean of
+    the replicas' own statistics would give another loss. Plain averages use `tf.reduce_mean`, since the base class
+    averages losses over replicas.
+    """
+    mean = tf.reduce_mean(x)
+    replicas, _ = replica_context()
+    if replicas == 1:
+        return mean
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, mean)
+
+
+def global_log(values: list[tf.Tensor]) -> tf.Tensor:
+    """The mean of scalars over all replicas, in the shape that Keras's `fit` can take.
+
+    `fit` reduces logs over their first axis under MultiWorkerMirroredStrategy, which scalars do not have (keras#20585).
+    """
+    mean = global_mean(tf.stack(values))
+    multi_worker = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
+    return mean[tf.newaxis] if multi_worker else mean
+
+
+class RandomStream:
+    """A seeded stream of random numbers, whose state is a variable of the model that holds it.
+
+    Each draw is made for the whole batch of all replicas and gives a replica its own rows. So replicas get different
+    numbers, and N replicas together get the numbers that one replica with the whole batch would. The counter-based
+    generators underneath give the same numbers eagerly, in a graph and under XLA.
+
+    Args:
+        state: An integer variable, [2]: the seed and the number of draws so far.
+    """
+
+    def __init__(self, state: keras.Variable):
+        self.state = state
+
+    def _next(self) -> tf.Tensor:
+        seed = self.state.value + 0  # a copy: the variable moves on
+        self.state.assign(seed + tf.constant([0, 1], seed.dtype))
+        return seed
+
+    def uniform(self, shape, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
+        """Numbers from U[low, high); `shape[0]` is the replica's batch size."""
+        return _own_rows(tf.random.stateless_uniform, shape, self._next(), minval=low, maxval=high)
+
+    def normal(self, shape) -> tf.Tensor:
+        """Numbers from N(0, 1); `shape[0]` is the replica's batch size."""
+        return _own_rows(tf.random.stateless_normal, shape, self._next())
+
+
+class FixedStream:
+    """Random numbers that depend on `seed` alone: the same call gives the same numbers, on every machine."""
+
+    def __init__(self, seed: int | tf.Tensor):
+        self._seed, self._draws = tf.cast(seed, tf.int64), 0
+
+    def _next(self) -> tf.Tensor:
+        self._draws += 1
+        return tf.stack([self._seed, tf.constant(self._draws, tf.int64)])
+
+    def uniform(self, shape, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
+        """Numbers from U[low, high)."""
+        return tf.random.stateless_uniform(shape, self._next(), minval=low, maxval=high)
+
+    def normal(self, shape) -> tf.Tensor:
+        """Numbers from N(0, 1)."""
+        return tf.random.stateless_normal(shape, self._next())
+
+
+def _own_rows(draw, shape, seed, **kwargs) -> tf.Tensor:
+    replicas, index = replica_context()
+    if replicas == 1:
+        return draw(shape, seed, **kwargs)
+    return draw([replicas, *tf.unstack(tf.convert_to_tensor(shape))], seed, **kwargs)[index]

@@ -1,0 +1,314 @@
+"""The base class: Algorithm 1 of Goodfellow et al. (2014) as a Keras model that a variant completes with two losses."""
+
+import inspect
+import random
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from gan_zoo import networks
+from gan_zoo.distribution import FixedStream, RandomStream, global_log
+from gan_zoo.errors import UserError
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError("gan_zoo needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow before keras is imported.")
+
+
+class GAN(keras.Model):
+    """A generative adversarial network: two players, two losses, and the loop that trains them in turn.
+
+    A variant subclasses `GAN` and states what its paper states, the losses:
+
+        class MyGAN(GAN):
+            def discriminator_loss(self, x, z):
+                return mean(softplus(-self.D(x))) + mean(softplus(self.D(self.G(z))))
+
+            def generator_loss(self, x, z):
+                return mean(softplus(-self.D(self.G(z))))
+
+    and overrides more only where the paper changes more: `default_optimizer` (its optimizers), `sample_latent` (its
+    prior), `discriminator_variables` and `generator_variables` (who owns what), `discriminator_step` and
+    `generator_step` (one player's turn), `train_step` (who moves when).
+
+    Contracts:
+        x: One minibatch as the dataset yields it: images, float32, [B, H, W, C] in [-1, 1], or points, [B, 2].
+        z: What `sample_latent(B)` returns: [B, Z].
+        Losses: Scalars, float32, minimised, averaged over the batch. `minimize` differentiates a player's loss with
+            respect to that player's variables only, so a loss needs no `stop_gradient` for the other player's sake.
+        Data: One dataset batch holds `n_critic` minibatches of B examples, so that each of the discriminator's turns
+            sees fresh data and one Keras step is one generator update. A generator loss that reads x gets the
+            minibatch of the discriminator's last turn.
+        Logs: "d_loss" (the mean over the discriminator's turns), "g_loss", and what the losses `record`.
+        Replicas: The gradient applied is that of the mean loss over all replicas. Random numbers come from
+            `self.random`, whose rows N replicas share out, so N replicas with B / N examples each take the step of
+            one with B; batch normalization is the exception, its statistics being each replica's own.
+
+    A class attribute `discriminator_norm` ("none", "batch" or "layer") says which normalization the paper's
+    discriminator has when `for_images` builds it.
+
+    Args:
+        generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1], or points, [B, 2].
+        discriminator: Maps what the generator makes to raw scores, [B, 1], high for real data.
+        n_critic: Discriminator turns for each generator turn (k in Algorithm 1). Defaults to 1, as in Section 5 there.
+        prior: p(z): "normal", N(0, I), or "uniform", U[-1, 1]^Z.
+        latent_dim: Z; by default the generator's input size.
+        seed: Seeds the latents and every other random draw of training. None draws one.
+        **kwargs: `name`, `dtype` and so on, for `keras.Model`.
+
+    Raises:
+        UserError: If `n_critic` or `prior` is none of the above, or Z cannot be told from the generator.
+
+    References:
+        Goodfellow et al., 2014, https://arxiv.org/abs/1406.2661
+    """
+
+    discriminator_norm = "batch"
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        *,
+        n_critic: int = 1,
+        prior: str = "normal",
+        latent_dim: int | None = None,
+        seed: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not isinstance(n_critic, int) or n_critic < 1:
+            raise UserError(f"n_critic must be a whole number from 1 up, not {n_critic!r}.")
+        if prior not in ("normal", "uniform"):
+            raise UserError(f"prior must be 'normal' or 'uniform', not {prior!r}.")
+        self.generator = generator
+        self.discriminator = discriminator
+        self.n_critic = n_critic
+        self.prior = prior
+        self.latent_dim = latent_dim or _input_size(generator)
+        self.seed = seed
+        start = [random.randrange(2**31) if seed is None else seed, 0]
+        self.random = RandomStream(
+            self.add_weight((2,), lambda *_, **__: start, dtype="int64", trainable=False, name="random_state")
+        )
+        self._recorded = threading.local()  # MirroredStrategy traces each replica in a thread of its own
+        if not generator.built:
+            generator.build((None, self.latent_dim))
+        if not discriminator.built:
+            discriminator.build((None, *generator.output_shape[1:]))
+        self.built = True  # else Keras would build the model under a strategy by calling it on images
+
+    # What a variant states.
+
+    def discriminator_loss(self, x: Any, z: Any) -> tf.Tensor:
+        """The discriminator's loss on a minibatch x and as many latents z: a float32 scalar to minimise."""
+        raise NotImplementedError(f"{type(self).__name__} must implement discriminator_loss(x, z).")
+
+    def generator_loss(self, x: Any, z: Any) -> tf.Tensor:
+        """The generator's loss on a minibatch x and as many latents z: a float32 scalar to minimise."""
+        raise NotImplementedError(f"{type(self).__name__} must implement generator_loss(x, z).")
+
+    def default_optimizer(self, player: str) -> keras.optimizers.Optimizer:
+        """The paper's optimizer for `player`, "discriminator" or "generator"; here that of DCGAN's Section 4."""
+        return keras.optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+
+    # The words that losses are written in.
+
+    def G(self, z: Any) -> tf.Tensor:
+        """The generator in training mode: latents, [B, Z], to float32 images, [B, H, W, C]."""
+        return tf.cast(self.generator(z, training=True), tf.float32)
+
+    def D(self, x: Any) -> tf.Tensor:
+        """The discriminator in training mode: images, [B, H, W, C], to float32 raw scores, [B, 1]."""
+        return tf.cast(self.discriminator(x, training=True), tf.float32)
+
+    def sample_latent(self, n: int, seed: int | None = None) -> tf.Tensor:
+        """`n` latents from the prior, float32, [n, Z].
+
+        Without a seed they come from the model's own stream, which training draws from, too, and checkpoints keep.
+        With one they depend on nothing else, and the stream stays where it is.
+        """
+        stream = self.random if seed is None else FixedStream(seed)
+        shape = [n, self.latent_dim]
+        return stream.normal(shape) if self.prior == "normal" else stream.uniform(shape, -1.0, 1.0)
+
+    def record(self, name: str, value: tf.Tensor) -> None:
+        """Logs a term of a loss, a scalar, under `name`; where a step records it more than once, their mean."""
+        self._recorded.__dict__.setdefault(name, []).append(value)
+
+    # Algorithm 1.
+
+    @property
+    def discriminator_variables(self) -> Sequence[keras.Variable]:
+        return self.discriminator.trainable_variables
+
+    @property
+    def generator_variables(self) -> Sequence[keras.Variable]:
+        return self.generator.trainable_variables
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """`n_critic` discriminator turns, then a generator turn, on `n_critic` minibatches; returns the logs."""
+        self._recorded.__dict__.clear()
+        for x in self.split(data):
+            self.discriminator_step(x)
+        self.generator_step(x)
+        return {name: global_log(values) for name, values in self._recorded.__dict__.items()}
+
+    def discriminator_step(self, x: Any) -> None:
+        """The discriminator's turn: one update on the minibatch x and fresh latents."""
+        loss = self.minimize(self.discriminator_loss, x, self.discriminator_variables, self.d_optimizer)
+        self.record("d_loss", loss)
+
+    def generator_step(self, x: Any) -> None:
+        """The generator's turn: one update on fresh latents."""
+        loss = self.minimize(self.generator_loss, x, self.generator_variables, self.g_optimizer)
+        self.record("g_loss", loss)
+
+    def minimize(
+        self,
+        loss: Callable[[Any, Any], tf.Tensor],
+        x: Any,
+        variables: Sequence[keras.Variable],
+        optimizer: keras.optimizers.Optimizer,
+    ) -> tf.Tensor:
+        """One optimizer step on `loss(x, z)` with respect to `variables` and fresh latents; returns the loss."""
+        z = self.sample_latent(batch_size(x))
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in variables])
+            value = loss(x, z)
+            # Optimizers sum gradients over replicas: each contributes its share of the mean.
+            share = optimizer.scale_loss(value / tf.distribute.get_strategy().num_replicas_in_sync)
+        optimizer.apply(tape.gradient(share, [variable.value for variable in variables]), variables)
+        return value
+
+    def split(self, data: Any) -> list[Any]:
+        """The `n_critic` minibatches of one dataset batch.
+
+        They are strided, not consecutive: then the parts of a batch that replicas get are parts of the very minibatches
+        that one replica would see.
+
+        Raises:
+            UserError: If the batch does not hold `n_critic` minibatches of equal size.
+        """
+        if self.n_critic == 1:
+            return [data]
+        n = batch_size(data)
+        if isinstance(n, int) and n % self.n_critic:
+            raise UserError(
+                f"One dataset batch holds n_critic minibatches, and {n} examples cannot be divided by "
+                f"n_critic={self.n_critic}: batch the dataset by a multiple of it."
+            )
+        parts = tf.nest.map_structure(lambda t: tf.reshape(t, [-1, self.n_critic, *t.shape[1:]]), data)
+        return [tf.nest.map_structure(lambda t, k=k: t[:, k], parts) for k in range(self.n_critic)]
+
+    # Keras.
+
+    def call(self, z: Any) -> tf.Tensor:
+        """Samples for the latents z, [B, Z], in inference mode: images, [B, H, W, C] in [-1, 1]."""
+        return self.generator(z, training=False)
+
+    def compile(
+        self,
+        d_optimizer: keras.optimizers.Optimizer | str | None = None,
+        g_optimizer: keras.optimizers.Optimizer | str | None = None,
+        **kwargs,
+    ) -> None:
+        """Sets the players' optimizers, by default the paper's (`default_optimizer`), and builds their state.
+
+        Under the mixed_float16 policy both get loss scaling. `kwargs` (`jit_compile`, `run_eagerly`,
+        `steps_per_execution`) go to `keras.Model.compile`.
+        """
+        super().compile(**kwargs)
+        self.optimizer = None  # Keras's own, single one: each player has its own
+        self.d_optimizer = self._prepare(d_optimizer, "discriminator")
+        self.g_optimizer = self._prepare(g_optimizer, "generator")
+        self.d_optimizer.build(self.discriminator_variables)
+        self.g_optimizer.build(self.generator_variables)
+
+    def _prepare(self, optimizer: keras.optimizers.Optimizer | str | None, player: str):
+        optimizer = self.default_optimizer(player) if optimizer is None else keras.optimizers.get(optimizer)
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        if keras.config.dtype_policy().name == "mixed_float16" and not scaled:
+            return keras.optimizers.LossScaleOptimizer(optimizer)
+        return optimizer
+
+    def get_compile_config(self) -> dict[str, Any]:
+        return {
+            "d_optimizer": keras.saving.serialize_keras_object(self.d_optimizer),
+            "g_optimizer": keras.saving.serialize_keras_object(self.g_optimizer),
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+
+    @classmethod
+    def argument_names(cls) -> list[str]:
+        """The names of the constructor's own arguments, from the variant's down to the base's."""
+        names = []
+        for klass in cls.__mro__[: cls.__mro__.index(GAN) + 1]:
+            if "__init__" in vars(klass):
+                parameters = list(inspect.signature(klass.__init__).parameters.values())[1:]
+                names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        return list(dict.fromkeys(names))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments: each is kept in the attribute of its name."""
+        config = {"name": self.name, "trainable": self.trainable}
+        for name in self.argument_names():
+            config[name] = keras.saving.serialize_keras_object(getattr(self, name))
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> "GAN":
+        with keras.saving.custom_object_scope(custom_objects or {}):
+            return cls(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        keras.saving.register_keras_serializable(package=cls.__module__)(cls)
+
+    # Networks.
+
+    @classmethod
+    def for_images(
+        cls,
+        shape: tuple[int, int, int],
+        *,
+        network: str = "dcgan",
+        latent_dim: int = 128,
+        width: int = 64,
+        norm: str | None = None,
+        **kwargs,
+    ) -> "GAN":
+        """This variant on networks built for images.
+
+        Args:
+            shape: (H, W, C) of the images.
+            network: "dcgan" or "resnet", see `gan_zoo.networks`.
+            latent_dim: Z.
+            width: Channels at the images' own resolution.
+            norm: The discriminator's normalization, "none", "batch" or "layer"; by default the variant's own.
+            **kwargs: The variant's own arguments.
+        """
+        norm = norm or cls.discriminator_norm
+        return cls(*networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm), **kwargs)
+
+    @classmethod
+    def for_points(cls, dim: int = 2, *, latent_dim: int = 2, width: int = 128, depth: int = 2, **kwargs) -> "GAN":
+        """This variant on multilayer perceptrons for points, [B, dim]; see `gan_zoo.networks.mlp`."""
+        return cls(*networks.for_points(dim, latent_dim=latent_dim, width=width, depth=depth), **kwargs)
+
+
+def batch_size(x: Any) -> int | tf.Tensor:
+    """The number of examples in a minibatch of any structure: an int where it is static."""
+    first = tf.nest.flatten(x)[0]
+    return first.shape[0] if first.shape[0] is not None else tf.shape(first)[0]
+
+
+def _input_size(generator: keras.Model) -> int:
+    try:
+        return int(generator.input_shape[-1])
+    except (AttributeError, TypeError, ValueError):
+        raise UserError("latent_dim cannot be told from this generator: pass latent_dim=Z.") from None

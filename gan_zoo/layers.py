@@ -1,0 +1,125 @@
+"""The few layers that Keras lacks or runs slowly."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalization over the channels of [B, H, W, C] or [B, C], in TensorFlow's fused kernel.
+
+    Keras 3 composes it from a dozen element-wise operations, whose backward pass dominates the step of a convolutional
+    GAN on a CPU. The statistics are float32 in mixed precision, too. Defaults are those of GAN papers' code (momentum
+    0.9, epsilon 1e-5) instead of Keras's (0.99, 1e-3).
+
+    Args:
+        momentum: Decay of the moving statistics that inference uses.
+        epsilon: Added to the variance.
+        synchronized: Whether statistics are of all replicas' examples instead of each replica's own. Takes Keras's
+            slower path.
+        **kwargs: As for `keras.layers.BatchNormalization`.
+    """
+
+    def __init__(self, momentum=0.9, epsilon=1e-5, synchronized=False, **kwargs):
+        super().__init__(momentum=momentum, epsilon=epsilon, synchronized=synchronized, **kwargs)
+
+    def call(self, inputs, training=None, mask=None):
+        if self.synchronized or mask is not None:
+            return super().call(inputs, training=training, mask=mask)
+        batch_statistics = bool(training) and self.trainable
+        x = inputs if inputs.shape.rank == 4 else inputs[:, tf.newaxis, tf.newaxis, :]
+        channels = x.shape[-1]
+        moving = {} if batch_statistics else {"mean": self.moving_mean.value, "variance": self.moving_variance.value}
+        y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            x,
+            scale=self.gamma.value if self.scale else tf.ones([channels]),
+            offset=self.beta.value if self.center else tf.zeros([channels]),
+            epsilon=self.epsilon,
+            is_training=batch_statistics,
+            **moving,
+        )
+        if batch_statistics:
+            # The kernel reports the unbiased variance; Keras, and the normalization itself, use the batch's own.
+            count = tf.cast(tf.size(x) // channels, tf.float32)
+            biased = variance * ((count - 1.0) / count)
+            for average, value in ((self.moving_mean, mean), (self.moving_variance, biased)):
+                average.assign(average * self.momentum + value * (1.0 - self.momentum))
+        return y if inputs.shape.rank == 4 else y[:, 0, 0, :]
+
+
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class LeakyReLU(keras.layers.Layer):
+    """max(x, slope x), whose gradient is computed from the output.
+
+    The input is then needed by nothing else, so that TensorFlow can fuse the activation with the convolution and the
+    bias before it; Keras's layer makes that fusion fail, with an error in the log at each start.
+
+    Args:
+        negative_slope: Between 0, exclusive, and 1. Defaults to 0.2, as in GAN papers.
+        **kwargs: As for `keras.layers.Layer`.
+    """
+
+    def __init__(self, negative_slope: float = 0.2, **kwargs):
+        super().__init__(**kwargs)
+        self.negative_slope = negative_slope
+
+    def call(self, inputs):
+        slope = self.negative_slope
+
+        @tf.custom_gradient
+        def leaky_relu(x):
+            y = tf.nn.leaky_relu(x, slope)
+            return y, lambda dy: tf.raw_ops.LeakyReluGrad(gradients=dy, features=y, alpha=slope)
+
+        return leaky_relu(inputs)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "negative_slope": self.negative_slope}
+
+
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class SpectralNormalization(keras.layers.Wrapper):
+    """Divides a layer's kernel by an estimate of its largest singular value.
+
+    Miyato et al. (2018), Algorithm 1: one power iteration at each call in training mode. The kernel is seen as a matrix
+    of (everything else) x (output channels); the singular vectors are constants of the gradient.
+
+    Args:
+        layer: A `Dense` or `Conv2D` layer.
+        **kwargs: As for `keras.layers.Wrapper`.
+
+    References:
+        Miyato et al., 2018, https://arxiv.org/abs/1802.05957
+    """
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.u = self.add_weight(
+            shape=(1, self.layer.kernel.shape[-1]),
+            initializer=keras.initializers.RandomNormal(),
+            trainable=False,
+            autocast=False,
+            name="u",
+        )
+
+    def call(self, inputs, training=False):
+        # The layer computes with the kernel that a stateless scope hands it; its own stays the unnormalized one.
+        kernel = self.layer.kernel
+        matrix = tf.reshape(tf.cast(kernel.value, tf.float32), [-1, kernel.shape[-1]])
+        constant = tf.stop_gradient(matrix)
+        u = self.u.value
+        v = tf.math.l2_normalize(tf.matmul(u, constant, transpose_b=True))
+        if training:
+            u = tf.math.l2_normalize(tf.matmul(v, constant))
+            self.u.assign(u)
+        u = tf.math.l2_normalize(u)
+        sigma = tf.reduce_sum(tf.matmul(v, matrix) * u)
+        normalized = tf.cast(kernel.value / sigma, kernel.dtype)
+        with keras.StatelessScope(state_mapping=[(kernel, normalized)]):
+            return self.layer(inputs)
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)

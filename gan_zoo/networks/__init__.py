@@ -1,0 +1,72 @@
+"""Networks, each sized from the images' shape, the latent size and one width.
+
+A family is a module with `generator(shape, latent_dim, width)` and `discriminator(shape, width, norm)`.
+"""
+
+import importlib
+
+from gan_zoo.errors import UserError
+
+FAMILIES = ("dcgan", "resnet", "mlp")
+NORMS = ("none", "batch", "layer", "spectral")
+
+
+def for_images(network: str, shape: tuple[int, int, int], *, latent_dim: int, width: int, norm: str = "none"):
+    """A (generator, discriminator) pair of the family `network` for images of `shape`, (H, W, C).
+
+    Raises:
+        UserError: If there is no such family, it cannot make that shape, or `norm` or a size is not valid.
+    """
+    if network not in FAMILIES:
+        raise UserError(f"network must be one of {', '.join(FAMILIES)}, not {network!r}.")
+    if norm not in NORMS:
+        raise UserError(f"norm must be one of {', '.join(NORMS)}, not {norm!r}.")
+    for name, value in (("latent_dim", latent_dim), ("width", width)):
+        if value < 1:
+            raise UserError(f"{name} must be 1 or more, not {value}.")
+    family = importlib.import_module(f"gan_zoo.networks.{network}")
+    return family.generator(shape, latent_dim, width), family.discriminator(shape, width, norm)
+
+
+def for_points(dim: int, *, latent_dim: int, width: int, depth: int):
+    """A (generator, discriminator) pair of multilayer perceptrons for points, [B, dim]."""
+    from gan_zoo.networks import mlp
+
+    return mlp.generator((dim,), latent_dim, width, depth), mlp.discriminator((dim,), width, depth=depth)
+
+
+def doublings(shape: tuple[int, int, int]) -> tuple[int, int]:
+    """The side a network starts from, 4 or 7, and how often it doubles to reach the images' side.
+
+    Raises:
+        UserError: If the images are not square, or their side is neither 4 * 2^k nor 7 * 2^k from 8 to 256.
+    """
+    height, side, _ = shape
+    for base in (4, 7):
+        for times in range(1, 7):
+            if height == side == base * 2**times <= 256:
+                return base, times
+    raise UserError(
+        f"convolutional networks need square images with a side of 4 or 7 times a power of two from 8 to 256 "
+        f"(8, 14, 16, 28, 32, 56, 64, ...), not {height} x {side}: set the resolution to one of these."
+    )
+
+
+def normalization(norm: str, rank: int = 4):
+    """A discriminator's normalization layer for activations, [B, H, W, C] or [B, C] (rank 2); None if it has none."""
+    import keras
+
+    from gan_zoo import layers
+
+    if norm == "batch":
+        return layers.BatchNormalization(gamma_initializer=keras.initializers.RandomNormal(1.0, 0.02))
+    if norm == "layer":
+        return keras.layers.LayerNormalization(axis=tuple(range(1, rank)), epsilon=1e-5)
+    return None
+
+
+def kernel(layer, norm: str):
+    """The layer, or with norm "spectral" the layer with its kernel divided by its spectral norm."""
+    from gan_zoo import layers
+
+    return layers.SpectralNormalization(layer) if norm == "spectral" else layer

@@ -1,0 +1,62 @@
+"""The convolutional networks of DCGAN.
+
+Radford et al. (2016), figure 1 and Section 3: strided 5x5 convolutions, batch normalization in both networks except at
+their outputs and the discriminator's input, ReLU and LeakyReLU(0.2), weights from N(0, 0.02). The authors' 64x64 network
+has width 128.
+"""
+
+import keras
+
+from gan_zoo import layers
+from gan_zoo.networks import doublings, kernel, normalization
+
+_MAX_FACTOR = 8  # the paper's deepest layer has 8 times the channels of its shallowest
+
+
+def _weights(mean: float = 0.0):
+    return keras.initializers.RandomNormal(mean, 0.02)
+
+
+def _channels(width: int, halvings: int) -> int:
+    """Channels where the side is the images' own divided by 2^halvings; `width` at half the images' side."""
+    return width * min(2 ** (halvings - 1), _MAX_FACTOR)
+
+
+def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras.Model:
+    """Maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1]."""
+    base, times = doublings(shape)
+
+    def norm_relu(x):
+        x = layers.BatchNormalization(gamma_initializer=_weights(1.0))(x)
+        return keras.layers.ReLU()(x)
+
+    z = keras.Input((latent_dim,))
+    channels = _channels(width, times)
+    x = keras.layers.Dense(base * base * channels, use_bias=False, kernel_initializer=_weights())(z)
+    x = norm_relu(keras.layers.Reshape((base, base, channels))(x))
+    for halvings in range(times - 1, 0, -1):
+        x = keras.layers.Conv2DTranspose(
+            _channels(width, halvings), 5, 2, "same", use_bias=False, kernel_initializer=_weights()
+        )(x)
+        x = norm_relu(x)
+    x = keras.layers.Conv2DTranspose(shape[-1], 5, 2, "same", kernel_initializer=_weights())(x)
+    return keras.Model(z, keras.layers.Activation("tanh", dtype="float32")(x), name="generator")
+
+
+def discriminator(shape: tuple[int, int, int], width: int, norm: str = "batch") -> keras.Model:
+    """Maps images, [B, H, W, C], to raw scores, [B, 1]; `norm` is "none", "batch", "layer" or "spectral"."""
+    _, times = doublings(shape)
+    images = x = keras.Input(shape)
+    for halvings in range(1, times + 1):
+        # The first layer is not normalized: it would lose the images' own mean and scale (Section 3).
+        normalize = normalization(norm) if halvings > 1 else None
+        conv = keras.layers.Conv2D(
+            _channels(width, halvings), 5, 2, "same", use_bias=normalize is None, kernel_initializer=_weights()
+        )
+        x = kernel(conv, norm)(x)
+        if normalize is not None:
+            x = normalize(x)
+        x = layers.LeakyReLU(0.2)(x)
+    x = keras.layers.Flatten()(x)
+    score = keras.layers.Dense(1, kernel_initializer=_weights(), dtype="float32")(x)
+    return keras.Model(images, score, name="discriminator")

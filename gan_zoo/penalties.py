@@ -1,0 +1,67 @@
+"""Gradient penalties: pure functions of a discriminator and points, averaged over the batch, without their weight.
+
+The gradient is that of each example's own raw score with respect to that example, and its norm is taken over all axes
+but the first. So the discriminator may not couple the examples of a batch (no batch normalization). The points are
+constants: nothing is differentiated through the generator that made them.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+# Keeps the norm differentiable at a zero gradient, where its derivative would be 0 / 0. The gradient of a float32
+# network is far above the square root of it.
+_TINY = 1e-12
+
+Discriminator = Callable[[tf.Tensor], tf.Tensor]
+
+
+def squared_gradient_norm(D: Discriminator, x: tf.Tensor) -> tf.Tensor:
+    """||grad_x D(x)||_2^2 of each example, [B], float32.
+
+    Args:
+        D: Maps points, [B, ...], to raw scores, [B, 1] or [B].
+        x: Points, [B, ...], float32.
+    """
+    x = tf.stop_gradient(x)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        # Examples do not influence each other's scores: the gradient of the sum holds every example's own gradient.
+        total = tf.reduce_sum(tf.cast(D(x), tf.float32))
+    gradient = tape.gradient(total, x)
+    return tf.reduce_sum(tf.square(gradient), axis=list(range(1, x.shape.rank)))
+
+
+def gradient_norm(D: Discriminator, x: tf.Tensor) -> tf.Tensor:
+    """||grad_x D(x)||_2 of each example, [B], differentiable also where it is zero."""
+    return tf.sqrt(squared_gradient_norm(D, x) + _TINY)
+
+
+def gradient_penalty(D: Discriminator, x: tf.Tensor, target: float = 1.0, one_sided: bool = False) -> tf.Tensor:
+    """E (||grad D(x)||_2 - target)^2: Gulrajani et al. (2017), equation 3.
+
+    Args:
+        D: Maps points, [B, ...], to raw scores, [B, 1].
+        x: Where the gradient is taken, [B, ...]: see `interpolate` and `perturb`.
+        target: The norm asked for; 1 in the paper.
+        one_sided: Whether to punish norms above the target only (the paper's Section 4, "two-sided penalty").
+    """
+    excess = gradient_norm(D, x) - target
+    return tf.reduce_mean(tf.square(tf.nn.relu(excess) if one_sided else excess))
+
+
+def zero_centered_penalty(D: Discriminator, x: tf.Tensor) -> tf.Tensor:
+    """E ||grad D(x)||_2^2: times gamma / 2, the R1 (x real) or R2 (x generated) of Mescheder et al. (2018), eq. 9."""
+    return tf.reduce_mean(squared_gradient_norm(D, x))
+
+
+def interpolate(real: tf.Tensor, fake: tf.Tensor, epsilon: tf.Tensor) -> tf.Tensor:
+    """epsilon x + (1 - epsilon) G(z): Gulrajani et al. (2017), Algorithm 1, line 6.
+
+    Args:
+        real: Real examples, [B, ...].
+        fake: Generated examples, [B, ...].
+        epsilon: One number for each example, [B], drawn from U[0, 1]: the weight of the real one.
+    """
+    epsilon = tf.reshape(epsilon, [-1] + [1] * (real.shape.rank - 1))
+    return epsilon * real + (1.0 - epsilon) * fake

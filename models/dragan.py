@@ -1,0 +1,79 @@
+"""DRAGAN: a gradient penalty around the data only."""
+
+import keras
+import tensorflow as tf
+
+from gan_zoo.distribution import global_mean
+from gan_zoo.errors import UserError
+from gan_zoo.gan import GAN
+from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
+from gan_zoo.penalties import gradient_norm, squared_gradient_norm
+
+
+class DRAGAN(GAN):
+    """Deep regret analytic GAN.
+
+    The non-saturating game with a penalty at noisy real data, x' = x + delta, of Kodali et al. (2017):
+
+        L_D = -E[log s(D(x))] - E[log(1 - s(D(G(z))))] + lambda E[P(||grad D(x')||_2)]
+        L_G = -E[log s(D(G(z)))]
+
+        P(n) = n^2                  form 1
+        P(n) = max(0, n^2 - k)      form 2
+        P(n) = (n - k)^2            form 3, the final one
+
+    with delta ~ N(0, (c std(x))^2 I), where std(x) is the standard deviation of all the minibatch's values. The penalty
+    is per example, so D may not use batch normalization.
+
+    Args:
+        generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
+        discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
+        gp_weight: lambda. Defaults to 10.
+        form: 1, 2 or 3. Defaults to 3.
+        k: The norm asked for (form 3) or its tolerated square (form 2). Defaults to 1.
+        noise_scale: c. Defaults to 0.5, from the authors' code, for images in [-1, 1].
+        prior: p(z). Defaults to "uniform", as in the authors' code.
+        **kwargs: As for `GAN`.
+
+    Raises:
+        UserError: If `form` is not 1, 2 or 3.
+
+    Differs from the authors' code: the noise is Gaussian with mean 0, as the paper has it, where the code adds
+    c std(x) U[0, 1], which is one-sided, and interpolates between x and x'.
+
+    References:
+        Kodali et al., 2017, https://arxiv.org/abs/1705.07215
+        Authors' code, https://github.com/kodalinaveen3/DRAGAN
+    """
+
+    discriminator_norm = "none"
+
+    def __init__(
+        self, generator, discriminator, *, gp_weight=10.0, form=3, k=1.0, noise_scale=0.5, prior="uniform", **kwargs
+    ):
+        super().__init__(generator, discriminator, prior=prior, **kwargs)
+        if form not in (1, 2, 3):
+            raise UserError(f"form must be 1, 2 or 3, not {form!r}.")
+        self.gp_weight = gp_weight
+        self.form = form
+        self.k = k
+        self.noise_scale = noise_scale
+
+    def default_optimizer(self, player):
+        return keras.optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9, epsilon=1e-8)
+
+    def penalty(self, x):
+        """E[P(||grad D(x)||_2)] at the points x, [B, ...]."""
+        if self.form == 3:
+            return tf.reduce_mean(tf.square(gradient_norm(self.D, x) - self.k))
+        squared = squared_gradient_norm(self.D, x)
+        return tf.reduce_mean(squared if self.form == 1 else tf.nn.relu(squared - self.k))
+
+    def discriminator_loss(self, x, z):
+        std = tf.sqrt(global_mean(tf.square(x - global_mean(x))))
+        penalty = self.penalty(x + self.noise_scale * std * self.random.normal(x.shape))
+        self.record("penalty", penalty)
+        return cross_entropy_discriminator(self.D(x), self.D(self.G(z))) + self.gp_weight * penalty
+
+    def generator_loss(self, x, z):
+        return non_saturating_generator(self.D(self.G(z)))

@@ -1,0 +1,50 @@
+"""LSGAN: least squares instead of cross entropy."""
+
+import keras
+
+from gan_zoo.gan import GAN
+from gan_zoo.losses import least_squares_discriminator, least_squares_generator
+
+
+class LSGAN(GAN):
+    """Least squares GAN.
+
+    Equation 2 of Mao et al. (2017), on raw scores (no sigmoid):
+
+        L_D = E[(D(x) - b)^2] / 2 + E[(D(G(z)) - a)^2] / 2
+        L_G = E[(D(G(z)) - c)^2] / 2
+
+    With b - c = 1 and b - a = 2, such as (a, b, c) = (-1, 1, 0), G minimises the Pearson chi^2 divergence (Section 3.3);
+    (0, 1, 1) makes G aim at the label of real data (equation 9).
+
+    Args:
+        generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
+        discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
+        a: D's target for generated images. Defaults to 0.
+        b: D's target for real images. Defaults to 1.
+        c: G's target. Defaults to 1.
+        prior: p(z). Defaults to "uniform", as in the authors' code.
+        **kwargs: As for `GAN`.
+
+    Differs from the paper: the learning rate is DCGAN's 2e-4 instead of the 1e-3 of its LSUN runs, whose losses are sums
+    over the batch in the authors' code.
+
+    References:
+        Mao et al., 2017, https://arxiv.org/abs/1611.04076
+        Authors' code, https://github.com/xudonmao/LSGAN
+    """
+
+    def __init__(self, generator, discriminator, *, a=0.0, b=1.0, c=1.0, prior: str = "uniform", **kwargs):
+        super().__init__(generator, discriminator, prior=prior, **kwargs)
+        self.a = a
+        self.b = b
+        self.c = c
+
+    def default_optimizer(self, player):
+        return keras.optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+
+    def discriminator_loss(self, x, z):
+        return least_squares_discriminator(self.D(x), self.D(self.G(z)), self.a, self.b)
+
+    def generator_loss(self, x, z):
+        return least_squares_generator(self.D(self.G(z)), self.c)

@@ -1,0 +1,57 @@
+"""RGAN: the paired relativistic discriminator."""
+
+from gan_zoo.errors import UserError
+from gan_zoo.gan import GAN, batch_size
+from gan_zoo.losses import OBJECTIVES, relativistic
+from gan_zoo.penalties import gradient_penalty, interpolate
+
+
+class RGAN(GAN):
+    """Relativistic GAN: D estimates whether a real example is more realistic than the generated one beside it.
+
+    Section 4.1 of Jolicoeur-Martineau (2019). With r = D(x) and f = D(G(z)) paired by index,
+
+        L_D = E[h(r - f)],  L_G = E[h(f - r)]
+
+        h(t) = -log s(t)         "standard": RSGAN
+        h(t) = (t - 1)^2         "least_squares"
+        h(t) = max(0, 1 - t)     "hinge"
+
+    With gp_weight = 10, L_D + lambda E[(||grad D(x_hat)||_2 - 1)^2] as in WGAN-GP is the paper's RSGAN-GP; D may not use
+    batch normalization then (`norm="none"` or "spectral").
+
+    Args:
+        generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
+        discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
+        objective: h. Defaults to "standard".
+        gp_weight: lambda. Defaults to 0, no penalty.
+        **kwargs: As for `GAN`.
+
+    Raises:
+        UserError: If there is no such objective.
+
+    Differs from the authors' code: G's turn sees the real minibatch of D's last turn, where the code draws another.
+
+    References:
+        Jolicoeur-Martineau, 2019, https://arxiv.org/abs/1807.00734
+        Author's code, https://github.com/AlexiaJM/RelativisticGAN
+    """
+
+    def __init__(self, generator, discriminator, *, objective: str = "standard", gp_weight: float = 0.0, **kwargs):
+        super().__init__(generator, discriminator, **kwargs)
+        if objective not in OBJECTIVES:
+            raise UserError(f"objective must be one of {', '.join(OBJECTIVES)}, not {objective!r}.")
+        self.objective = objective
+        self.gp_weight = gp_weight
+
+    def discriminator_loss(self, x, z):
+        fake = self.G(z)
+        loss = relativistic(self.D(x), self.D(fake), self.objective)
+        if self.gp_weight:
+            penalty = gradient_penalty(self.D, interpolate(x, fake, self.random.uniform([batch_size(x)])))
+            self.record("penalty", penalty)
+            loss += self.gp_weight * penalty
+        return loss
+
+    def generator_loss(self, x, z):
+        return relativistic(self.D(self.G(z)), self.D(x), self.objective)

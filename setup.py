@@ -1,0 +1,37 @@
+"""Packaging. `models/` and `export/` are installed as `gan_zoo.models` and `gan_zoo.export`."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gan_zoo" / "__init__.py").read_text()).group(1)
+PACKAGES = ["gan_zoo", *(f"gan_zoo.{p.parent.name}" for p in sorted((HERE / "gan_zoo").glob("*/__init__.py")))]
+
+setup(
+    name="gan_zoo",
+    version=VERSION,
+    description="GAN variants for Keras 3 and TensorFlow, correct to the equation",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=[*PACKAGES, "gan_zoo.models", "gan_zoo.export"],
+    package_dir={"gan_zoo.models": "models", "gan_zoo.export": "export"},
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15,<3.16",
+        "tensorflow-datasets>=4.9.10,<5",
+        "importlib_resources>=6",  # tensorflow-datasets 4.9.10 uses it for preparing data and does not declare it
+        "absl-py>=2.1",
+        "numpy>=2.1",
+        "pillow>=11",
+        "matplotlib>=3.9",
+        "scikit-learn>=1.5",
+        "tensorboard>=2.20",
+    ],
+    extras_require={
+        "test": ["pytest>=8.3", "tensorflow-gan==2.1.0", "ruff>=0.12"],
+    },
+)
