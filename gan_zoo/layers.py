@@ -68,7 +68,8 @@ class LeakyReLU(keras.layers.Layer):
 
         @tf.custom_gradient
         def leaky_relu(x):
-            y = tf.nn.leaky_relu(x, slope)
+            # Without stop_gradient, the tape would also send zeros back through the operation's own gradient.
+            y = tf.nn.leaky_relu(tf.stop_gradient(x), slope)
             return y, lambda dy: tf.raw_ops.LeakyReluGrad(gradients=dy, features=y, alpha=slope)
 
         return leaky_relu(inputs)

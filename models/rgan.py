@@ -17,8 +17,8 @@ class RGAN(GAN):
         h(t) = (t - 1)^2         "least_squares"
         h(t) = max(0, 1 - t)     "hinge"
 
-    With gp_weight = 10, L_D + lambda E[(||grad D(x_hat)||_2 - 1)^2] as in WGAN-GP is the paper's RSGAN-GP; D may not use
-    batch normalization then (`norm="none"` or "spectral").
+    With gp_weight = 10, L_D + lambda E[(||grad D(x_hat)||_2 - 1)^2] as in WGAN-GP is the paper's RSGAN-GP; D may not
+    use batch normalization then (`norm="none"` or "spectral").
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].

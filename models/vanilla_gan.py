@@ -11,7 +11,7 @@ class VanillaGAN(GAN):
 
         L_D = -E[log s(D(x))] - E[log(1 - s(D(G(z))))]
         L_G =  E[log(1 - s(D(G(z))))]    saturating: the minimax game of equation 1
-        L_G = -E[log s(D(G(z)))]         non-saturating, the end of Section 3: the same fixed point, strong gradients early
+        L_G = -E[log s(D(G(z)))]         non-saturating, end of Section 3: the same fixed point, strong gradients early
 
     At the optimum of D, L_D is log 4 - 2 JSD(p_data, p_G) (Section 4.1).
 

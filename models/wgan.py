@@ -25,8 +25,8 @@ class WGAN(GAN):
         n_critic: Critic steps per generator step. Defaults to 5, Algorithm 1.
         **kwargs: As for `GAN`.
 
-    Differs from the paper: clips after the update, as Algorithm 1 says; the authors' code clips before it, and takes 100
-    critic steps in the first 25 generator steps and in every 500th.
+    Differs from the paper: clips after the update, as Algorithm 1 says; the authors' code clips before it, and takes
+    100 critic steps in the first 25 generator steps and in every 500th.
 
     References:
         Arjovsky et al., 2017, https://arxiv.org/abs/1701.07875

@@ -1,8 +1,8 @@
 """Decoded images on disk, so that a second run starts at once and sets larger than memory work.
 
 One folder per set and settings: `images.npy` (uint8 [N, R, R, C]), `labels.npy` (int64 [N]) and `meta.json`. It is
-filled under a temporary name and renamed when complete, so what has the final name is whole. Every folder can be deleted
-at any time; it is made again when it is needed.
+filled under a temporary name and renamed when complete, so what has the final name is whole. Every folder can be
+deleted at any time; it is made again when it is needed.
 """
 
 import contextlib

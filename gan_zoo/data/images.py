@@ -110,7 +110,8 @@ def decode_all(
     def work(record: Record) -> tuple[np.ndarray, int] | None:
         try:
             image = _decode(record.data, channels)
-        except Exception:  # noqa: BLE001 - Pillow raises a dozen kinds of exception for broken files
+        except Exception:
+            # Pillow raises a dozen kinds of exception for broken files.
             return None
         side = min(image.size)
         if crop is not None and crop > side:
@@ -169,7 +170,7 @@ def is_grey(data: Path | bytes) -> bool | None:
     try:
         with Image.open(_opened(data)) as image:
             return image.mode in GREY_MODES
-    except Exception:  # noqa: BLE001 - as above
+    except Exception:
         return None
 
 

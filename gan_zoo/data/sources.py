@@ -331,7 +331,7 @@ def _tell(name: str, report: Report, resolution: int):
     if report.skipped:
         more = report.skipped - len(report.skipped_names)
         _log.warning(
-            "%s: %d files cannot be decoded and are left out: %s%s",
+            "%s: %d images cannot be decoded and are left out: %s%s",
             name,
             report.skipped,
             ", ".join(report.skipped_names),

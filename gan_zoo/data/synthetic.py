@@ -2,11 +2,11 @@
 
 | name | distribution | source |
 |---|---|---|
-| `ring8` | 8 Gaussians, radius 2, standard deviation 0.02 | Metz et al. 2017, Section 3.1 |
-| `grid25` | 25 Gaussians at 2 {-2..2}^2, standard deviation 0.05, all divided by 2.828 | Gulrajani et al. 2017, `gan_toy.py` |
-| `swiss_roll` | scikit-learn's Swiss roll, noise 0.25, columns 0 and 2, divided by 7.5 | Gulrajani et al. 2017, `gan_toy.py` |
-| `two_lines` | (0, U[0, 1]), to be met by a generator on the line (theta, U[0, 1]) | Fedus et al. 2018, Section 3 |
-| `gaussian` | N((1, 0), 0.25 I): standard deviation 0.5 | after the 2-D problems of Mescheder et al. 2018 |
+| `ring8` | 8 Gaussians, radius 2, standard deviation 0.02 | Metz et al. 2017 |
+| `grid25` | 25 Gaussians at 2 {-2..2}^2, standard deviation 0.05, all / 2.828 | Gulrajani et al. 2017, gan_toy.py |
+| `swiss_roll` | scikit-learn's Swiss roll, noise 0.25, columns 0 and 2, all / 7.5 | Gulrajani et al. 2017, gan_toy.py |
+| `two_lines` | (0, U[0, 1]), to be met by a generator on the line (theta, U[0, 1]) | after Fedus et al. 2018 |
+| `gaussian` | N((1, 0), 0.25 I): standard deviation 0.5 | after Mescheder et al. 2018 |
 
 References:
     Metz et al., 2017, https://arxiv.org/abs/1611.02163

@@ -6,9 +6,13 @@ network. Anything else is downloaded and prepared by TFDS's own code.
 
 import contextlib
 import logging
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import numpy as np
 
 from gan_zoo.data.images import ImageSet, Record, is_grey
 from gan_zoo.data.synthetic import SYNTHETIC
@@ -20,6 +24,7 @@ PROBE_TIMEOUT = 10
 
 _log = logging.getLogger(__name__)
 _BATCH = 256
+_COMMUNITY = re.compile(r"\w+:[A-Za-z_]")  # namespace:name, where name:1.0.0 is a version
 _FILES_NAMED = 8
 
 
@@ -96,7 +101,7 @@ def _builder(name: str, data_dir: str | None):
     from tensorflow_datasets.core.registered import DatasetNotFoundError
 
     if data_dir is not None:
-        data_dir = str(Path(data_dir).expanduser()) if "://" not in data_dir else data_dir
+        data_dir = data_dir if "://" in data_dir else str(Path(data_dir).expanduser().resolve())
     try:
         return read_only_builder.builder_from_files(name, data_dir=data_dir)
     except DatasetNotFoundError:
@@ -108,7 +113,8 @@ def _builder(name: str, data_dir: str | None):
     _check_known(name)
     try:
         builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
-    except Exception as error:  # noqa: BLE001 - TFDS raises whatever it meets for a wrong config or version
+    except Exception as error:
+        # TFDS raises whatever it meets for a wrong config or version.
         raise UserError(f"dataset {name!r}: {_first_line(error)}{_config_hint(name)}") from error
     if not builder.data_path.exists():
         _prepare(name, builder)
@@ -122,17 +128,13 @@ def _check_known(name: str):
         raise UserError(f"{name!r} is a folder: write folder:{name} to train on the images in it.")
     # The list of community sets would be fetched from the network.
     listed = tfds.list_builders(with_community_datasets=False)
-    base = name.split("/")[0].split(":")[0]
-    if base not in listed and not (":" in name and "/" not in name.split(":")[0] and not _is_version(name)):
+    base = re.split("[/:]", name)[0]
+    if base not in listed and not _COMMUNITY.match(name):
         hint = suggest(base, [*DATASETS, *SYNTHETIC, *listed])
         raise UserError(
             f"there is no dataset {name!r}.{hint} Use a name of the table (--list), any image dataset of TFDS, "
             "or folder:/path for a folder of images."
         )
-
-
-def _is_version(name: str) -> bool:
-    return name.split(":")[-1][:1] in "0123456789*"
 
 
 def _config_hint(name: str) -> str:
@@ -151,7 +153,13 @@ def _features(name: str, features) -> tuple[str, str | None]:
 
     items = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
     # Of several, the one with the usual name; a LabeledImage is a map of classes and not a picture.
-    images = [k for k, f in items.items() if type(f) is tfds.features.Image and f.np_dtype in ("uint8", "uint16")]
+    images = [
+        key
+        for key, feature in items.items()
+        if isinstance(feature, tfds.features.Image)
+        and not isinstance(feature, tfds.features.LabeledImage)
+        and np.dtype(feature.np_dtype) in (np.uint8, np.uint16)
+    ]
     labels = [k for k, f in items.items() if isinstance(f, tfds.features.ClassLabel)]
     if not images:
         raise UserError(f"dataset {name!r} has no images to train on; its features are {', '.join(items) or features}.")
@@ -174,12 +182,15 @@ def _prepare(name: str, builder):
     import tensorflow_datasets as tfds
 
     _log.info("%s is not in %s: TFDS downloads and prepares it there", name, builder.data_dir_root)
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     try:
         _probe(builder)
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(try_download_gcs=False, compute_stats="skip")
         )
-    except Exception as error:  # noqa: BLE001 - code of any dataset, over a network
+    except Exception as error:
+        # The code of any dataset, over a network: nothing says what it may raise.
         raise UserError(_cannot_prepare(name, builder, error)) from error
 
 
@@ -221,12 +232,9 @@ def _cannot_prepare(name: str, builder, error: Exception) -> str:
     if instructions:
         byhand = f"It takes files that have to be fetched by hand into {manual}: {' '.join(instructions.split())}"
     elif files:
-        named = ", ".join(files[:_FILES_NAMED]) + (
-            f" and {len(files) - _FILES_NAMED} more" * (len(files) > _FILES_NAMED)
-        )
-        byhand = (
-            f"If you can get its files elsewhere, put them, with these names, into {manual} and run again: {named}."
-        )
+        more = len(files) - _FILES_NAMED
+        named = ", ".join(files[:_FILES_NAMED]) + (f" and {more} more" if more > 0 else "")
+        byhand = f"If you can get its files elsewhere, put them under these names in {manual} and run again: {named}."
     else:
         byhand = "Try again when the network is there."
     return (

@@ -1,8 +1,8 @@
 """The convolutional networks of DCGAN.
 
 Radford et al. (2016), figure 1 and Section 3: strided 5x5 convolutions, batch normalization in both networks except at
-their outputs and the discriminator's input, ReLU and LeakyReLU(0.2), weights from N(0, 0.02). The authors' 64x64 network
-has width 128.
+their outputs and the discriminator's input, ReLU and LeakyReLU(0.2), weights from N(0, 0.02). The authors' 64x64
+network has width 128.
 """
 
 import keras

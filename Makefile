@@ -1,0 +1,37 @@
+# `make demo` and `make test` need Python 3.11 to 3.13 and nothing else: they make their own environment in .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test lint format clean
+
+help:
+	@echo "make demo    train a GAN on embedded digits and show what came out"
+	@echo "make test    run all tests"
+	@echo "make lint    check style (make format repairs it)"
+
+.venv/installed: setup.py pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "gan_zoo needs Python 3.11 to 3.13: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[test]'
+	@touch $@
+
+demo: .venv/installed
+	$(BIN)/python train.py --model=dcgan --dataset=digits --steps=3000 --sample_every=500 --run_dir=runs/demo
+	@echo
+	@echo "Look at runs/demo/samples/step-00003000.png and runs/demo/curves.png, or sample the model yourself:"
+	@echo "    $(BIN)/python -m gan_zoo.sample --model=runs/demo --num=64 --output=digits.png"
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,347 @@
+"""Keras callbacks of a GAN's training: moving average, sample grids, metrics, checkpoints, and when to stop.
+
+Each counts optimizer steps (generator updates) itself, across epochs and with any `steps_per_execution`.
+"""
+
+import json
+import math
+import signal
+import sys
+import time
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from gan_zoo import checkpoints, images
+
+
+class StepCallback(keras.callbacks.Callback):
+    """A callback that knows the step: the number of generator updates so far.
+
+    Args:
+        step: The step that training starts from; 0 unless it resumes.
+    """
+
+    def __init__(self, step: int = 0):
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        previous, self.step = self.step, self.step + self.model.steps_per_execution
+        self.on_step(previous, logs or {})
+
+    def on_step(self, previous: int, logs: dict) -> None:
+        """Called when training has gone from step `previous` to `self.step`."""
+
+    def passed(self, every: int, previous: int) -> bool:
+        """Whether a multiple of `every` lies in (previous, self.step]; never if `every` is 0."""
+        return bool(every) and self.step // every > previous // every
+
+
+class GeneratorEMA(StepCallback):
+    """An exponential moving average of the generator, batch normalization's statistics included.
+
+    Samples of the average are better than those of the last iterate, which oscillates (Yazici et al., 2019; Karras et
+    al., 2018, Section 5). At update t the decay is min(decay, (1 + t) / (10 + t)), so that the average forgets the
+    untrained start in short runs, too.
+
+    Args:
+        decay: The weight of the past at each step. Defaults to 0.999, as in progressive GAN.
+        step: The step that training starts from.
+
+    Attributes:
+        generator: The averaged generator, a `keras.Model` of its own; exists once the model is set.
+
+    References:
+        Yazici et al., 2019, https://arxiv.org/abs/1806.04498
+    """
+
+    def __init__(self, decay: float = 0.999, step: int = 0):
+        super().__init__(step)
+        self.decay = decay
+        self.generator = None
+
+    def set_model(self, model):
+        super().set_model(model)
+        if self.generator is None:
+            with model.distribute_strategy.scope():
+                self.generator = keras.models.clone_model(model.generator)
+                self.generator.set_weights(model.generator.get_weights())
+            pairs = list(zip(self.generator.variables, model.generator.variables, strict=True))
+
+            @tf.function
+            def update(decay):
+                for average, value in pairs:
+                    if average.dtype.startswith(("float", "bfloat")):
+                        average.assign(average.value + (1.0 - decay) * (value.value - average.value))
+                    else:
+                        average.assign(value.value)
+
+            self._update = update
+
+    def on_step(self, previous, logs):
+        decay = min(self.decay, (1 + previous) / (10 + previous)) ** (self.step - previous)
+        self._update(tf.constant(decay, tf.float32))
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss, a recorded term or a weight became NaN or infinite."""
+
+
+class StopOnNonFinite(StepCallback):
+    """Stops training at the first loss that is not finite, before anything of that state is saved.
+
+    Raises:
+        NonFiniteLoss: Naming the step and the values.
+    """
+
+    def on_step(self, previous, logs):
+        bad = {name: value for name, value in ((n, float(v)) for n, v in logs.items()) if not math.isfinite(value)}
+        if bad:
+            values = ", ".join(f"{name} = {value}" for name, value in bad.items())
+            raise NonFiniteLoss(f"{values} at step {self.step}")
+
+
+class StopOnSignal(keras.callbacks.Callback):
+    """Ends training after the current step at SIGTERM or Ctrl-C; a second signal interrupts at once.
+
+    Attributes:
+        received: The signal's name, or None.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.received = None
+        self._previous = {}
+
+    def _handle(self, number, frame):
+        self.received = signal.Signals(number).name
+        for received, handler in self._previous.items():
+            signal.signal(received, handler)
+
+    def on_train_begin(self, logs=None):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._previous[number] = signal.signal(number, self._handle)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.received:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+
+class Checkpoint(StepCallback):
+    """Saves everything that training needs to continue bit for bit: see `gan_zoo.checkpoints`.
+
+    Args:
+        folder: Where checkpoints go, one subfolder each.
+        every: Steps between checkpoints; 0 saves at the end only.
+        keep: How many of the newest stay.
+        ema: The moving average to save, too.
+        step: The step that training starts from.
+    """
+
+    def __init__(self, folder: Path, every: int = 1000, keep: int = 2, ema: GeneratorEMA | None = None, step: int = 0):
+        super().__init__(step)
+        self.folder, self.every, self.keep, self.ema = Path(folder), every, keep, ema
+        self.saved = step
+
+    def on_step(self, previous, logs):
+        if self.passed(self.every, previous):
+            self._save()
+
+    def on_train_end(self, logs=None):
+        if self.saved < self.step:
+            self._save()
+
+    def _save(self):
+        checkpoints.save(self.folder, self.model, self.step, self.ema.generator if self.ema else None, self.keep)
+        self.saved = self.step
+
+
+class SampleGrid(StepCallback):
+    """Writes a picture of samples from the same latents at every interval, and at the start.
+
+    Args:
+        folder: Where `step-00001000.png` and so on go.
+        every: Steps between pictures.
+        ema: Whose generator to sample from; None samples from the model's own.
+        n: Samples in a picture of images; pictures of points have 16 times as many.
+        seed: Of the latents.
+        real: Points of the data, [M, 2], that pictures of points show underneath.
+        writer: A `tf.summary` writer that gets the pictures, too.
+        step: The step that training starts from.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        every: int = 500,
+        ema: GeneratorEMA | None = None,
+        n: int = 64,
+        seed: int = 0,
+        real=None,
+        writer=None,
+        step: int = 0,
+    ):
+        super().__init__(step)
+        self.folder, self.every, self.ema = Path(folder), every, ema
+        self.n, self.seed, self.real, self.writer = n, seed, real, writer
+
+    def on_train_begin(self, logs=None):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.step == 0:
+            self._write()
+
+    def on_step(self, previous, logs):
+        if self.passed(self.every, previous):
+            self._write()
+
+    def _write(self):
+        generator = self.ema.generator if self.ema else self.model.generator
+        n = self.n if len(generator.output_shape) == 4 else 16 * self.n
+        samples = generator(self.model.sample_latent(n, seed=self.seed), training=False)
+        picture = images.picture(samples.numpy(), real=self.real)
+        images.save_png(picture, self.folder / f"step-{self.step:08d}.png")
+        if self.writer:
+            with self.writer.as_default(self.step):
+                tf.summary.image("samples", picture[None])
+
+
+class MetricsLog(StepCallback):
+    """Appends a line of JSON with the mean of every log since the last line, and writes TensorBoard scalars.
+
+    Lines hold "step", "kimg" (thousands of real images shown), "seconds" (of training since the start of the process)
+    and the logs. Lines beyond `step`, which a killed process may have left, are removed at the start.
+
+    Args:
+        path: Of the file, `metrics.jsonl`.
+        images_per_step: Real images that one step consumes: batch size times n_critic.
+        every: Steps between lines.
+        writer: A `tf.summary` writer for the scalars, or None.
+        step: The step that training starts from.
+    """
+
+    def __init__(self, path: Path, images_per_step: int, every: int = 50, writer=None, step: int = 0):
+        super().__init__(step)
+        self.path, self.images_per_step, self.every, self.writer = Path(path), images_per_step, every, writer
+        self._sums, self._count = {}, 0
+
+    def on_train_begin(self, logs=None):
+        if self.path.exists():
+            kept = [line for line in self.path.read_text().splitlines() if _step_of(line) <= self.step]
+            temporary = self.path.with_suffix(".tmp")
+            temporary.write_text("".join(f"{line}\n" for line in kept))
+            temporary.replace(self.path)
+        self._start = time.perf_counter()
+
+    def on_step(self, previous, logs):
+        for name, value in logs.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value)
+        self._count += 1
+        if self.passed(self.every, previous):
+            self._write()
+
+    def on_train_end(self, logs=None):
+        if self._count:
+            self._write()
+
+    def _write(self):
+        means = {name: total / self._count for name, total in self._sums.items()}
+        self._sums, self._count = {}, 0
+        line = {
+            "step": self.step,
+            "kimg": self.step * self.images_per_step / 1000,
+            "seconds": round(time.perf_counter() - self._start, 3),
+            **means,
+        }
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        if self.writer:
+            with self.writer.as_default(self.step):
+                for name, value in means.items():
+                    tf.summary.scalar(name, value)
+            self.writer.flush()
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return math.inf  # the half line of a process that was killed while it wrote
+
+
+class Progress(StepCallback):
+    """One line that tells steps, losses, real images per second and the time left.
+
+    On a terminal the line rewrites itself every second; elsewhere a new one comes every `seconds`.
+
+    Args:
+        total: The step at which training ends.
+        images_per_step: Real images that one step consumes: batch size times n_critic.
+        seconds: Between lines where the output is not a terminal.
+        step: The step that training starts from.
+        output: Where to write; standard output by default.
+    """
+
+    def __init__(self, total: int, images_per_step: int, seconds=30.0, step: int = 0, output=None):
+        super().__init__(step)
+        self.total, self.images_per_step, self.output = total, images_per_step, output or sys.stdout
+        self.terminal = self.output.isatty()
+        self.seconds = 1.0 if self.terminal else seconds
+        self._printed = None
+
+    def on_step(self, previous, logs):
+        now = time.perf_counter()
+        if self._printed is None:
+            # The first step compiles: speed is measured from its end.
+            self._printed, self._start, self._first = now, now, self.step
+            self._write(logs, None)
+        elif now - self._printed >= self.seconds or self.step == self.total:
+            self._printed = now
+            self._write(logs, (self.step - self._first) / (now - self._start))
+
+    def on_train_end(self, logs=None):
+        if self.terminal:
+            print(file=self.output)
+
+    def _write(self, logs, rate):
+        parts = [f"step {self.step}/{self.total}", *(f"{name} {float(value):.4g}" for name, value in logs.items())]
+        if rate:
+            left = duration((self.total - self.step) / rate)
+            parts += [f"{rate * self.images_per_step:.0f} images/s", f"{left} left"]
+        line = "  ".join(parts)
+        print(f"\r{line}\033[K" if self.terminal else line, end="" if self.terminal else "\n", file=self.output)
+        self.output.flush()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as "2h05m", "5m03s" or "12s"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"
+
+
+class StepTimer(keras.callbacks.Callback):
+    """Measures how long each step takes, its losses being there included.
+
+    Attributes:
+        seconds: Of each call of Keras's train function so far; the first one compiles.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = []
+
+    def on_train_begin(self, logs=None):
+        self._last = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        for value in (logs or {}).values():
+            float(value)  # waits for the device
+        now = time.perf_counter()
+        self.seconds.append(now - self._last)
+        self._last = now

@@ -1,0 +1,121 @@
+"""Checkpoints: a folder each, complete or absent, verified by checksum before it is trusted.
+
+    checkpoints/00001000/model.weights.h5   both networks, both optimizers, the random stream
+                         ema.weights.h5     the generator's moving average
+                         checkpoint.json    step, and the SHA-256 of the other files; written last
+
+Together with the data's order, which is a function of seed and step, that is everything: training continued from a
+checkpoint equals training that was never interrupted.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from gan_zoo.errors import UserError
+
+_log = logging.getLogger("gan_zoo")
+
+_MODEL, _EMA, _INDEX = "model.weights.h5", "ema.weights.h5", "checkpoint.json"
+
+
+def save(folder: Path, gan: keras.Model, step: int, ema: keras.Model | None = None, keep: int = 2) -> Path:
+    """Writes the checkpoint of `step` under `folder` and removes all but the `keep` newest; returns its path.
+
+    Args:
+        folder: Holds one subfolder for each checkpoint.
+        gan: A compiled `GAN`.
+        step: Generator updates so far.
+        ema: The generator's moving average, if there is one.
+        keep: How many checkpoints stay.
+
+    Raises:
+        FloatingPointError: If a weight is not finite: such a state is not worth keeping. Nothing is written.
+    """
+    for variable in gan.variables:
+        value = variable.numpy()
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise FloatingPointError(f"{variable.path} is not finite at step {step}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(".writing-*"):
+        shutil.rmtree(leftover)
+    writing, path = folder / f".writing-{step:08d}", folder / f"{step:08d}"
+    writing.mkdir()
+    gan.save_weights(writing / _MODEL)
+    if ema is not None:
+        ema.save_weights(writing / _EMA)
+    index = {"step": step, "sha256": {p.name: _sha256(p) for p in sorted(writing.iterdir())}}
+    (writing / _INDEX).write_text(json.dumps(index, indent=1) + "\n")
+    for file in writing.iterdir():
+        _sync(file)
+    if path.exists():  # a damaged one of the same step, which the run fell back from
+        shutil.rmtree(path)
+    writing.replace(path)
+    _sync(folder)
+    for old in list_checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+    return path
+
+
+def restore(folder: Path, gan: keras.Model, ema: keras.Model | None = None) -> int:
+    """Loads the newest checkpoint under `folder` that is undamaged; returns its step, or 0 if there are none.
+
+    A damaged one is skipped with a warning.
+
+    Raises:
+        UserError: If there are checkpoints and all of them are damaged.
+    """
+    found = list_checkpoints(folder)
+    for path in reversed(found):
+        fault = verify(path, [_MODEL] if ema is None else [_MODEL, _EMA])
+        if fault:
+            _log.warning("Checkpoint %s is damaged (%s): falling back to the one before.", path, fault)
+            continue
+        gan.load_weights(path / _MODEL)
+        if ema is not None:
+            ema.load_weights(path / _EMA)
+        return read_step(path)
+    if found:
+        raise UserError(f"Every checkpoint in {folder} is damaged: start anew with another --run_dir.")
+    return 0
+
+
+def verify(path: Path, names: list[str]) -> str | None:
+    """What is wrong with the checkpoint at `path`, or None; `names` are the files that it must have."""
+    try:
+        sums = json.loads((path / _INDEX).read_text())["sha256"]
+        for name in {*names, *sums}:
+            if sums[name] != _sha256(path / name):
+                return f"{name} does not match its checksum"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def read_step(path: Path) -> int:
+    """The step of the checkpoint at `path`."""
+    return json.loads((path / _INDEX).read_text())["step"]
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints under `folder`, the oldest first, undamaged or not."""
+    return sorted(p for p in Path(folder).glob("*") if p.name.isdigit())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

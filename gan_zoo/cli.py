@@ -1,0 +1,79 @@
+"""What the command-line tools share: flags that read well, and errors that are one sentence."""
+
+import logging
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from gan_zoo.errors import UserError
+
+
+def main(function: Callable[[], int | None], usage: str, groups: dict[str, Sequence[str]]) -> None:
+    """Parses the command line and runs `function`; does not return.
+
+    Exit status: what `function` returns (None is 0); 2 for bad input, with one sentence on standard error.
+
+    Args:
+        function: The tool; takes no arguments and reads `flags.FLAGS`.
+        usage: The first lines of `--help`.
+        groups: Headings and the names of the flags under each, in the order of `--help`.
+    """
+    # TensorFlow's notes on CPU features and absent GPUs; its warnings and errors still come.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+
+    def parse(argv):
+        if any(a in ("--help", "-h", "-help", "--helpshort", "--helpfull") for a in argv[1:]):
+            print(help_text(usage, groups))
+            sys.exit(0)
+        try:
+            rest = flags.FLAGS(argv)
+        except flags.Error as error:
+            _fail(str(error).removeprefix("FATAL "))
+        if rest[1:]:
+            _fail(f"{rest[1]!r} is not a flag: all settings are of the form --name=value.")
+        return rest
+
+    def run(_):
+        try:
+            sys.exit(function() or 0)
+        except UserError as error:
+            _fail(str(error))
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+
+    app.run(run, flags_parser=parse)
+
+
+def _fail(sentence: str):
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
+def help_text(usage: str, groups: dict[str, Sequence[str]]) -> str:
+    """`usage`, then every flag with its default, under its group's heading."""
+    lines = [usage.strip(), ""]
+    for heading, names in groups.items():
+        lines.append(f"{heading}:")
+        for name in names:
+            flag = flags.FLAGS[name]
+            left = f"  --{name}" + ("" if flag.boolean else f"={_kind(flag)}")
+            default = "" if flag.default in (None, False, []) else f" [{flag.default}]"
+            text = textwrap.wrap(f"{flag.help}{default}", 88)
+            if len(left) > 28:
+                lines.append(left)
+                left = ""
+            lines += [f"{left:<30}{text[0]}", *(f"{'':<30}{line}" for line in text[1:])]
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _kind(flag) -> str:
+    values = getattr(flag.parser, "enum_values", None)
+    if values:
+        return "|".join(values)
+    return {"string": "TEXT", "int": "N", "float": "X"}.get(flag.parser.flag_type().split()[-1], "TEXT")

@@ -1,0 +1,112 @@
+"""Run folders: what was asked for, where it ran, and whether a second start may continue it.
+
+runs/wgan_gp-celeb_a/run.json         settings, versions, git commit, host, command
+                     metrics.jsonl    a line of losses for each interval
+                     events/          the same for TensorBoard, and the sample grids
+                     samples/         a grid of samples of the same latents for each interval
+                     curves.png       the losses over the steps, at the end
+                     checkpoints/     see gan_zoo.checkpoints
+                     saved_model/     the generator's moving average, at the end
+"""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from gan_zoo.errors import UserError
+
+# A continued run may be longer, and may lie, or find its data, elsewhere.
+_FREE = {"steps", "run_dir", "data_dir"}
+
+
+def open_run(run_dir: Path, settings: dict) -> dict:
+    """Makes the run folder, or checks that its settings are these; returns what is written in its `run.json`.
+
+    Args:
+        run_dir: The folder.
+        settings: Everything that decides the result, and the run's bookkeeping; values of JSON's types.
+
+    Raises:
+        UserError: If the folder holds a run of other settings or of more steps, or cannot be written.
+    """
+    path = run_dir / "run.json"
+    settings = json.loads(json.dumps(settings))
+    if path.exists():
+        try:
+            run = json.loads(path.read_text())
+            old = run["settings"]
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{path} cannot be read: repair it, or give another --run_dir.") from None
+        names = sorted(n for n in {*old, *settings} - _FREE if old.get(n) != settings.get(n))
+        if names:
+            pairs = ", ".join(f"{n} ({old.get(n)!r}, now {settings.get(n)!r})" for n in names)
+            raise UserError(f"{run_dir} holds a run of other settings: {pairs}. Give another --run_dir, or these.")
+        if settings["steps"] < old["steps"]:
+            raise UserError(
+                f"{run_dir} holds a run of {old['steps']} steps: --steps={settings['steps']} cannot make it shorter."
+            )
+        run["settings"] = settings
+        run["continued"] = [*run.get("continued", []), _circumstances()]
+    else:
+        run = {"settings": settings, **_circumstances()}
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(run, indent=1) + "\n")
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"--run_dir={run_dir} cannot be written: {error.strerror}.") from None
+    return run
+
+
+def read_run(run_dir: Path) -> dict:
+    """The contents of a run folder's `run.json`.
+
+    Raises:
+        UserError: If there is none that can be read.
+    """
+    try:
+        return json.loads((Path(run_dir) / "run.json").read_text())
+    except (OSError, ValueError):
+        raise UserError(f"{run_dir} is not a run folder: it has no run.json that can be read.") from None
+
+
+def _circumstances() -> dict:
+    packages = ("tensorflow", "keras", "numpy", "tensorflow-datasets")
+    return {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "versions": {
+            "gan_zoo": _version(),
+            "python": platform.python_version(),
+            **{p: importlib.metadata.version(p) for p in packages},
+        },
+        "git": _git_commit(),
+        "host": {"name": platform.node(), "system": platform.platform(), "cpus": os.cpu_count()},
+    }
+
+
+def _version() -> str:
+    import gan_zoo
+
+    return gan_zoo.__version__
+
+
+def _git_commit() -> str | None:
+    """The commit of the zoo's own clone, with "+" if files differ from it; None where there is no clone."""
+    home = Path(__file__).resolve().parent.parent
+    if not (home / ".git").exists():
+        return None
+    try:
+        commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"])
+        commit, changes = (
+            subprocess.run(c, cwd=home, capture_output=True, text=True, check=True).stdout.strip() for c in commands
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+" if changes else "")

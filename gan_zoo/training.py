@@ -1,0 +1,445 @@
+"""From a configuration to a trained, exported generator: what `train.py` runs."""
+
+import ast
+import contextlib
+import dataclasses
+import importlib
+import inspect
+import json
+import logging
+import os
+import resource
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from gan_zoo import data
+from gan_zoo.errors import UserError
+from gan_zoo.models import VARIANTS
+from gan_zoo.runs import open_run
+
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+
+_log = logging.getLogger("gan_zoo")
+
+
+@dataclasses.dataclass
+class Config:
+    """What a run is asked to be; None leaves a setting to the dataset's or the variant's own default.
+
+    The fields are the flags of `train.py`, which documents them.
+    """
+
+    model: str
+    dataset: str
+    data_dir: str | None = None
+    split: str = "train"
+    resolution: int | None = None
+    crop: int | None = None
+    cache_dir: str | None = None
+    batch_size: int | None = None
+    steps: int | None = None
+    n_critic: int | None = None
+    learning_rate: float | None = None
+    d_learning_rate: float | None = None
+    g_learning_rate: float | None = None
+    latent_dim: int | None = None
+    width: int | None = None
+    network: str | None = None
+    norm: str | None = None
+    set: tuple[str, ...] = ()
+    ema_decay: float = 0.999
+    seed: int = 0
+    precision: str = "auto"
+    strategy: str = "auto"
+    jit_compile: bool = False
+    run_dir: str | None = None
+    sample_every: int = 500
+    checkpoint_every: int = 1000
+    keep_checkpoints: int = 2
+    log_every: int = 50
+    steps_per_execution: int = 1
+
+
+# What a run has that neither its flags nor its variant say: for images the usual batch and width of small GANs; for
+# points the sizes of the 2-D experiments in the WGAN-GP and unrolled GAN papers.
+DEFAULTS = {
+    "image": {"batch_size": 64, "width": 64, "latent_dim": 128, "steps": 50_000},
+    "points": {"batch_size": 256, "width": 128, "latent_dim": 2, "steps": 10_000},
+}
+
+
+def run(config: Config) -> Path | None:
+    """Trains, or continues to train, what `config` describes; returns the SavedModel's folder.
+
+    Returns None when a signal ended training before the last step; the same configuration continues it.
+
+    Raises:
+        UserError: If the configuration cannot be used.
+        NonFiniteLoss: If training diverged. The last good checkpoint stays.
+    """
+    job = Job(config)
+    chief = job.is_chief
+    run_dir = Path(config.run_dir or f"runs/{config.model.replace(':', '.')}-{_plain(config.dataset)}")
+    settings = job.settings(run_dir)
+    # Of many workers only one writes.
+    if chief:
+        open_run(run_dir, settings)
+    return job.train(run_dir, chief)
+
+
+class Job:
+    """A configuration brought to life: strategy, data, model and optimizers."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.cls = find_model(config.model)
+        _check(config)
+        self.strategy = make_strategy(config.strategy)
+
+        import keras
+
+        from gan_zoo import precision
+
+        self.source = data.open_source(
+            config.dataset,
+            split=config.split,
+            data_dir=config.data_dir,
+            resolution=config.resolution,
+            crop=config.crop,
+            cache_dir=config.cache_dir,
+        )
+        self.points = self.source.kind == "points"
+        self.precision, self.precision_reason = precision.resolve(config.precision, self.points)
+        keras.config.set_dtype_policy(self.precision)
+        defaults = DEFAULTS[self.source.kind]
+        self.batch_size = config.batch_size or defaults["batch_size"]
+        self.steps = config.steps or defaults["steps"]
+        self.width = config.width or defaults["width"]
+        self.network = config.network or ("mlp" if self.points else data.lookup(config.dataset).family)
+        if self.steps % config.steps_per_execution:
+            raise UserError(
+                f"--steps={self.steps} is not a multiple of --steps_per_execution={config.steps_per_execution}."
+            )
+        replicas = self.strategy.num_replicas_in_sync
+        if self.batch_size % replicas:
+            raise UserError(f"--batch_size={self.batch_size} cannot be shared out evenly to {replicas} replicas.")
+        keras.utils.set_random_seed(config.seed)  # the initial weights
+        with self.strategy.scope():
+            self.gan = self._build()
+
+    def _build(self):
+        config, cls = self.config, self.cls
+        arguments = parse_arguments(cls, config.set)
+        if config.n_critic is not None:
+            arguments["n_critic"] = config.n_critic
+        arguments.setdefault("seed", config.seed)
+        sizes = {
+            "width": self.width,
+            "latent_dim": config.latent_dim or DEFAULTS[self.source.kind]["latent_dim"],
+        }
+        if self.points:
+            if self.network != "mlp":
+                raise UserError(f"--network={self.network} is for images, and {config.dataset} has points: use mlp.")
+            gan = cls.for_points(self.source.shape[0], **sizes, **arguments)
+        else:
+            sizes.update(network=self.network, norm=config.norm)
+            gan = cls.for_images(self.source.shape, **sizes, **arguments)
+        optimizers = {}
+        for player in ("discriminator", "generator"):
+            optimizer = gan.default_optimizer(player)
+            rate = getattr(config, f"{player[0]}_learning_rate") or config.learning_rate
+            if rate is not None:
+                optimizer.learning_rate = rate
+            optimizers[f"{player[0]}_optimizer"] = optimizer
+        gan.compile(**optimizers, jit_compile=config.jit_compile, steps_per_execution=config.steps_per_execution)
+        return gan
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the one that writes files."""
+        resolver = self.strategy.cluster_resolver
+        if self.config.strategy != "multi_worker" or resolver is None:
+            return True
+        return resolver.task_type in (None, "chief") or (
+            resolver.task_type == "worker"
+            and resolver.task_id == 0
+            and "chief" not in resolver.cluster_spec().as_dict()
+        )
+
+    def settings(self, run_dir: Path) -> dict[str, Any]:
+        """Every setting of the run as it was resolved, for `run.json`."""
+        gan, config = self.gan, self.config
+        arguments = {n: getattr(gan, n) for n in gan.argument_names() if n not in ("generator", "discriminator")}
+        return {
+            "model": config.model,
+            "dataset": config.dataset,
+            "data_dir": config.data_dir,
+            "data": self.source.describe(),
+            "batch_size": self.batch_size,
+            "steps": self.steps,
+            "network": self.network,
+            "width": self.width,
+            "norm": config.norm or ("none" if self.points else self.cls.discriminator_norm),
+            "arguments": arguments,
+            "d_optimizer": _plain_config(gan.d_optimizer),
+            "g_optimizer": _plain_config(gan.g_optimizer),
+            "ema_decay": config.ema_decay,
+            "seed": config.seed,
+            "precision": self.precision,
+            "strategy": type(self.strategy).__name__,
+            "replicas": self.strategy.num_replicas_in_sync,
+            "jit_compile": config.jit_compile,
+            "run_dir": str(run_dir),
+            "sample_every": config.sample_every,
+            "checkpoint_every": config.checkpoint_every,
+            "keep_checkpoints": config.keep_checkpoints,
+            "log_every": config.log_every,
+            "steps_per_execution": config.steps_per_execution,
+        }
+
+    @property
+    def images_per_step(self) -> int:
+        return self.batch_size * self.gan.n_critic
+
+    def dataset(self, step: int):
+        return self.source.batches(self.batch_size, n_critic=self.gan.n_critic, seed=self.config.seed, start_step=step)
+
+    def real_points(self):
+        """Points of the data to draw samples over, [N, 2]; None for images."""
+        return next(self.source.batches(2048, seed=self.config.seed).as_numpy_iterator()) if self.points else None
+
+    def train(self, run_dir: Path, chief: bool = True) -> Path | None:
+        """Trains from the newest checkpoint in `run_dir`, if there is one, to the last step, and exports."""
+        import tensorflow as tf
+
+        from gan_zoo import callbacks, checkpoints, curves
+        from gan_zoo.export import saved_model
+
+        config, gan = self.config, self.gan
+        ema = callbacks.GeneratorEMA(config.ema_decay)
+        ema.set_model(gan)
+        step = checkpoints.restore(run_dir / "checkpoints", gan, ema.generator)
+        ema.step = step
+        print(self.describe(), flush=True)
+        if step:
+            print(f"continuing {run_dir} from step {step}", flush=True)
+        interrupted = callbacks.StopOnSignal()
+        # The order matters: what is not finite must not be averaged, shown or saved.
+        watchers = [interrupted, callbacks.StopOnNonFinite(step), ema]
+        if chief:
+            writer = tf.summary.create_file_writer(str(run_dir / "events"))
+            watchers += [
+                callbacks.MetricsLog(run_dir / "metrics.jsonl", self.images_per_step, config.log_every, writer, step),
+                callbacks.SampleGrid(
+                    run_dir / "samples", config.sample_every, ema, real=self.real_points(), writer=writer, step=step
+                ),
+                callbacks.Checkpoint(
+                    run_dir / "checkpoints", config.checkpoint_every, config.keep_checkpoints, ema, step
+                ),
+                callbacks.Progress(self.steps, self.images_per_step, step=step),
+            ]
+        if step < self.steps:
+            with _divergence(run_dir):
+                gan.fit(
+                    self.dataset(step),
+                    steps_per_epoch=self.steps - step,
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=watchers,
+                )
+        if chief and (run_dir / "metrics.jsonl").exists():
+            curves.plot(run_dir / "metrics.jsonl", run_dir / "curves.png")
+        if interrupted.received:
+            if chief:
+                print(f"{interrupted.received}: saved {run_dir} at step {ema.step}; the same command continues it")
+            return None
+        if not chief:
+            return None
+        path = run_dir / "saved_model"
+        saved_model.export(gan, path, generator=ema.generator, metadata=self.metadata(ema.step))
+        print(f"samples  {run_dir / 'samples'}\ncurves   {run_dir / 'curves.png'}\nmodel    {path}", flush=True)
+        return path
+
+    def metadata(self, step: int) -> dict[str, Any]:
+        """What an exported generator says of itself."""
+        return {
+            "model": self.config.model,
+            "dataset": self.config.dataset,
+            "data": self.source.describe(),
+            "step": step,
+            "ema_decay": self.config.ema_decay,
+        }
+
+    def describe(self) -> str:
+        """A few lines on what will be trained, on what, and with what."""
+        gan = self.gan
+        rows = {
+            "model": f"{type(gan).__name__}, {self.network} networks of width {self.width}, latents {gan.latent_dim}",
+            "generator": f"{gan.generator.count_params():,} parameters, output {gan.generator.output_shape[1:]}",
+            "discriminator": f"{gan.discriminator.count_params():,} parameters",
+            "data": f"{self.config.dataset} {self.source.shape}, "
+            + (f"{self.source.size:,} examples" if self.source.size else "endless"),
+            "step": f"{gan.n_critic} x {self.batch_size} examples, {self.strategy.num_replicas_in_sync} replica(s)",
+            "precision": f"{self.precision} ({self.precision_reason})",
+        }
+        return "\n".join(f"{name:<14}{value}" for name, value in rows.items())
+
+    def dry_run(self, steps: int = 10) -> str:
+        """Runs a few steps and estimates the whole; writes nothing to the run folder."""
+        from gan_zoo import callbacks
+
+        gan, execution = self.gan, self.config.steps_per_execution
+        timer = callbacks.StepTimer()
+        gan.fit(
+            self.dataset(0),
+            steps_per_epoch=steps * execution,
+            shuffle=False,
+            verbose=0,
+            callbacks=[callbacks.GeneratorEMA(self.config.ema_decay), timer],
+        )
+        seconds = statistics.median(timer.seconds[1:]) / execution  # the first step compiles
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        rows = {
+            "step time": f"{seconds * 1000:.1f} ms (median of {len(timer.seconds) - 1})",
+            "speed": f"{self.images_per_step / seconds:.1f} images/s",
+            "total time": f"{callbacks.duration(seconds * self.steps)} for {self.steps} steps",
+            "peak memory": f"{peak / 2**30:.2f} GiB",
+        }
+        return self.describe() + "\n" + "\n".join(f"{name:<14}{value}" for name, value in rows.items())
+
+
+@contextlib.contextmanager
+def _divergence(run_dir: Path):
+    """Says where the last good state is when training diverges."""
+    from gan_zoo.callbacks import NonFiniteLoss
+    from gan_zoo.checkpoints import list_checkpoints
+
+    try:
+        yield
+    except (NonFiniteLoss, FloatingPointError) as error:
+        found = list_checkpoints(run_dir / "checkpoints")
+        last = f"the last good checkpoint is {found[-1]}" if found else "no checkpoint had been written"
+        raise NonFiniteLoss(f"Training diverged: {error}; {last}. A lower --learning_rate often helps.") from None
+
+
+def find_model(name: str) -> type:
+    """The class for `--model`: a name of the zoo, or `module:Class`.
+
+    Raises:
+        UserError: If there is none, with the nearest name.
+    """
+    if ":" not in name:
+        if name not in VARIANTS:
+            raise UserError(
+                f"--model={name} is not in the zoo.{data.suggest(name, VARIANTS)} "
+                f"--list shows all; a class of your own is --model=my_module:MyGAN."
+            )
+        from gan_zoo import models
+
+        return getattr(models, VARIANTS[name])
+    module_name, _, class_name = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # anything may go wrong in a user's module, and its message is what helps
+        raise UserError(f"--model={name}: importing {module_name} failed: {type(error).__name__}: {error}.") from None
+    from gan_zoo.gan import GAN
+
+    cls = getattr(module, class_name, None)
+    if not (inspect.isclass(cls) and issubclass(cls, GAN)):
+        raise UserError(f"--model={name}: {module_name} has no subclass of gan_zoo.GAN named {class_name!r}.")
+    return cls
+
+
+def parse_arguments(cls: type, assignments: tuple[str, ...]) -> dict[str, Any]:
+    """The constructor arguments that `--set name=value` flags name, with values of the defaults' types.
+
+    Raises:
+        UserError: If an assignment is malformed, or the variant has no such argument, or it takes another type.
+    """
+    own = [n for n in cls.argument_names() if n not in ("generator", "discriminator", "latent_dim")]
+    defaults = {}
+    for klass in reversed(cls.__mro__):
+        if "__init__" in vars(klass):
+            for parameter in inspect.signature(klass.__init__).parameters.values():
+                defaults[parameter.name] = parameter.default
+    values = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise UserError(f"--set={assignment} is not of the form name=value.")
+        if name not in own:
+            raise UserError(
+                f"--set={assignment}: {cls.__name__} has no argument {name!r}.{data.suggest(name, own)} "
+                f"It has {', '.join(own)}."
+            )
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        default = defaults[name]
+        if isinstance(default, float) and type(value) is int:
+            value = float(value)
+        if default is not None and type(value) is not type(default):
+            raise UserError(
+                f"--set={assignment}: {name} takes a value of type {type(default).__name__}, as {default!r} is."
+            )
+        values[name] = value
+    return values
+
+
+def make_strategy(name: str):
+    """The `tf.distribute` strategy for `--strategy`.
+
+    Raises:
+        UserError: If the machine has not what it needs.
+    """
+    import tensorflow as tf
+
+    if name == "auto":
+        name = "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one_device"
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or None)
+    if name == "multi_worker":
+        if "TF_CONFIG" not in os.environ:
+            raise UserError("--strategy=multi_worker needs the workers' addresses in the environment's TF_CONFIG.")
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "tpu":
+        try:
+            resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu="")
+        except (ValueError, tf.errors.OpError) as error:
+            raise UserError(f"--strategy=tpu found no TPU here: {str(error).splitlines()[0]}") from None
+        return tf.distribute.TPUStrategy(resolver)
+    return tf.distribute.get_strategy()
+
+
+def _check(config: Config) -> None:
+    for name in ("batch_size", "steps", "n_critic", "latent_dim", "width", "resolution", "steps_per_execution"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name} must be 1 or more, not {value}.")
+    for name in ("keep_checkpoints", "log_every"):
+        if getattr(config, name) < 1:
+            raise UserError(f"--{name} must be 1 or more, not {getattr(config, name)}.")
+    for name in ("sample_every", "checkpoint_every"):
+        if getattr(config, name) < 0:
+            raise UserError(f"--{name} must be 0 (never before the end) or more, not {getattr(config, name)}.")
+    for name in ("learning_rate", "d_learning_rate", "g_learning_rate"):
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise UserError(f"--{name} must be positive, not {value}.")
+    if not 0 <= config.ema_decay < 1:
+        raise UserError(f"--ema_decay must be in [0, 1), not {config.ema_decay}.")
+
+
+def _plain(dataset: str) -> str:
+    """A dataset's name as part of a folder's."""
+    return "".join(c if c.isalnum() or c in "_-." else "-" for c in dataset.removeprefix("folder:").strip("/"))
+
+
+def _plain_config(optimizer) -> dict[str, Any]:
+    config = json.loads(json.dumps(optimizer.get_config(), default=str))
+    return {"class": type(optimizer).__name__, **{k: v for k, v in config.items() if v not in (None, False)}}

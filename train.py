@@ -1,0 +1,106 @@
+"""Trains a GAN of the zoo: `python train.py --model=wgan_gp --dataset=celeb_a`."""
+
+import dataclasses
+import sys
+
+from absl import flags
+
+from gan_zoo import cli
+from gan_zoo.data import DATASETS, OTHER
+from gan_zoo.precision import PRECISIONS
+
+USAGE = """
+Trains a GAN: python train.py --model=wgan_gp --dataset=celeb_a
+
+The dataset brings its resolution, crop and networks, the variant its optimizers and weights; every flag below may be
+left out. The same command on an existing run folder continues that run.
+"""
+
+flags.DEFINE_string("model", None, "A variant of the zoo (see --list), or my_module:MyGAN.")
+flags.DEFINE_string("dataset", None, "A dataset (see --list), any image dataset of TFDS, or folder:/path/to/images.")
+flags.DEFINE_bool("list", False, "Print every model and dataset, and exit.")
+
+flags.DEFINE_string("data_dir", None, "Where TFDS keeps its datasets; by default ~/tensorflow_datasets.")
+flags.DEFINE_string("split", "train", "The split to train on, such as train, or train[:7000].")
+flags.DEFINE_integer("resolution", None, "Side of the training images in pixels.")
+flags.DEFINE_integer("crop", None, "Side of the centred square that is cut out before resizing, in pixels.")
+flags.DEFINE_string("cache_dir", None, "Where decoded images are kept; by default ~/.cache/gan_zoo.")
+
+flags.DEFINE_enum("network", None, ["dcgan", "resnet", "mlp"], "Family of networks.")
+flags.DEFINE_integer("width", None, "Channels at the images' resolution, or units of an mlp's layers.")
+flags.DEFINE_integer("latent_dim", None, "Size of the latents.")
+flags.DEFINE_enum("norm", None, ["none", "batch", "layer", "spectral"], "The discriminator's normalization.")
+flags.DEFINE_multi_string("set", [], "name=value: any argument of the variant's class. May be repeated.")
+
+flags.DEFINE_integer("batch_size", None, "Examples in a minibatch, over all replicas.")
+flags.DEFINE_integer("steps", None, "Generator updates.")
+flags.DEFINE_integer("n_critic", None, "Discriminator updates for each generator update.")
+flags.DEFINE_float("learning_rate", None, "Of both players; by default the variant's own.")
+flags.DEFINE_float("d_learning_rate", None, "Of the discriminator.")
+flags.DEFINE_float("g_learning_rate", None, "Of the generator.")
+flags.DEFINE_float("ema_decay", 0.999, "Of the moving average of the generator, which samples and the export use.")
+flags.DEFINE_integer("seed", 0, "Of the initial weights, the data's order and the latents.")
+
+flags.DEFINE_enum("precision", "auto", list(PRECISIONS), "Arithmetic; auto takes bfloat16 where that is faster.")
+flags.DEFINE_enum(
+    "strategy", "auto", ["auto", "one_device", "mirrored", "multi_worker", "tpu"], "How to use several devices."
+)
+flags.DEFINE_bool("jit_compile", False, "Compile the training step with XLA.")
+flags.DEFINE_integer("steps_per_execution", 1, "Steps between two returns to Python.")
+
+flags.DEFINE_string("run_dir", None, "Folder of the run; by default runs/MODEL-DATASET.")
+flags.DEFINE_integer("sample_every", 500, "Steps between pictures of samples.")
+flags.DEFINE_integer("checkpoint_every", 1000, "Steps between checkpoints.")
+flags.DEFINE_integer("keep_checkpoints", 2, "How many of the newest checkpoints stay.")
+flags.DEFINE_integer("log_every", 50, "Steps between lines of metrics.")
+flags.DEFINE_bool("dry_run", False, "Build everything, run a few steps, estimate time and memory, write nothing.")
+
+GROUPS = {
+    "What": ["model", "dataset", "list"],
+    "Data": ["data_dir", "split", "resolution", "crop", "cache_dir"],
+    "Networks and variant": ["network", "width", "latent_dim", "norm", "set"],
+    "Training": [
+        *("batch_size", "steps", "n_critic", "learning_rate", "d_learning_rate", "g_learning_rate"),
+        *("ema_decay", "seed"),
+    ],
+    "Machine": ["precision", "strategy", "jit_compile", "steps_per_execution"],
+    "Run folder": ["run_dir", "sample_every", "checkpoint_every", "keep_checkpoints", "log_every", "dry_run"],
+}
+
+
+def list_all() -> str:
+    """Every model with its paper, and every dataset, a line each."""
+    from gan_zoo.models import PAPERS
+
+    rows = ["Models:", *(f"  {name:<20}{paper}" for name, paper in PAPERS.items()), "", "Datasets:"]
+    rows += [f"  {name:<20}{dataset.description}" for name, dataset in DATASETS.items()]
+    rows += [f"  {'...':<20}{OTHER.description}"]
+    return "\n".join(rows)
+
+
+def main() -> int:
+    values = flags.FLAGS
+    if values.list:
+        print(list_all())
+        return 0
+    for name in ("model", "dataset"):
+        if not values[name].value:
+            raise cli.UserError(f"--{name} is missing: --list shows what there is.")
+    from gan_zoo import training
+
+    config = training.Config(**{f.name: values[f.name].value for f in dataclasses.fields(training.Config)})
+    if values.dry_run:
+        print(training.Job(config).dry_run())
+        return 0
+    from gan_zoo.callbacks import NonFiniteLoss
+
+    try:
+        training.run(config)
+    except NonFiniteLoss as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    cli.main(main, USAGE, GROUPS)
