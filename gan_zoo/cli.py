@@ -2,11 +2,13 @@
 
 import logging
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
 
 from absl import app, flags
+from absl import logging as absl_logging
 
 from gan_zoo.errors import UserError
 
@@ -38,6 +40,9 @@ def main(function: Callable[[], int | None], usage: str, groups: dict[str, Seque
         return rest
 
     def run(_):
+        # TFDS's and TensorFlow's notes to their own developers; the zoo's warnings go through a logger of its own.
+        absl_logging.set_verbosity(absl_logging.ERROR)
+        logging.getLogger("gan_zoo").setLevel(logging.WARNING)
         try:
             sys.exit(function() or 0)
         except UserError as error:
@@ -63,7 +68,9 @@ def help_text(usage: str, groups: dict[str, Sequence[str]]) -> str:
             flag = flags.FLAGS[name]
             left = f"  --{name}" + ("" if flag.boolean else f"={_kind(flag)}")
             default = "" if flag.default in (None, False, []) else f" [{flag.default}]"
-            text = textwrap.wrap(f"{flag.help}{default}", 88)
+            # absl adds the values of an enum, which stand on the left already, and a note to repeatable flags.
+            note = re.sub(r"^<[^>]*>: |;\s+repeat this option.*$", "", flag.help, flags=re.DOTALL)
+            text = textwrap.wrap(note + default, 88)
             if len(left) > 28:
                 lines.append(left)
                 left = ""

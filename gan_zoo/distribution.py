@@ -6,6 +6,8 @@ The rule that both serve: N replicas with B / N examples each take the very step
 import keras
 import tensorflow as tf
 
+_ALGORITHM = "philox"  # by name: left to itself, TensorFlow takes another one on TPUs
+
 
 def replica_context() -> tuple[int, int | tf.Tensor]:
     """The number of replicas in sync and this replica's index among them; (1, 0) outside of a strategy's `run`."""
@@ -79,15 +81,15 @@ class FixedStream:
 
     def uniform(self, shape, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
         """Numbers from U[low, high)."""
-        return tf.random.stateless_uniform(shape, self._next(), minval=low, maxval=high)
+        return tf.random.stateless_uniform(shape, self._next(), minval=low, maxval=high, alg=_ALGORITHM)
 
     def normal(self, shape) -> tf.Tensor:
         """Numbers from N(0, 1)."""
-        return tf.random.stateless_normal(shape, self._next())
+        return tf.random.stateless_normal(shape, self._next(), alg=_ALGORITHM)
 
 
 def _own_rows(draw, shape, seed, **kwargs) -> tf.Tensor:
     replicas, index = replica_context()
     if replicas == 1:
-        return draw(shape, seed, **kwargs)
-    return draw([replicas, *tf.unstack(tf.convert_to_tensor(shape))], seed, **kwargs)[index]
+        return draw(shape, seed, alg=_ALGORITHM, **kwargs)
+    return draw([replicas, *tf.unstack(tf.convert_to_tensor(shape))], seed, alg=_ALGORITHM, **kwargs)[index]

@@ -289,10 +289,12 @@ class GAN(keras.Model):
             network: "dcgan" or "resnet", see `gan_zoo.networks`.
             latent_dim: Z.
             width: Channels at the images' own resolution.
-            norm: The discriminator's normalization, "none", "batch" or "layer"; by default the variant's own.
+            norm: The discriminator's normalization, "none", "batch", "layer" or "spectral"; by default the variant's
+                own, or "none" where that is "batch" and the network a perceptron.
             **kwargs: The variant's own arguments.
         """
-        norm = norm or cls.discriminator_norm
+        batch_in_mlp = network == "mlp" and cls.discriminator_norm == "batch"
+        norm = norm or ("none" if batch_in_mlp else cls.discriminator_norm)
         return cls(*networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm), **kwargs)
 
     @classmethod

@@ -1,8 +1,8 @@
 """Decoded images on disk, so that a second run starts at once and sets larger than memory work.
 
-One folder per set and settings: `images.npy` (uint8 [N, R, R, C]), `labels.npy` (int64 [N]) and `meta.json`. It is
-filled under a temporary name and renamed when complete, so what has the final name is whole. Every folder can be
-deleted at any time; it is made again when it is needed.
+One folder per set and settings: `images.u8` (the bytes of [N, R, R, C] and nothing else), `labels.npy` (int64 [N]) and
+`meta.json`. It is filled under a temporary name and renamed when complete, so what has the final name is whole. Every
+folder can be deleted at any time; it is made again when it is needed.
 """
 
 import contextlib
@@ -10,12 +10,14 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import shutil
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +25,11 @@ from gan_zoo.data.images import PIXELS_VERSION, ImageSet, Report, decode_all
 from gan_zoo.errors import UserError
 
 MEMORY_LIMIT = 2 * 2**30
-"""Bytes. Decoded sets up to this size are kept in memory, larger ones are read from the disk as they are needed."""
+"""Bytes. Decoded sets up to this size are kept in memory, larger ones are mapped from the disk."""
 
 _log = logging.getLogger(__name__)
 _ABANDONED = 24 * 3600
+_BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError)
 
 
 def default_dir() -> Path:
@@ -36,7 +39,7 @@ def default_dir() -> Path:
 
 def fetch(
     images: ImageSet, *, resolution: int, crop: int | None, cache_dir: str | Path | None, memory_limit: int
-) -> tuple[np.ndarray, np.ndarray, Report]:
+) -> tuple[Any, np.ndarray, Report]:
     """Opens the decoded set, decoding it first if that was not done before.
 
     Args:
@@ -47,8 +50,8 @@ def fetch(
         memory_limit: In bytes, see `MEMORY_LIMIT`.
 
     Returns:
-        Pixels, uint8 [N, R, R, C], in memory or mapped from the disk; labels, int64 [N]; and what was found when the
-        set was decoded.
+        Pixels, a uint8 tensor [N, R, R, C] in memory or mapped from the disk; labels, int64 [N]; and what was found
+        when the set was decoded.
 
     Raises:
         UserError: No image of the set can be decoded, or it is too large for the memory limit and cannot be written.
@@ -57,13 +60,12 @@ def fetch(
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     root = default_dir() if cache_dir is None else Path(cache_dir).expanduser()
     path = root / f"{re.sub(r'[^A-Za-z0-9.]+', '_', images.name)[-40:]}-{resolution}-{digest}"
-    try:
-        return _open(path, key, memory_limit)
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        _log.warning("The cached images in %s cannot be used (%s) and are made again.", path, error)
-        shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        try:
+            return _open(path, key, memory_limit)
+        except _BROKEN as error:
+            _log.warning("The cached images in %s cannot be used (%s) and are made again.", path, error)
+            shutil.rmtree(path, ignore_errors=True)
 
     channels = images.channels()
     size = images.count * resolution * resolution * channels
@@ -86,13 +88,13 @@ def fetch(
         shutil.rmtree(partial, ignore_errors=True)
     try:
         return _open(path, key, memory_limit)
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except _BROKEN as error:
         raise UserError(
             f"cache_dir: {path} cannot be used ({error}). Delete it or choose another cache_dir."
         ) from error
 
 
-def decode(images: ImageSet, *, resolution: int, crop: int | None) -> tuple[np.ndarray, np.ndarray, Report]:
+def decode(images: ImageSet, *, resolution: int, crop: int | None) -> tuple[Any, np.ndarray, Report]:
     """As `fetch`, always decoding and without touching the disk: for sets so small that a cache would gain nothing."""
     return _in_memory(images, images.channels(), crop, resolution)
 
@@ -102,26 +104,36 @@ def _in_memory(images: ImageSet, channels: int, crop: int | None, resolution: in
     chunks = list(decode_all(images, channels, crop, resolution, report))
     _check_any(images, report)
     pixels, labels = zip(*chunks, strict=True)
-    return np.concatenate(pixels), np.concatenate(labels), report
+    return _tensor(np.concatenate(pixels)), np.concatenate(labels), report
 
 
 def _open(path: Path, key: dict, memory_limit: int):
     meta = json.loads((path / "meta.json").read_text())
     report = Report(**meta["report"])
-    pixels = np.load(path / "images.npy", mmap_mode="r").view(np.ndarray)
+    shape = (report.count, key["resolution"], key["resolution"], meta["channels"])
+    file = path / "images.u8"
+    size = file.stat().st_size
     labels = np.load(path / "labels.npy")
-    side = key["resolution"]
-    whole = (
-        meta["key"] == key
-        and pixels.dtype == np.uint8
-        and pixels.ndim == 4
-        and pixels.shape[:3] == (report.count, side, side)
-        and labels.dtype == np.int64
-        and labels.shape == (report.count,)
-    )
-    if not whole:
+    if meta["key"] != key or size != math.prod(shape) or labels.shape != shape[:1] or labels.dtype != np.int64:
         raise ValueError("its files do not belong together")
-    return (pixels.copy() if pixels.nbytes <= memory_limit else pixels), labels, report
+    if size <= memory_limit:
+        return _tensor(np.memmap(file, np.uint8, "r", shape=shape)), labels, report
+    return _map(file, shape), labels, report
+
+
+def _tensor(pixels: np.ndarray):
+    import tensorflow as tf
+
+    with tf.device("/CPU:0"):
+        return tf.constant(pixels)
+
+
+def _map(file: Path, shape: tuple[int, ...]):
+    """A tensor whose memory is the file."""
+    import tensorflow as tf
+
+    with tf.device("/CPU:0"):
+        return tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=shape, memory_region_name=str(file.resolve()))
 
 
 def _start(path: Path, size: int) -> Path:
@@ -142,34 +154,24 @@ def _start(path: Path, size: int) -> Path:
 def _write(partial: Path, key: dict, images: ImageSet, channels: int, crop: int | None, resolution: int):
     _log.info("%s: decoding %d images, once; they are kept in %s", images.name, images.count, partial.parent)
     report, labels = Report(), []
-    chunks = decode_all(images, channels, crop, resolution, report)
     try:
-        # Written in order rather than through a memory map: a full disk then is an error and not a crash.
-        with (partial / "images.npy").open("wb") as file:
-            _write_header(file, (0, resolution, resolution, channels))
-            for pixels, some_labels in chunks:
+        with (partial / "images.u8").open("wb") as file:
+            for pixels, some_labels in decode_all(images, channels, crop, resolution, report):
                 file.write(pixels.tobytes())
                 labels.append(some_labels)
             _check_any(images, report)
-            file.seek(0)
-            _write_header(file, (report.count, resolution, resolution, channels))
             _sync(file)
         with (partial / "labels.npy").open("wb") as file:
             np.save(file, np.concatenate(labels))
             _sync(file)
         with (partial / "meta.json").open("w") as file:
-            json.dump({"key": key, "report": dataclasses.asdict(report)}, file, indent=1)
+            json.dump({"key": key, "channels": channels, "report": dataclasses.asdict(report)}, file, indent=1)
             _sync(file)
     except OSError as error:
         raise UserError(
             f"cache_dir: writing the decoded images of {images.name} to {partial.parent} failed ({error}). "
             "Make room there or choose another cache_dir."
         ) from error
-
-
-def _write_header(file, shape: tuple[int, ...]):
-    # NumPy pads the header so that the first dimension can be changed in place later.
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
 def _sync(file):

@@ -1,6 +1,5 @@
 """Sources of training data, all behind one interface: what `gan_zoo.data.load` reads from."""
 
-import functools
 import logging
 import operator
 from pathlib import Path
@@ -107,31 +106,21 @@ class Source:
         self.steps_per_epoch(batch)
         if labels and self.class_names is None:
             raise no_labels(self.name)
-        draw = self._drawer(batch, seed, labels)
-
-        def element(step):
-            pixels, *rest = tf.numpy_function(draw, [step], self._dtypes(labels), stateful=False)
-            pixels = tf.ensure_shape(pixels, (batch, *self.shape))
-            x = tf.cast(pixels, tf.float32) / 127.5 - 1.0 if self.kind == "image" else pixels
-            return (x, tf.ensure_shape(rest[0], (batch,))) if labels else x
-
+        dataset = self._elements(batch, seed, labels, start_step)
         options = tf.data.Options()
         options.deterministic = True
         # Every worker computes the same elements and takes its part of each: sharding the source by file or by element
         # would give other minibatches than one worker sees.
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-        dataset = tf.data.Dataset.counter(start_step).map(element, num_parallel_calls=tf.data.AUTOTUNE)
         return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
     def _described(self) -> str:
         split = self._settings["split"]
         return f"{self.name} (split {split})" if split else self.name
 
-    def _dtypes(self, labels: bool) -> list:
-        raise NotImplementedError
-
-    def _drawer(self, batch: int, seed: int, labels: bool):
-        """A function from a step to the NumPy arrays of its element."""
+    # No part of a stream may call back into Python: a prefetch that waits for the interpreter while it shuts down hangs
+    # the process for ever.
+    def _elements(self, batch: int, seed: int, labels: bool, start_step: int):
         raise NotImplementedError
 
 
@@ -139,36 +128,39 @@ class ImageSource(Source):
     """Images of one size, decoded.
 
     Attributes:
-        images: uint8 [N, H, W, C], in the order of the source; in memory or mapped from the disk.
+        images: uint8 [N, H, W, C], in the order of the source; in memory or mapped from the disk, and read-only.
         labels: int64 [N], or None.
     """
 
     kind = "image"
 
-    def __init__(self, name: str, images: np.ndarray, labels: np.ndarray, class_names, settings: dict):
-        super().__init__(name, images.shape[1:], len(images), class_names, settings)
-        self.images = images
+    def __init__(self, name: str, pixels, labels: np.ndarray, class_names, settings: dict):
+        super().__init__(name, tuple(pixels.shape[1:]), pixels.shape[0], class_names, settings)
+        self._pixels = pixels
+        self.images = np.asarray(memoryview(pixels))
+        self.images.flags.writeable = False
         self.labels = labels if class_names else None
 
-    def _dtypes(self, labels: bool) -> list:
-        return [np.uint8, np.int64] if labels else [np.uint8]
+    def _elements(self, batch: int, seed: int, labels: bool, start_step: int):
+        import tensorflow as tf
 
-    def _drawer(self, batch: int, seed: int, labels: bool):
         steps = self.steps_per_epoch(batch)
+        first_epoch, done = divmod(start_step, steps)
 
-        # Two: elements of the old and the new epoch are computed side by side where one follows the other.
-        @functools.lru_cache(maxsize=2)
-        def order(epoch: int) -> np.ndarray:
-            return np.random.default_rng([seed, epoch]).permutation(self.size)
+        def epoch(number):
+            order = tf.random.experimental.stateless_shuffle(tf.range(self.size), tf.stack([seed, number]))
+            return tf.data.Dataset.from_tensor_slices(tf.reshape(order[: steps * batch], (steps, batch)))
 
-        def draw(step):
-            epoch, position = divmod(int(step), steps)
-            chosen = order(epoch)[position * batch : (position + 1) * batch]
-            # np.take lets go of the interpreter lock while it copies or waits for the disk; indexing does not.
-            images = np.take(self.images, chosen, axis=0)
-            return (images, self.labels[chosen]) if labels else images
+        def element(chosen, data):
+            x = tf.cast(tf.gather(data[0], chosen), tf.float32) / 127.5 - 1.0
+            return (x, tf.gather(data[1], chosen)) if labels else x
 
-        return draw
+        orders = tf.data.Dataset.counter(first_epoch).flat_map(epoch).skip(done)
+        # As an element of a dataset the images are passed on by reference; captured by a function they would be copied
+        # into its graph.
+        data = (self._pixels, self.labels) if labels else (self._pixels,)
+        everything = tf.data.Dataset.from_tensors(data).repeat()
+        return tf.data.Dataset.zip(orders, everything).map(element, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 class PointSource(Source):
@@ -179,15 +171,17 @@ class PointSource(Source):
     def __init__(self, name: str):
         super().__init__(name, (2,), None, None, {"split": None, "resolution": None, "crop": None})
 
-    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Draws n points, float32 [n, 2]."""
-        return synthetic.sample(self.name, n, rng)
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
+        """Draws n points, float32 [n, 2], that belong to no stream with the same seed."""
+        return synthetic.sample(self.name, n, [seed, -1]).numpy()
 
-    def _dtypes(self, labels: bool) -> list:
-        return [np.float32]
+    def _elements(self, batch: int, seed: int, labels: bool, start_step: int):
+        import tensorflow as tf
 
-    def _drawer(self, batch: int, seed: int, labels: bool):
-        return lambda step: self.sample(batch, np.random.default_rng([seed, int(step)]))
+        def element(step):
+            return synthetic.sample(self.name, batch, tf.stack([seed, step]))
+
+        return tf.data.Dataset.counter(start_step).map(element, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def open_source(

@@ -15,6 +15,8 @@ References:
     Mescheder et al., 2018, https://arxiv.org/abs/1801.04406
 """
 
+import math
+
 import numpy as np
 
 RING_RADIUS = 2.0
@@ -54,6 +56,9 @@ def _grid25() -> tuple[np.ndarray, float]:
     return np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2) / GRID_SCALE, GRID_STD / GRID_SCALE
 
 
+SYNTHETIC = ("ring8", "grid25", "swiss_roll", "two_lines", "gaussian")
+"""Their names."""
+
 _MODES = {
     "ring8": _ring8(),
     "grid25": _grid25(),
@@ -61,45 +66,28 @@ _MODES = {
 }
 
 
-def _mixture(name: str):
-    centres, std = _MODES[name]
-
-    def draw(n: int, rng: np.random.Generator) -> np.ndarray:
-        return centres[rng.integers(len(centres), size=n)] + std * rng.standard_normal((n, 2))
-
-    return draw
-
-
-def _swiss_roll(n: int, rng: np.random.Generator) -> np.ndarray:
-    # sklearn.datasets.make_swiss_roll without its middle column, whose noise is independent of the other two.
-    t = 1.5 * np.pi * (1 + 2 * rng.random(n))
-    roll = np.stack([t * np.cos(t), t * np.sin(t)], axis=1)
-    return (roll + ROLL_NOISE * rng.standard_normal((n, 2))) / ROLL_SCALE
-
-
-def _two_lines(n: int, rng: np.random.Generator) -> np.ndarray:
-    return np.stack([np.zeros(n), rng.random(n)], axis=1)
-
-
-SYNTHETIC = {
-    "ring8": _mixture("ring8"),
-    "grid25": _mixture("grid25"),
-    "swiss_roll": _swiss_roll,
-    "two_lines": _two_lines,
-    "gaussian": _mixture("gaussian"),
-}
-"""Functions (n, rng) -> float64 [n, 2], by name."""
-
-
-def sample(name: str, n: int, rng: np.random.Generator) -> np.ndarray:
+def sample(name: str, n: int, seed):
     """Draws from a synthetic set.
 
     Args:
         name: One of `SYNTHETIC`.
         n: How many points.
-        rng: Source of all randomness.
+        seed: Two integers that decide the draw, as for `tf.random.stateless_normal`.
 
     Returns:
-        Points, float32 [n, 2].
+        Points, a float32 tensor [n, 2].
     """
-    return SYNTHETIC[name](n, rng).astype(np.float32)
+    import tensorflow as tf
+
+    which, noise = tf.unstack(tf.random.split(seed, 2))
+    normal = tf.random.stateless_normal([n, 2], noise)
+    if name == "two_lines":
+        y = tf.random.stateless_uniform([n], which)
+        return tf.stack([tf.zeros([n]), y], axis=1)
+    if name == "swiss_roll":
+        # sklearn.datasets.make_swiss_roll without its middle column, whose noise is independent of the other two.
+        t = 1.5 * math.pi * (1 + 2 * tf.random.stateless_uniform([n], which))
+        return (tf.stack([t * tf.cos(t), t * tf.sin(t)], axis=1) + ROLL_NOISE * normal) / ROLL_SCALE
+    centres, std = modes(name)
+    chosen = tf.random.stateless_uniform([n], which, maxval=len(centres), dtype=tf.int32)
+    return tf.gather(tf.constant(centres, tf.float32), chosen) + std * normal

@@ -21,7 +21,8 @@ def generator(shape: tuple[int, ...], latent_dim: int, width: int, depth: int = 
 def discriminator(shape: tuple[int, ...], width: int, norm: str = "none", depth: int = 2) -> keras.Model:
     """Maps points or images, [B, *shape], to raw scores, [B, 1].
 
-    `norm` is "none", "batch", "layer" or "spectral"; batch and layer normalization come between a layer and its activation.
+    `norm` is "none", "batch", "layer" or "spectral"; batch and layer normalization lie between a layer and its
+    activation.
     """
     x = inputs = keras.Input(shape)
     if len(shape) > 1:

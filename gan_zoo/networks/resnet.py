@@ -19,9 +19,9 @@ def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras
     x = keras.layers.Dense(base * base * width)(z)
     x = keras.layers.Reshape((base, base, width))(x)
     for _ in range(times):
-        shortcut = keras.layers.Conv2D(width, 1)(keras.layers.UpSampling2D()(x))
+        shortcut = keras.layers.Conv2D(width, 1)(keras.layers.UpSampling2D(2)(x))
         y = keras.layers.ReLU()(layers.BatchNormalization()(x))
-        y = keras.layers.UpSampling2D()(y)
+        y = keras.layers.UpSampling2D(2)(y)
         y = keras.layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer="he_uniform")(y)
         y = keras.layers.ReLU()(layers.BatchNormalization()(y))
         y = keras.layers.Conv2D(width, 3, padding="same", kernel_initializer="he_uniform")(y)
@@ -50,7 +50,7 @@ def discriminator(shape: tuple[int, int, int], width: int, norm: str = "none") -
         return keras.layers.ReLU()(x if normalize is None else normalize(x))
 
     def pool(x):
-        return keras.layers.AveragePooling2D()(x)
+        return keras.layers.AveragePooling2D(2)(x)
 
     # The first block sees the images themselves, which are neither normalized nor rectified.
     images = keras.Input(shape)

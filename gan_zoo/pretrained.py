@@ -1,0 +1,234 @@
+"""Trained generators by name or path, ready to sample from.
+
+    import gan_zoo
+
+    faces = gan_zoo.load_pretrained("wgan_gp-celeb_a")
+    images = faces.sample(16, seed=0)                   # float32 [16, 64, 64, 3] in [-1, 1]
+    walk = faces.interpolate(0, 1, steps=8)
+
+The networks are SavedModels, see `gan_zoo.export.saved_model`.
+"""
+
+import difflib
+import json
+import operator
+import secrets
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gan_zoo.errors import UserError
+from gan_zoo.images import to_uint8
+
+_CHUNK = 256
+"""Samples made at once: what large numbers of them take in memory is then the samples alone."""
+
+_ENDPOINTS = ("sample", "sample_latent", "serving_default", "metadata")
+
+
+def load_pretrained(name_or_path: str | Path) -> "Pretrained":
+    """Loads a released generator by its name, or any exported one by its path.
+
+    Args:
+        name_or_path: The name of a folder in the `pretrained/` folder of a clone, or the path of a SavedModel that
+            gan_zoo exported, or of a folder with such a `saved_model/` in it, as run folders are. Where a name is
+            also that of a folder here, the release is meant; `./name` is the folder.
+
+    Raises:
+        UserError: If there is no such release and no such path, or what is there cannot be used.
+    """
+    return Pretrained(find(name_or_path))
+
+
+def released() -> list[str]:
+    """The names of the releases, sorted; none in an installed package, which comes without them."""
+    return sorted(model.parent.parent.name for model in _folder().glob("*/saved_model/saved_model.pb"))
+
+
+def find(name_or_path: str | Path) -> Path:
+    """The SavedModel folder that `load_pretrained` would load.
+
+    Raises:
+        UserError: As for `load_pretrained`, except that the SavedModel is not opened.
+    """
+    if str(name_or_path) in released():
+        return _folder() / name_or_path / "saved_model"
+    path = Path(name_or_path).expanduser()
+    if not str(name_or_path) or not path.exists():
+        raise UserError(f"There is no pretrained model and no folder {str(name_or_path)!r}. {hint(name_or_path)}")
+    for folder in (path, path / "saved_model"):
+        if (folder / "saved_model.pb").is_file():
+            return folder
+    raise UserError(
+        f"{path} is no SavedModel folder and has no saved_model/ folder in it: name one that gan_zoo exported, or a "
+        f"released model."
+    )
+
+
+def hint(name: str | Path = "") -> str:
+    """Sentences that say which models there are, to put behind an error about an unknown `name`."""
+    names = released()
+    if not names:
+        return (
+            "Released models come in the pretrained/ folder of a clone of the repository, and none is here: give the "
+            "path of a SavedModel that gan_zoo exported, or of a run folder."
+        )
+    near = difflib.get_close_matches(str(name).lower(), names, n=1)
+    guess = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{guess}Released are {', '.join(names)}; the path of a SavedModel or of a run folder works too."
+
+
+class Pretrained:
+    """A trained generator, loaded from a SavedModel.
+
+    Args:
+        path: The SavedModel folder.
+
+    Attributes:
+        path: The SavedModel folder.
+        metadata: What the model is: "model", "dataset", "step", "shape", "value_range", "latent_dim", "prior" and
+            more, see `gan_zoo.export.saved_model.METADATA`.
+
+    Raises:
+        UserError: If it cannot be read, or is not of gan_zoo's.
+    """
+
+    def __init__(self, path: str | Path):
+        # Not before it is needed, so that a mistyped name is told at once.
+        import tensorflow as tf
+
+        self.path = Path(path)
+        try:
+            self._model = tf.saved_model.load(str(path))
+        except Exception as error:
+            # TensorFlow raises a dozen kinds of exception for broken files.
+            raise UserError(f"{path} cannot be read as a SavedModel ({type(error).__name__}: {error}).") from error
+        missing = [name for name in _ENDPOINTS if not callable(getattr(self._model, name, None))]
+        if missing:
+            raise UserError(
+                f"{path} is a SavedModel, but none that gan_zoo exported: it has no {missing[0]!r}. Export the GAN "
+                f"with gan_zoo.export.saved_model."
+            )
+        self.metadata: dict[str, Any] = json.loads(self._model.metadata().numpy())
+
+    def sample(self, n: int, seed: int | None = None) -> np.ndarray:
+        """`n` samples, float32: images, [n, H, W, C] in [-1, 1], or points, [n, D].
+
+        Args:
+            n: From 1 up.
+            seed: Decides the samples; a 64-bit integer. None draws one.
+
+        Raises:
+            UserError: If `n` or `seed` is none of these.
+        """
+        return self(self.latents(n, seed))
+
+    def sample_uint8(self, n: int, seed: int | None = None) -> np.ndarray:
+        """As `sample`, for images: uint8, [n, H, W, C].
+
+        Raises:
+            UserError: As `sample`, or if the model makes points.
+        """
+        if len(self.metadata["shape"]) != 3:
+            raise UserError(f"{self.path} makes points, which have no uint8 form: use sample.")
+        return to_uint8(self.sample(n, seed))
+
+    def latents(self, n: int, seed: int | None = None) -> np.ndarray:
+        """The latents of `sample(n, seed)`, float32, [n, Z].
+
+        Raises:
+            UserError: As for `sample`.
+        """
+        n = _integer("n", n, least=1)
+        seed = secrets.randbits(63) if seed is None else _integer("seed", seed, least=-(2**63))
+        return self._model.sample_latent(n, seed).numpy()
+
+    def interpolate(self, seed_a: int, seed_b: int, steps: int) -> np.ndarray:
+        """Samples on the way from `sample(1, seed_a)` to `sample(1, seed_b)`, both included; see `interpolate`.
+
+        Args:
+            seed_a: Seed of the first sample.
+            seed_b: Seed of the last sample.
+            steps: How many samples, from 2 up.
+
+        Returns:
+            Samples, float32, [steps, ...].
+
+        Raises:
+            UserError: If `steps` is less than 2, or a seed is not a 64-bit integer.
+        """
+        start, stop = self.latents(1, seed_a)[0], self.latents(1, seed_b)[0]
+        return self(interpolate(start, stop, steps, prior=self.metadata["prior"]))
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        """Samples for latents.
+
+        Args:
+            z: [B, Z].
+
+        Returns:
+            Samples, float32: images, [B, H, W, C] in [-1, 1], or points, [B, D].
+
+        Raises:
+            UserError: If `z` has another shape.
+        """
+        z = np.asarray(z, np.float32)
+        size = self.metadata["latent_dim"]
+        if z.ndim != 2 or z.shape[1] != size:
+            raise UserError(f"z must be of shape [B, {size}], not {list(z.shape)}.")
+        samples = np.empty((len(z), *self.metadata["shape"]), np.float32)
+        for start in range(0, len(z), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            samples[part] = self._model.serving_default(z[part]).numpy()
+        return samples
+
+
+def interpolate(start: np.ndarray, stop: np.ndarray, steps: int, *, prior: str) -> np.ndarray:
+    """Latents on the way from `start` to `stop`, both included and exact.
+
+    For a normal prior the way is the arc of White (2016), along which latents keep the length that N(0, I) gives them;
+    halfway along the straight line they would be shorter than any the network was trained on. For other priors it is
+    the straight line.
+
+    Args:
+        start: [Z].
+        stop: [Z].
+        steps: How many latents, from 2 up.
+        prior: "normal", or the name of another prior.
+
+    Returns:
+        float32, [steps, Z].
+
+    Raises:
+        UserError: If `steps` is less than 2.
+
+    References:
+        White, 2016, https://arxiv.org/abs/1609.04468
+    """
+    steps = _integer("steps", steps, least=2)
+    t = np.linspace(0, 1, steps)[:, np.newaxis]
+    start, stop = np.asarray(start, np.float64), np.asarray(stop, np.float64)
+    if prior == "normal":
+        lengths = np.linalg.norm(start) * np.linalg.norm(stop)
+        angle = np.arccos(np.clip(start @ stop / lengths, -1, 1)) if lengths else 0.0
+        # Latents in line with each other have no arc between them.
+        if np.sin(angle) > 1e-6:
+            arc = (np.sin((1 - t) * angle) * start + np.sin(t * angle) * stop) / np.sin(angle)
+            return arc.astype(np.float32)
+    return ((1 - t) * start + t * stop).astype(np.float32)
+
+
+def _integer(name: str, value: Any, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or not least <= number < 2**63:
+        bounds = "a 64-bit integer" if least < 0 else f"a whole number from {least} up"
+        raise UserError(f"{name} must be {bounds}, not {value!r}.")
+    return number
+
+
+def _folder() -> Path:
+    return Path(__file__).resolve().parent.parent / "pretrained"

@@ -1,0 +1,138 @@
+"""Samples from a trained generator: `python -m gan_zoo.sample --model=wgan_gp-celeb_a --output=faces.png`."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from gan_zoo import cli, images, pretrained
+from gan_zoo.errors import UserError
+
+USAGE = """
+Draws samples from a trained generator: python -m gan_zoo.sample --model=wgan_gp-celeb_a --output=faces.png
+
+The same model, number and seed give the same samples again.
+"""
+
+GROUPS = {
+    "What": ["model", "num", "seed", "interpolate"],
+    "Result": ["output", "columns"],
+}
+
+_SUFFIXES = (".png", ".npy", ".npz")
+
+
+def define_flags() -> None:
+    """Defines the tool's flags; not at import, since other tools have flags of the same names."""
+    flags.DEFINE_string("model", None, "A released model's name, or the path of a SavedModel or a run folder.")
+    flags.DEFINE_integer("num", 64, "How many samples.")
+    flags.DEFINE_integer("seed", 0, "Of the latents.")
+    flags.DEFINE_bool("interpolate", False, "Let each row lead from one random sample to another.")
+    flags.DEFINE_string(
+        "output", "samples.png", "The file: .png is a picture, .npy and .npz hold float32 arrays, images in [-1, 1]."
+    )
+    flags.DEFINE_integer("columns", None, "Images in a row; by default the picture is about square.")
+
+
+def main() -> None:
+    values = flags.FLAGS
+    print(
+        write_samples(
+            values.model,
+            values.output,
+            num=values.num,
+            seed=values.seed,
+            interpolate=values.interpolate,
+            columns=values.columns,
+        )
+    )
+
+
+def write_samples(
+    model: str | None,
+    output: str | Path,
+    *,
+    num: int = 64,
+    seed: int = 0,
+    interpolate: bool = False,
+    columns: int | None = None,
+) -> str:
+    """Samples a model and writes the samples to a file.
+
+    Args:
+        model: As for `gan_zoo.load_pretrained`.
+        output: The file. ".png" is a picture, a grid of images or a cloud of points; ".npy" is the samples as a
+            float32 array, [num, ...]; ".npz" is the same, compressed, under "samples", and "latents", [num, Z].
+        num: How many samples.
+        seed: Decides the samples.
+        interpolate: Whether each row of the picture leads from one random sample to another.
+        columns: Images in a row. With `interpolate` it must divide `num`.
+
+    Returns:
+        One line that says what was written.
+
+    Raises:
+        UserError: If the model cannot be had, the file cannot be written, or a number does not fit.
+    """
+    if not model:
+        raise UserError(f"--model is missing. {pretrained.hint()}")
+    for name, value in (("num", num), ("columns", columns)):
+        if value is not None and value < 1:
+            raise UserError(f"--{name} must be 1 or more, not {value}.")
+    if interpolate:
+        columns = _steps(num, columns)
+    output = Path(output).expanduser()
+    if output.suffix.lower() not in _SUFFIXES:
+        raise UserError(f"--output={output} must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}.")
+    if output.is_dir():
+        raise UserError(f"--output={output} is a folder: name a file.")
+    # Told now rather than after the sampling, which may take long.
+    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"--output={output} cannot be written: {folder} is no folder that can be written in.")
+    generator = pretrained.load_pretrained(model)
+    latents = _latents(generator, num, seed, columns if interpolate else None)
+    samples = generator(latents)
+    try:
+        if output.suffix.lower() == ".png":
+            images.save_png(images.picture(samples, columns=columns), output)
+        else:
+            _save_arrays(output, samples, latents)
+    except OSError as error:
+        raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
+    shape = "x".join(str(side) for side in generator.metadata["shape"])
+    return f"{output}: {num} samples of {generator.metadata['model']}, {shape}, seed {seed}"
+
+
+def _save_arrays(output: Path, samples: np.ndarray, latents: np.ndarray) -> None:
+    with images.atomic_file(output) as file:
+        if output.suffix.lower() == ".npy":
+            np.save(file, samples)
+        else:
+            np.savez_compressed(file, samples=samples, latents=latents)
+
+
+def _steps(num: int, columns: int | None) -> int:
+    """The samples of one interpolation: `columns`, or else the divisor of `num` that makes the picture most square."""
+    if num < 2:
+        raise UserError(f"--num must be 2 or more to interpolate, not {num}.")
+    if columns is None:
+        return next(k for k in range(max(2, math.isqrt(num - 1) + 1), num + 1) if num % k == 0)
+    if columns < 2 or num % columns:
+        raise UserError(f"--columns must be 2 or more and divide --num={num} to interpolate, which {columns} does not.")
+    return columns
+
+
+def _latents(generator: pretrained.Pretrained, num: int, seed: int, steps: int | None) -> np.ndarray:
+    if steps is None:
+        return generator.latents(num, seed)
+    pairs = generator.latents(2 * num // steps, seed).reshape(num // steps, 2, -1)
+    prior = generator.metadata["prior"]
+    return np.concatenate([pretrained.interpolate(*pair, steps, prior=prior) for pair in pairs])
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.main(main, USAGE, GROUPS)

@@ -1,0 +1,151 @@
+"""Pictures: values of pixels, layout of grids, and files that are whole or absent."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan_zoo import images
+from gan_zoo.errors import UserError
+
+
+def test_uint8_values():
+    x = np.array([-1.0, 1.0, 0.0, -2.0, 3.0, -1 + 1 / 127.5, -1 + 0.49 / 127.5, -1 + 0.51 / 127.5, np.nan, np.inf])
+    assert images.to_uint8(x).tolist() == [0, 255, 128, 0, 255, 1, 0, 1, 0, 255]  # 127.5 rounds to even
+
+
+def test_uint8_inverts_scaling():
+    levels = np.arange(256, dtype=np.uint8)
+    assert (images.to_uint8(levels / 127.5 - 1) == levels).all()
+
+
+def test_uint8_of_half_precision_rounds_in_float32():
+    x = np.linspace(-1, 1, 999).astype(np.float16)
+    assert (images.to_uint8(x) == images.to_uint8(x.astype(np.float32))).all()
+
+
+def test_grid_layout():
+    tiles = np.arange(1, 4, dtype=np.uint8).reshape(3, 1, 1, 1).repeat(2, 1).repeat(3, 2) * 10
+    got = images.grid(tiles, columns=2, pad=1, scale=1)[..., 0]
+    w = 255
+    assert got.tolist() == [
+        [w, w, w, w, w, w, w, w, w],
+        [w, 10, 10, 10, w, 20, 20, 20, w],
+        [w, 10, 10, 10, w, 20, 20, 20, w],
+        [w, w, w, w, w, w, w, w, w],
+        [w, 30, 30, 30, w, w, w, w, w],
+        [w, 30, 30, 30, w, w, w, w, w],
+        [w, w, w, w, w, w, w, w, w],
+    ]
+
+
+def test_grid_magnifies_by_repeating_pixels():
+    tile = np.array([[0.0, 1.0], [-1.0, 0.5]], np.float32).reshape(1, 2, 2, 1)
+    got = images.grid(tile, pad=0, scale=3)[..., 0]
+    assert (got == np.kron(images.to_uint8(tile[0, ..., 0]), np.ones((3, 3)))).all()
+
+
+@pytest.mark.parametrize(("side", "scale"), [(8, 8), (28, 2), (32, 2), (64, 1), (128, 1)])
+def test_grid_brings_small_images_near_64_pixels(side, scale):
+    assert images.grid(np.zeros((1, side, side, 3)), pad=0).shape == (side * scale, side * scale, 3)
+
+
+@pytest.mark.parametrize(("n", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (5, 2, 3), (16, 4, 4), (17, 4, 5)])
+def test_grid_is_near_square(n, rows, columns):
+    assert images.grid(np.zeros((n, 2, 2, 1)), pad=0, scale=1).shape == (2 * rows, 2 * columns, 1)
+
+
+def test_grid_has_no_more_columns_than_images():
+    assert images.grid(np.zeros((2, 4, 4, 1)), columns=8, pad=0, scale=1).shape == (4, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "word"),
+    [
+        ({"images": np.zeros((0, 4, 4, 1))}, "images"),
+        ({"images": np.zeros((4, 4, 1))}, "images"),
+        ({"images": np.zeros((2, 4, 4, 2))}, "images"),
+        ({"images": np.zeros((2, 4, 4, 1)), "columns": 0}, "columns"),
+        ({"images": np.zeros((2, 4, 4, 1)), "scale": 0}, "scale"),
+        ({"images": np.zeros((2, 4, 4, 1)), "pad": -1}, "pad"),
+    ],
+)
+def test_grid_errors(kwargs, word):
+    with pytest.raises(UserError, match=f"^{word} must be"):
+        images.grid(**kwargs)
+
+
+def blue(picture):
+    """Where a picture shows samples: pixels with clearly more blue than red."""
+    return picture[..., 2].astype(int) > picture[..., 0].astype(int) + 40
+
+
+def test_scatter_puts_points_where_they_are():
+    got = images.scatter(np.array([[0.5, 0.5]]), limits=(-1.0, 1.0))
+    assert got.shape == (512, 512, 3)
+    assert got.dtype == np.uint8
+    rows, columns = np.nonzero(blue(got))
+    # The axes cover 0.06 to 0.98 of the height from below and 0.08 to 0.98 of the width, less what keeps them square.
+    assert rows.mean() / 512 == pytest.approx(1 - (0.06 + 0.75 * 0.92), abs=0.02)
+    assert columns.mean() / 512 == pytest.approx(0.08 + 0.75 * 0.9, abs=0.02)
+
+
+def test_scatter_leaves_out_what_is_not_finite():
+    points = np.array([[0.0, 0.0], [np.nan, 1.0], [np.inf, 0.0]])
+    assert (images.scatter(points) == images.scatter(points[:1])).all()
+    images.scatter(points[1:])
+
+
+def test_scatter_shows_real_points_in_grey():
+    real = np.random.default_rng(0).normal(size=(500, 2))
+    alone, both = images.scatter(real[:0], limits=(-3, 3)), images.scatter(real[:0], real, limits=(-3, 3))
+    assert (alone != both).any()
+    # The legend has one blue dot; nothing else is blue.
+    assert blue(both).sum() < 100
+
+
+def test_scatter_leaves_pyplot_alone():
+    import sys
+
+    before = sys.modules.get("matplotlib.pyplot")
+    images.scatter(np.zeros((1, 2)))
+    assert sys.modules.get("matplotlib.pyplot") is before
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 3), (2, 2, 2)])
+def test_scatter_errors(shape):
+    with pytest.raises(UserError, match=r"^points must be \[N, 2\]"):
+        images.scatter(np.zeros(shape))
+
+
+def test_picture_goes_by_rank():
+    points, tiles = np.random.default_rng(0).normal(size=(9, 2)), np.zeros((6, 4, 4, 3))
+    assert (images.picture(points, real=points, limits=(-2, 2)) == images.scatter(points, points, limits=(-2, 2))).all()
+    assert (images.picture(tiles, columns=2) == images.grid(tiles, 2)).all()
+    with pytest.raises(UserError, match="images must be"):
+        images.picture(np.zeros((2, 2, 2)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_png_holds_the_pixels(tmp_path, channels):
+    array = np.random.default_rng(0).integers(0, 256, (5, 7, channels), dtype=np.uint8)
+    path = tmp_path / "new" / "folder" / "x.png"
+    images.save_png(array, path)
+    with Image.open(path) as image:
+        assert image.mode == {1: "L", 3: "RGB"}[channels]
+        assert (np.asarray(image).reshape(array.shape) == array).all()
+    assert [p.name for p in path.parent.iterdir()] == ["x.png"]
+
+
+def test_atomic_file_keeps_the_old_one_on_failure(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+
+    def fail():
+        with images.atomic_file(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]

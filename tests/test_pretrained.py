@@ -1,0 +1,212 @@
+"""Models by name or path: what they draw, the ways between samples, and what is said of names that are none."""
+
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from gan_zoo.export import saved_model
+from gan_zoo.models import VanillaGAN
+
+import gan_zoo
+from gan_zoo import images, pretrained
+from gan_zoo.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def gan():
+    return VanillaGAN.for_images((8, 8, 3), network="mlp", latent_dim=4, width=8)
+
+
+@pytest.fixture(scope="module")
+def folder(gan, tmp_path_factory):
+    return saved_model.export(gan, tmp_path_factory.mktemp("run") / "saved_model")
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return gan_zoo.load_pretrained(folder)
+
+
+@pytest.fixture
+def releases(folder, tmp_path, monkeypatch):
+    for name in ("wgan_gp-celeb_a", "dcgan-mnist"):
+        shutil.copytree(folder, tmp_path / name / "saved_model")
+    (tmp_path / "unfinished").mkdir()
+    monkeypatch.setattr(pretrained, "_folder", lambda: tmp_path)
+    return tmp_path
+
+
+def test_samples_are_those_of_the_gan(gan, model):
+    got = model.sample(5, seed=3)
+    assert (type(got), got.dtype, got.shape) == (np.ndarray, np.float32, (5, 8, 8, 3))
+    np.testing.assert_allclose(got, gan(gan.sample_latent(5, 3)), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(got, model.sample(np.int32(5), seed=np.int64(3)))
+    plain = tf.saved_model.load(str(model.path))
+    np.testing.assert_array_equal(got, plain.sample(5, 3))
+
+
+def test_without_a_seed_samples_differ(model):
+    assert not np.array_equal(model.sample(2), model.sample(2))
+
+
+def test_uint8(model):
+    np.testing.assert_array_equal(model.sample_uint8(5, seed=3), images.to_uint8(model.sample(5, seed=3)))
+
+
+def test_large_numbers_are_made_in_parts(model, monkeypatch):
+    whole = model.sample(11, seed=1)
+    monkeypatch.setattr(pretrained, "_CHUNK", 4)
+    np.testing.assert_allclose(model.sample(11, seed=1), whole, rtol=0, atol=1e-6)
+
+
+def test_call(gan, model):
+    z = np.random.default_rng(0).normal(size=(3, 4))
+    np.testing.assert_allclose(model(z), gan(z.astype(np.float32)), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(model(tf.constant(z, tf.float32)), model(z))
+    assert model(np.zeros((0, 4))).shape == (0, 8, 8, 3)
+    for shape in ((4,), (3, 5), (1, 1, 4)):
+        with pytest.raises(UserError, match=r"^z must be of shape \[B, 4\]"):
+            model(np.zeros(shape))
+
+
+def test_metadata(model):
+    assert model.metadata["model"] == "vanilla_gan"
+    assert model.metadata["shape"] == [8, 8, 3]
+
+
+def test_interpolation_ends_in_the_two_samples(model):
+    way = model.interpolate(3, 8, steps=6)
+    assert way.shape == (6, 8, 8, 3)
+    np.testing.assert_allclose(way[:1], model.sample(1, seed=3), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(way[-1:], model.sample(1, seed=8), rtol=0, atol=1e-6)
+
+
+def test_interpolation_of_latents():
+    a, b = np.random.default_rng(0).normal(size=(2, 16)).astype(np.float32)
+    b *= np.linalg.norm(a) / np.linalg.norm(b)
+    arc = pretrained.interpolate(a, b, 9, prior="normal")
+    assert (arc.dtype, arc.shape) == (np.float32, (9, 16))
+    np.testing.assert_array_equal(arc[[0, -1]], [a, b])
+    # On an arc lengths and the angles between neighbours stay the same.
+    np.testing.assert_allclose(np.linalg.norm(arc, axis=1), np.linalg.norm(a), rtol=1e-6)
+    cosines = np.sum(arc[1:] * arc[:-1], axis=1)
+    np.testing.assert_allclose(cosines, cosines[0], rtol=1e-6)
+
+    line = pretrained.interpolate(a, b, 9, prior="uniform")
+    np.testing.assert_array_equal(line[[0, -1]], [a, b])
+    np.testing.assert_allclose(np.diff(line, axis=0), np.tile((b - a) / 8, (8, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("stop", [[2.0, 2.0], [-1.0, -1.0], [0.0, 0.0], [1.0, 1.0 + 1e-9]])
+def test_latents_in_line_are_joined_by_a_line(stop):
+    way = pretrained.interpolate(np.ones(2), np.array(stop), 3, prior="normal")
+    np.testing.assert_allclose(way, [[1, 1], (np.ones(2) + stop) / 2, stop], atol=1e-6)
+
+
+def test_points(tmp_path):
+    points = VanillaGAN.for_points(width=4, depth=1)
+    model = gan_zoo.load_pretrained(saved_model.export(points, tmp_path / "m"))
+    np.testing.assert_allclose(model.sample(7, seed=0), points(points.sample_latent(7, 0)), rtol=0, atol=1e-6)
+    with pytest.raises(UserError, match="no uint8 form"):
+        model.sample_uint8(7, seed=0)
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.5, "3", None, 2**63])
+def test_n_must_be_a_whole_number(model, n):
+    with pytest.raises(UserError, match="^n must be a whole number from 1 up"):
+        model.sample(n)
+
+
+@pytest.mark.parametrize("seed", [0.5, "1", 2**63, -(2**63) - 1])
+def test_seed_must_be_an_integer(model, seed):
+    with pytest.raises(UserError, match="^seed must be a 64-bit integer"):
+        model.sample(1, seed=seed)
+
+
+@pytest.mark.parametrize("steps", [1, 0, 2.0])
+def test_steps_must_be_two_or_more(model, steps):
+    with pytest.raises(UserError, match="^steps must be a whole number from 2 up"):
+        model.interpolate(0, 1, steps)
+
+
+def test_extreme_seeds(model):
+    a, b = model.sample(1, seed=2**63 - 1), model.sample(1, seed=-(2**63))
+    assert not np.array_equal(a, b)
+
+
+def test_a_folder_that_holds_the_model_will_do(folder, model):
+    np.testing.assert_array_equal(gan_zoo.load_pretrained(str(folder.parent)).sample(2, seed=0), model.sample(2, 0))
+
+
+def test_names(releases, model, monkeypatch):
+    assert pretrained.released() == ["dcgan-mnist", "wgan_gp-celeb_a"]
+    loaded = gan_zoo.load_pretrained("dcgan-mnist")
+    assert loaded.path == releases / "dcgan-mnist" / "saved_model"
+    np.testing.assert_array_equal(loaded.sample(2, seed=0), model.sample(2, seed=0))
+
+
+def test_a_name_is_a_release_before_it_is_a_folder_here(releases, tmp_path_factory, monkeypatch):
+    here = tmp_path_factory.mktemp("here")
+    (here / "dcgan-mnist").mkdir()
+    monkeypatch.chdir(here)
+    assert pretrained.find("dcgan-mnist") == releases / "dcgan-mnist" / "saved_model"
+    with pytest.raises(UserError, match="^dcgan-mnist is no SavedModel"):
+        pretrained.find("./dcgan-mnist")
+
+
+def test_unknown_names(releases):
+    with pytest.raises(UserError) as error:
+        gan_zoo.load_pretrained("WGAN_GP-celeba")
+    assert str(error.value) == (
+        "There is no pretrained model and no folder 'WGAN_GP-celeba'. Did you mean 'wgan_gp-celeb_a'? Released are "
+        "dcgan-mnist, wgan_gp-celeb_a; the path of a SavedModel or of a run folder works too."
+    )
+    with pytest.raises(UserError, match="no folder 'zzz'. Released are"):
+        gan_zoo.load_pretrained("zzz")
+    with pytest.raises(UserError, match="no folder ''"):
+        gan_zoo.load_pretrained("")
+
+
+def test_an_installed_package_says_where_the_models_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "_folder", lambda: tmp_path / "absent")
+    with pytest.raises(UserError, match="pretrained/ folder of a clone of the repository, and none is here"):
+        gan_zoo.load_pretrained("dcgan-mnist")
+
+
+def test_the_folder_lies_beside_the_package():
+    assert (pretrained._folder().parent / "gan_zoo" / "pretrained.py").exists()
+
+
+def test_folders_that_are_no_models(folder, tmp_path):
+    with pytest.raises(UserError, match="is no SavedModel folder and has no saved_model/"):
+        gan_zoo.load_pretrained(tmp_path)
+    file = tmp_path / "file"
+    file.write_text("x")
+    with pytest.raises(UserError, match="is no SavedModel folder"):
+        gan_zoo.load_pretrained(file)
+
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "saved_model.pb").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match="cannot be read as a SavedModel"):
+        gan_zoo.load_pretrained(broken)
+
+    truncated = tmp_path / "truncated"
+    shutil.copytree(folder, truncated)
+    next(truncated.glob("variables/*.data*")).unlink()
+    with pytest.raises(UserError, match="cannot be read as a SavedModel"):
+        gan_zoo.load_pretrained(truncated)
+
+
+def test_savedmodels_of_others(tmp_path):
+    other = tf.Module()
+    other.f = tf.function(lambda x: x, input_signature=[tf.TensorSpec([])])
+    tf.saved_model.save(other, str(tmp_path / "other"))
+    with pytest.raises(UserError, match="none that gan_zoo exported: it has no 'sample'"):
+        gan_zoo.load_pretrained(tmp_path / "other")
+
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).export(tmp_path / "keras", verbose=False)
+    with pytest.raises(UserError, match="none that gan_zoo exported"):
+        gan_zoo.load_pretrained(tmp_path / "keras")

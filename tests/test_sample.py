@@ -1,0 +1,136 @@
+"""The sampling tool: the files it writes, and one sentence for what it cannot do."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gan_zoo.export import saved_model
+from gan_zoo.models import DCGAN, VanillaGAN
+from PIL import Image
+
+from gan_zoo import images, pretrained, sample
+from gan_zoo.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    gan = VanillaGAN.for_images((8, 8, 3), network="mlp", latent_dim=4, width=8)
+    return saved_model.export(gan, tmp_path_factory.mktemp("run") / "saved_model")
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return pretrained.load_pretrained(folder)
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_png_is_a_grid_of_the_samples(folder, model, tmp_path):
+    path = tmp_path / "new" / "grid.PNG"
+    line = sample.write_samples(str(folder), path, num=6, seed=4, columns=3)
+    assert line == f"{path}: 6 samples of vanilla_gan, 8x8x3, seed 4"
+    np.testing.assert_array_equal(pixels(path), images.grid(model.sample(6, seed=4), 3))
+
+
+def test_arrays(folder, model, tmp_path):
+    sample.write_samples(folder.parent, tmp_path / "a.npy", num=3, seed=1)
+    sample.write_samples(folder.parent, tmp_path / "a.npz", num=3, seed=1)
+    expected = model.sample(3, seed=1)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected)
+    with np.load(tmp_path / "a.npz") as arrays:
+        np.testing.assert_array_equal(arrays["samples"], expected)
+        np.testing.assert_array_equal(arrays["latents"], model.latents(3, seed=1))
+
+
+def test_interpolation_leads_between_the_samples_of_the_seed(folder, model, tmp_path):
+    sample.write_samples(folder, tmp_path / "a.npz", num=15, seed=2, interpolate=True, columns=5)
+    ends = model.latents(6, seed=2)
+    with np.load(tmp_path / "a.npz") as arrays:
+        latents, samples = arrays["latents"].reshape(3, 5, 4), arrays["samples"]
+    np.testing.assert_array_equal(latents[:, 0], ends[::2])
+    np.testing.assert_array_equal(latents[:, -1], ends[1::2])
+    np.testing.assert_array_equal(samples, model(latents.reshape(15, 4)))
+
+
+@pytest.mark.parametrize(("num", "steps"), [(64, 8), (10, 5), (12, 4), (2, 2), (7, 7), (9, 3)])
+def test_interpolations_fill_the_picture(num, steps):
+    assert sample._steps(num, None) == steps
+
+
+def test_points_are_scattered(tmp_path):
+    gan = VanillaGAN.for_points(width=4, depth=1)
+    folder = saved_model.export(gan, tmp_path / "m")
+    sample.write_samples(folder, tmp_path / "a.png", num=50)
+    np.testing.assert_array_equal(pixels(tmp_path / "a.png"), images.scatter(gan(gan.sample_latent(50, 0))))
+
+
+def test_grey_images_stay_grey(tmp_path):
+    folder = saved_model.export(DCGAN.for_images((8, 8, 1), width=2, latent_dim=3), tmp_path / "m")
+    sample.write_samples(folder, tmp_path / "a.png", num=2)
+    assert pixels(tmp_path / "a.png").ndim == 2
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "sentence"),
+    [
+        ({"model": None}, "--model is missing"),
+        ({"model": "no_such"}, "There is no pretrained model and no folder 'no_such'"),
+        ({"num": 0}, "--num must be 1 or more, not 0"),
+        ({"columns": 0}, "--columns must be 1 or more, not 0"),
+        ({"num": 1, "interpolate": True}, "--num must be 2 or more"),
+        ({"num": 8, "columns": 3, "interpolate": True}, "--columns must be 2 or more and divide --num=8"),
+        ({"num": 8, "columns": 1, "interpolate": True}, "--columns must be 2 or more and divide --num=8"),
+        ({"seed": 2**63}, "seed must be a 64-bit integer"),
+        ({"output": "a.gif"}, "--output=a.gif must end in .png, .npy or .npz"),
+        ({"output": "a"}, "--output=a must end in"),
+        ({"output": "folder.png"}, "--output=folder.png is a folder"),
+        ({"output": "file/a.png"}, "--output=file/a.png cannot be written: .* is no folder"),
+    ],
+)
+def test_errors(folder, tmp_path, monkeypatch, kwargs, sentence):
+    monkeypatch.chdir(tmp_path)
+    Path("folder.png").mkdir()
+    Path("file").touch()
+    with pytest.raises(UserError, match=f"^{sentence}"):
+        sample.write_samples(**{"model": folder, "output": "a.png", **kwargs})
+    assert {p.name for p in tmp_path.iterdir()} == {"folder.png", "file"}
+
+
+def test_a_full_disk_is_one_sentence(folder, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(images, "save_png", fail)
+    with pytest.raises(UserError, match="cannot be written: No space left on device"):
+        sample.write_samples(folder, tmp_path / "a.png", num=2)
+
+
+def tool(*arguments, cwd):
+    command = [sys.executable, "-m", "gan_zoo.sample", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def anywhere(monkeypatch, tmp_path):
+    """A folder from which the package under test can be imported, installed or not."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(sample.__file__).parent.parent))
+    return tmp_path
+
+
+def test_command_line(folder, model, anywhere):
+    result = tool(f"--model={folder}", "--num=4", "--seed=9", "--output=a.npy", cwd=anywhere)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "a.npy: 4 samples of vanilla_gan, 8x8x3, seed 9\n"
+    np.testing.assert_array_equal(np.load(anywhere / "a.npy"), model.sample(4, seed=9))
+
+
+def test_command_line_errors_are_one_sentence(anywhere):
+    result = tool("--model=no_such", cwd=anywhere)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: There is no pretrained model")
+    assert result.stderr.count("\n") == 1
