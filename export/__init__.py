@@ -2,7 +2,7 @@
 
 import importlib
 
-_MODULES = ("saved_model",)
+_MODULES = ("release", "saved_model")
 
 __all__ = [*_MODULES]
 

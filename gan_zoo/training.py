@@ -128,6 +128,7 @@ class Job:
         keras.utils.set_random_seed(config.seed)  # the initial weights
         with self.strategy.scope():
             self.gan = self._build()
+        self.dataset(0)  # a batch that the data cannot fill is refused before anything is written
 
     def _build(self):
         config, cls = self.config, self.cls
@@ -176,7 +177,7 @@ class Job:
             "model": config.model,
             "dataset": config.dataset,
             "data_dir": config.data_dir,
-            "data": self.source.describe(),
+            "data": self.describe_data(),
             "batch_size": self.batch_size,
             "steps": self.steps,
             "network": self.network,
@@ -198,6 +199,10 @@ class Job:
             "log_every": config.log_every,
             "steps_per_execution": config.steps_per_execution,
         }
+
+    def describe_data(self) -> dict[str, Any]:
+        """What the data are, wherever on this machine they lie."""
+        return {name: value for name, value in self.source.describe().items() if name != "path"}
 
     @property
     def images_per_step(self) -> int:
@@ -267,7 +272,7 @@ class Job:
         return {
             "model": self.config.model,
             "dataset": self.config.dataset,
-            "data": self.source.describe(),
+            "data": self.describe_data(),
             "step": step,
             "ema_decay": self.config.ema_decay,
         }
@@ -442,4 +447,5 @@ def _plain(dataset: str) -> str:
 
 def _plain_config(optimizer) -> dict[str, Any]:
     config = json.loads(json.dumps(optimizer.get_config(), default=str))
-    return {"class": type(optimizer).__name__, **{k: v for k, v in config.items() if v not in (None, False)}}
+    settings = {k: v for k, v in config.items() if v not in (None, False) and k not in ("name", "ema_momentum")}
+    return {"class": type(optimizer).__name__, **settings}

@@ -1,0 +1,67 @@
+"""A finished run as a release: the folder that `load_pretrained` finds by its name.
+
+    python -m gan_zoo.export.release --run_dir=runs/wgan_gp-mnist --output=pretrained/wgan_gp-mnist
+
+writes saved_model/, samples.png (64 samples of seed 0) and run.json (the run's settings without the paths and the name
+of the machine it ran on). The card.md beside them is written by hand.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from absl import flags
+
+from gan_zoo import cli
+from gan_zoo.errors import UserError
+from gan_zoo.runs import read_run
+
+_PRIVATE_SETTINGS = ("data_dir", "run_dir")
+_PRIVATE_FLAGS = ("--data_dir", "--run_dir", "--cache_dir")
+
+
+def release(run_dir: Path, output: Path) -> None:
+    """Copies what a release needs from a run folder.
+
+    Args:
+        run_dir: A run that has ended and been exported.
+        output: The release's folder; made if it is not there, its files replaced if it is.
+
+    Raises:
+        UserError: If `run_dir` is not a run folder with a SavedModel.
+    """
+    from gan_zoo.sample import write_samples
+
+    run = public(read_run(run_dir))
+    if not (run_dir / "saved_model" / "saved_model.pb").exists():
+        raise UserError(f"--run_dir={run_dir} has no saved_model: let the run end first.")
+    output.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(output / "saved_model", ignore_errors=True)
+    shutil.copytree(run_dir / "saved_model", output / "saved_model")
+    (output / "run.json").write_text(json.dumps(run, indent=1) + "\n")
+    write_samples(str(output), output / "samples.png", num=64, seed=0)
+
+
+def public(run: dict) -> dict:
+    """The contents of a `run.json` without paths and the machine's name."""
+    run = {**run, "host": {k: v for k, v in run["host"].items() if k != "name"}}
+    run["settings"] = {k: v for k, v in run["settings"].items() if k not in _PRIVATE_SETTINGS}
+    run["command"] = [word for word in run["command"] if word.split("=")[0] not in _PRIVATE_FLAGS]
+    run.pop("continued", None)
+    return run
+
+
+def main() -> None:
+    values = flags.FLAGS
+    for name in ("run_dir", "output"):
+        if not values[name].value:
+            raise UserError(f"--{name} is missing.")
+    release(Path(values.run_dir), Path(values.output))
+    print(f"wrote {values.output}")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("run_dir", None, "The run folder.")
+    flags.DEFINE_string("output", None, "Folder of the release, such as pretrained/wgan_gp-mnist.")
+    usage = "Makes a release of a run: python -m gan_zoo.export.release --run_dir=RUN --output=pretrained/NAME"
+    cli.main(main, usage, {"Flags": ["run_dir", "output"]})
