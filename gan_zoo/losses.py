@@ -81,6 +81,7 @@ def relativistic(real: tf.Tensor, fake: tf.Tensor, objective: str = "standard") 
     Raises:
         ValueError: If the shapes differ; [B, 1] with [B] would silently compare every pair.
     """
+    real, fake = tf.convert_to_tensor(real), tf.convert_to_tensor(fake)
     if not real.shape.is_compatible_with(fake.shape):
         raise ValueError(f"real and fake scores are paired, so their shapes must be equal: {real.shape}, {fake.shape}.")
     high, _ = _OBJECTIVES[objective]

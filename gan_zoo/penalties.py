@@ -63,5 +63,6 @@ def interpolate(real: tf.Tensor, fake: tf.Tensor, epsilon: tf.Tensor) -> tf.Tens
         fake: Generated examples, [B, ...].
         epsilon: One number for each example, [B], drawn from U[0, 1]: the weight of the real one.
     """
+    real = tf.convert_to_tensor(real)
     epsilon = tf.reshape(epsilon, [-1] + [1] * (real.shape.rank - 1))
     return epsilon * real + (1.0 - epsilon) * fake

@@ -1,0 +1,29 @@
+"""Two logical CPUs, so that replicas can be compared with one; what tests change globally is put back."""
+
+import os
+
+# TensorFlow's own messages about the machine say nothing about a test.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import pytest
+import tensorflow as tf
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+
+@pytest.fixture(autouse=True)
+def _same_start():
+    """Every test draws the same random numbers, whichever run before it, under the default precision."""
+    policy = keras.config.dtype_policy()
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    """A MirroredStrategy on two CPUs: the one that a process may have with TensorFlow's in-process collectives."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -1,0 +1,170 @@
+"""The command line in processes of its own: help, errors, signals, a kill, several workers."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+RUN = ["--dataset=digits", "--resolution=8", "--width=4", "--batch_size=8", "--precision=float32", "--log_every=1"]
+
+
+def command(*arguments):
+    return [sys.executable, str(ROOT / "train.py"), *arguments]
+
+
+def environment(tmp_path):
+    return {**os.environ, "GAN_ZOO_CACHE": str(tmp_path / "cache")}
+
+
+def call(tmp_path, *arguments, timeout=300):
+    return subprocess.run(
+        command(*arguments), cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=timeout
+    )
+
+
+def wait_for(condition, process, seconds=300):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.02)
+
+
+def logged_steps(run):
+    path = run / "metrics.jsonl"
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def weights(run, step):
+    found = {}
+    with h5py.File(run / "checkpoints" / f"{step:08d}" / "model.weights.h5") as file:
+        file.visititems(lambda n, item: found.update({n: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def assert_one_sentence(result, code, *words):
+    assert result.returncode == code, result.stderr
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in errors[0]
+
+
+def test_help_names_every_flag_and_needs_no_tensorflow(tmp_path):
+    result = call(tmp_path, "--help")
+    assert result.returncode == 0
+    assert result.stderr == ""
+    for flag in ("model", "dataset", "set", "strategy", "dry_run", "keep_checkpoints", "steps_per_execution"):
+        assert f"  --{flag}" in result.stdout
+    assert max(len(line) for line in result.stdout.splitlines()) <= 120
+
+
+def test_list(tmp_path):
+    result = call(tmp_path, "--list")
+    assert result.returncode == 0
+    for word in ("wgan_gp", "Gulrajani et al., 2017", "celeb_a", "ring8", "folder:"):
+        assert word in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model=wgan_gp"], ["--dataset is missing", "--list"]),
+        (["--mdoel=wgan_gp"], ["mdoel", "model"]),
+        (["--model=dcgan", "--dataset=digits", "--steps=many"], ["--steps", "many"]),
+        (["dcgan"], ["'dcgan' is not a flag"]),
+        (["--model=dcgan", "--dataset=digits", "--precision=float8"], ["--precision", "float8", "mixed_bfloat16"]),
+    ],
+)
+def test_bad_command_lines(tmp_path, arguments, words):
+    assert_one_sentence(call(tmp_path, *arguments), 2, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_model_and_divergence(tmp_path):
+    assert_one_sentence(call(tmp_path, "--model=dcgann", "--dataset=digits"), 2, "Did you mean 'dcgan'?")
+    arguments = ["--model=lsgan", *RUN, "--steps=50", "--learning_rate=1e30", "--run_dir=run", "--checkpoint_every=1"]
+    assert_one_sentence(call(tmp_path, *arguments), 1, "Training diverged", "at step", "checkpoint")
+
+
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path):
+    arguments = ["--model=wgan_gp", *RUN, "--n_critic=2", "--steps=60", "--checkpoint_every=4", "--sample_every=0"]
+    whole = subprocess.Popen(
+        command(*arguments, "--run_dir=whole"), cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.DEVNULL
+    )
+    assert whole.wait(300) == 0
+    killed = subprocess.Popen(
+        command(*arguments, "--run_dir=killed"), cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.DEVNULL
+    )
+    wait_for(lambda: logged_steps(tmp_path / "killed") >= 10, killed)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(60)
+    assert logged_steps(tmp_path / "killed") < 60
+    result = call(tmp_path, *arguments, "--run_dir=killed")
+    assert result.returncode == 0, result.stderr
+    assert "continuing killed from step" in result.stdout
+    expected, actual = weights(tmp_path / "whole", 60), weights(tmp_path / "killed", 60)
+    assert expected.keys() == actual.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(actual[name], value, err_msg=name)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 61))
+
+
+def test_sigterm_saves_and_the_same_command_continues(tmp_path):
+    arguments = ["--model=dcgan", *RUN, "--steps=100000", "--checkpoint_every=0", "--sample_every=0", "--run_dir=run"]
+    process = subprocess.Popen(
+        command(*arguments), cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: logged_steps(tmp_path / "run") >= 3, process)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "SIGTERM: saved run at step" in output
+    step = int(output.split("saved run at step ")[1].split(";")[0])
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == [f"{step:08d}"]
+    assert not (tmp_path / "run" / "saved_model").exists()
+
+
+def test_two_workers_train_the_same_weights_and_one_writes(tmp_path):
+    sockets = [socket.socket() for _ in range(2)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    workers = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    arguments = ["--model=ragan", *RUN, "--norm=none", "--steps=3", "--ema_decay=0", "--checkpoint_every=0"]
+    processes = [
+        subprocess.Popen(
+            command(*arguments, "--strategy=multi_worker", "--run_dir=two"),
+            cwd=tmp_path,
+            env={
+                **environment(tmp_path),
+                "TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": i}}),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(2)
+    ]
+    outputs = [p.communicate(timeout=300) for p in processes]
+    assert [p.returncode for p in processes] == [0, 0], outputs
+    assert "2 replica(s)" in outputs[0][0]
+    result = call(tmp_path, *arguments, "--run_dir=one")
+    assert result.returncode == 0, result.stderr
+    one, two = weights(tmp_path / "one", 3), weights(tmp_path / "two", 3)
+    for name, value in one.items():
+        if "discriminator" in name:  # the generator's batch normalization is per replica
+            np.testing.assert_allclose(two[name], value, atol=2e-3, err_msg=name)
+    assert logged_steps(tmp_path / "two") == 3

@@ -1,0 +1,285 @@
+"""The trainer: runs, exact resume, refusals, divergence, custom models."""
+
+import json
+import logging
+import math
+import re
+import shutil
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from gan_zoo import UserError, callbacks, checkpoints, precision, training
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    policy = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
+def config(**changes) -> training.Config:
+    """A run on points that takes a few seconds."""
+    values = {
+        **dict(model="wgan_gp", dataset="ring8", batch_size=8, width=8, steps=6, n_critic=2, run_dir="run"),
+        **dict(sample_every=3, checkpoint_every=2, log_every=1),
+        **changes,
+    }
+    return training.Config(**values)
+
+
+def image_config(**changes) -> training.Config:
+    return config(**{**dict(model="dcgan", dataset="digits", resolution=8, n_critic=1, precision="float32"), **changes})
+
+
+def arrays(path) -> dict[str, np.ndarray]:
+    """Every array of an h5 file by its name."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def final_state(run_dir, step) -> dict[str, np.ndarray]:
+    folder = run_dir / "checkpoints" / f"{step:08d}"
+    return {
+        f"{name}:{key}": value
+        for name in ("model", "ema")
+        for key, value in arrays(folder / f"{name}.weights.h5").items()
+    }
+
+
+def assert_same_state(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_run_folder_is_complete(tmp_path, capsys):
+    path = training.run(config())
+    run = tmp_path / "run"
+    assert path.resolve() == run / "saved_model"
+    assert (run / "saved_model" / "saved_model.pb").exists()
+    assert sorted(p.name for p in (run / "samples").iterdir()) == [f"step-{s:08d}.png" for s in (0, 3, 6)]
+    assert [p.name for p in checkpoints.list_checkpoints(run / "checkpoints")] == ["00000004", "00000006"]
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list((run / "events").glob("events.out.tfevents.*"))
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert rows[-1]["kimg"] == pytest.approx(6 * 2 * 8 / 1000)
+    assert {"d_loss", "g_loss", "penalty", "seconds"} <= rows[0].keys()
+    record = json.loads((run / "run.json").read_text())
+    settings = record["settings"]
+    assert settings["arguments"] == {
+        **dict(gp_weight=10.0, n_critic=2, prior="normal", latent_dim=2, seed=0),
+    }
+    assert settings["d_optimizer"]["class"] == "Adam"
+    assert settings["d_optimizer"]["beta_1"] == 0.5
+    assert settings["precision"] == "float32"
+    assert {"tensorflow", "keras", "gan_zoo", "python"} <= record["versions"].keys()
+    assert {"started", "command", "host", "git"} <= record.keys()
+    output = capsys.readouterr().out
+    assert "step 6/6" in output
+    assert "0s left" in output
+    assert len(output.splitlines()) < 15
+
+
+@pytest.mark.parametrize("make", [config, image_config])
+def test_a_continued_run_equals_an_uninterrupted_one(tmp_path, make):
+    training.run(make(run_dir="whole"))
+    training.run(make(run_dir="parts", steps=3))
+    training.run(make(run_dir="parts"))
+    assert_same_state(final_state(tmp_path / "whole", 6), final_state(tmp_path / "parts", 6))
+    whole, parts = (
+        [
+            {k: v for k, v in json.loads(line).items() if k != "seconds"}
+            for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        ]
+        for name in ("whole", "parts")
+    )
+    assert whole == parts
+    name = "samples/step-00000006.png"
+    assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+    assert json.loads((tmp_path / "parts" / "run.json").read_text())["settings"]["steps"] == 6
+
+
+def test_a_finished_run_exports_again_without_training(tmp_path):
+    training.run(config())
+    before = final_state(tmp_path / "run", 6)
+    shutil.rmtree(tmp_path / "run" / "saved_model")
+    training.run(config())
+    assert (tmp_path / "run" / "saved_model" / "saved_model.pb").exists()
+    assert_same_state(before, final_state(tmp_path / "run", 6))
+
+
+def test_other_settings_are_refused_by_name(tmp_path):
+    training.run(config(steps=2))
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    with pytest.raises(UserError, match=r"batch_size \(8, now 16\).*learning_rate|batch_size \(8, now 16\)") as caught:
+        training.run(config(steps=2, batch_size=16, g_learning_rate=1e-3))
+    assert "g_optimizer" in str(caught.value)
+    assert "d_optimizer" not in str(caught.value)
+    with pytest.raises(UserError, match="holds a run of 2 steps"):
+        training.run(config(steps=1))
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
+    training.run(config(run_dir="whole"))
+    training.run(config(steps=4))
+    newest = tmp_path / "run" / "checkpoints" / "00000004" / "model.weights.h5"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    with caplog.at_level(logging.WARNING, "gan_zoo"):
+        training.run(config())
+    assert "00000004 is damaged (model.weights.h5 does not match its checksum)" in caplog.text
+    assert_same_state(final_state(tmp_path / "whole", 6), final_state(tmp_path / "run", 6))
+
+
+def test_damaged_checkpoints_only(tmp_path):
+    training.run(config(steps=2))
+    (tmp_path / "run" / "checkpoints" / "00000002" / "checkpoint.json").write_text("{")
+    with pytest.raises(UserError, match="Every checkpoint in .* is damaged"):
+        training.run(config(steps=4))
+
+
+def test_leftovers_of_a_killed_save_are_removed(tmp_path):
+    leftover = tmp_path / "run" / "checkpoints" / ".writing-00000009"
+    leftover.mkdir(parents=True)
+    (leftover / "model.weights.h5").write_bytes(b"half")
+    training.run(config(steps=2))
+    assert not leftover.exists()
+
+
+def test_divergence_stops_with_step_and_loss_and_keeps_the_last_good_checkpoint(tmp_path):
+    training.run(config(steps=4, checkpoint_every=1))
+
+    class Sabotage(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 2:
+                kernel = self.model.discriminator.trainable_variables[0]
+                kernel.assign(kernel.value * np.nan)
+
+    job = training.Job(config(steps=10, checkpoint_every=1))
+    fit = job.gan.fit
+    job.gan.fit = lambda *args, callbacks, **kwargs: fit(*args, callbacks=[*callbacks, Sabotage()], **kwargs)
+    message = r"Training diverged: d_loss = nan.* at step 7; the last good checkpoint is .*00000006\."
+    with pytest.raises(callbacks.NonFiniteLoss, match=message):
+        job.train(tmp_path / "run")
+    state = final_state(tmp_path / "run", 6)
+    assert all(np.isfinite(value).all() for value in state.values())
+
+
+def test_a_state_that_is_not_finite_is_not_saved(tmp_path):
+    job = training.Job(config())
+    job.gan.generator.trainable_variables[0].assign(job.gan.generator.trainable_variables[0].value * math.inf)
+    with pytest.raises(FloatingPointError, match="kernel is not finite at step 5"):
+        checkpoints.save(tmp_path / "checkpoints", job.gan, 5)
+    assert checkpoints.list_checkpoints(tmp_path / "checkpoints") == []
+
+
+def test_dry_run_writes_nothing(tmp_path):
+    text = training.Job(config(steps=1000)).dry_run()
+    assert not (tmp_path / "run").exists()
+    for pattern in (
+        r"generator +\d+ parameters, output \(2,\)",
+        r"step time +[\d.]+ ms",
+        r"images/s",
+        r"total time .* for 1000 steps",
+        r"peak memory +[\d.]+ GiB",
+    ):
+        assert re.search(pattern, text), (pattern, text)
+
+
+def test_steps_per_execution_gives_the_same_weights(tmp_path):
+    training.run(config(run_dir="one", ema_decay=0.0))
+    training.run(config(run_dir="two", ema_decay=0.0, steps_per_execution=2))
+    one, two = final_state(tmp_path / "one", 6), final_state(tmp_path / "two", 6)
+    for name, value in one.items():
+        np.testing.assert_allclose(two[name], value, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (dict(model="wgan_pg"), r"--model=wgan_pg is not in the zoo. Did you mean 'wgan_gp'"),
+        (dict(batch_size=0), r"--batch_size must be 1 or more, not 0"),
+        (dict(steps=-1), r"--steps must be 1 or more"),
+        (dict(n_critic=0), r"--n_critic must be 1 or more"),
+        (dict(learning_rate=-1.0), r"--learning_rate must be positive"),
+        (dict(g_learning_rate=math.nan), r"--g_learning_rate must be positive"),
+        (dict(ema_decay=1.0), r"--ema_decay must be in \[0, 1\)"),
+        (dict(keep_checkpoints=0), r"--keep_checkpoints must be 1 or more"),
+        (dict(sample_every=-1), r"--sample_every must be 0"),
+        (dict(steps=5, steps_per_execution=2), r"--steps=5 is not a multiple of --steps_per_execution=2"),
+        (dict(network="dcgan"), r"--network=dcgan is for images, and ring8 has points"),
+        (dict(set=("gp_wieght=1",)), r"WGANGP has no argument 'gp_wieght'. Did you mean 'gp_weight'"),
+        (dict(set=("gp_weight",)), r"--set=gp_weight is not of the form name=value"),
+        (dict(set=("gp_weight=heavy",)), r"gp_weight takes a value of type float"),
+        (dict(model="dragan", set=("form=4",)), r"form must be 1, 2 or 3, not 4"),
+        (dict(model="dragan", set=("prior=cauchy",)), r"prior must be 'normal' or 'uniform', not 'cauchy'"),
+        (dict(dataset="ring9"), r"ring8"),
+        (dict(model="dcgan", dataset="digits", network="dcgan", resolution=20), r"power of two from 8 to 256"),
+        (dict(model="dcgan", dataset="digits", n_critic=1, batch_size=2000), r"2000"),
+        (dict(strategy="multi_worker"), r"TF_CONFIG"),
+        (dict(model="no_such_module:MyGAN"), r"importing no_such_module failed: ModuleNotFoundError"),
+        (dict(model="json:JSONDecoder"), r"json has no subclass of gan_zoo.GAN named 'JSONDecoder'"),
+    ],
+)
+def test_bad_input_is_one_sentence_before_anything_is_written(tmp_path, monkeypatch, changes, sentence):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UserError, match=sentence):
+        training.run(config(**changes))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unwritable_run_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        training.run(config(run_dir="file/run"))
+
+
+def test_a_model_of_ones_own(tmp_path):
+    (tmp_path / "my_quick_gan.py").write_text(
+        "import tensorflow as tf\n"
+        "from gan_zoo import GAN\n\n\n"
+        "class MyGAN(GAN):\n"
+        "    def __init__(self, generator, discriminator, *, scale=1.0, **kwargs):\n"
+        "        super().__init__(generator, discriminator, **kwargs)\n"
+        "        self.scale = scale\n\n"
+        "    def discriminator_loss(self, x, z):\n"
+        "        return self.scale * tf.reduce_mean(self.D(self.G(z)) ** 2 + (self.D(x) - 1) ** 2)\n\n"
+        "    def generator_loss(self, x, z):\n"
+        "        return tf.reduce_mean((self.D(self.G(z)) - 1) ** 2)\n"
+    )
+    training.run(config(model="my_quick_gan:MyGAN", set=("scale=2",), n_critic=1))
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["settings"]["arguments"]["scale"] == 2.0
+
+
+def test_learning_rates(tmp_path):
+    job = training.Job(config(learning_rate=3e-3, g_learning_rate=5e-3))
+    assert float(job.gan.d_optimizer.learning_rate) == pytest.approx(3e-3)
+    assert float(job.gan.g_optimizer.learning_rate) == pytest.approx(5e-3)
+    job = training.Job(config())
+    assert float(job.gan.d_optimizer.learning_rate) == pytest.approx(1e-4)
+
+
+def test_norm_network_and_width_reach_the_networks():
+    job = training.Job(image_config(network="resnet", norm="spectral", width=4, latent_dim=3))
+    assert any("spectral" in layer.name for layer in job.gan.discriminator.layers)
+    assert any("up_sampling" in layer.name for layer in job.gan.generator.layers)
+    assert job.gan.latent_dim == 3
+
+
+def test_precision(monkeypatch):
+    assert precision.resolve("mixed_float16", points=True) == ("mixed_float16", "as asked")
+    assert precision.resolve("auto", points=True)[0] == "float32"
+    monkeypatch.setattr(precision, "_cpu_flags", lambda: {"avx2", "amx_bf16"})
+    assert precision.resolve("auto", points=False) == ("mixed_bfloat16", "the CPU has amx_bf16")
+    monkeypatch.setattr(precision, "_cpu_flags", lambda: {"avx2"})
+    assert precision.resolve("auto", points=False)[0] == "float32"
