@@ -17,9 +17,10 @@ help:
 	@touch $@
 
 demo: .venv/installed
-	$(BIN)/python train.py --model=dcgan --dataset=digits --steps=3000 --sample_every=500 --run_dir=runs/demo
+	$(BIN)/python train.py --model=wgan_gp --dataset=digits --resolution=16 --width=32 --learning_rate=5e-4 --steps=1500 \
+		--run_dir=runs/demo
 	@echo
-	@echo "Look at runs/demo/samples/step-00003000.png and runs/demo/curves.png, or sample the model yourself:"
+	@echo "Look at runs/demo/samples/step-00001500.png and runs/demo/curves.png, or sample the model yourself:"
 	@echo "    $(BIN)/python -m gan_zoo.sample --model=runs/demo --num=64 --output=digits.png"
 
 test: .venv/installed

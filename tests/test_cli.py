@@ -98,7 +98,7 @@ def test_unknown_model_and_divergence(tmp_path):
 
 
 def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path):
-    arguments = ["--model=wgan_gp", *RUN, "--n_critic=2", "--steps=60", "--checkpoint_every=4", "--sample_every=0"]
+    arguments = ["--model=wgan_gp", *RUN, "--n_critic=2", "--steps=30", "--checkpoint_every=4", "--sample_every=0"]
     whole = subprocess.Popen(
         command(*arguments, "--run_dir=whole"), cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.DEVNULL
     )
@@ -109,16 +109,16 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path):
     wait_for(lambda: logged_steps(tmp_path / "killed") >= 10, killed)
     killed.send_signal(signal.SIGKILL)
     killed.wait(60)
-    assert logged_steps(tmp_path / "killed") < 60
+    assert logged_steps(tmp_path / "killed") < 30
     result = call(tmp_path, *arguments, "--run_dir=killed")
     assert result.returncode == 0, result.stderr
     assert "continuing killed from step" in result.stdout
-    expected, actual = weights(tmp_path / "whole", 60), weights(tmp_path / "killed", 60)
+    expected, actual = weights(tmp_path / "whole", 30), weights(tmp_path / "killed", 30)
     assert expected.keys() == actual.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(actual[name], value, err_msg=name)
     steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
-    assert steps == list(range(1, 61))
+    assert steps == list(range(1, 31))
 
 
 def test_sigterm_saves_and_the_same_command_continues(tmp_path):
