@@ -8,10 +8,14 @@ Importing this package costs no TensorFlow start-up.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gan_zoo.data.cache import MEMORY_LIMIT
 from gan_zoo.data.sources import ImageSource, PointSource, Source, open_source
 from gan_zoo.data.table import DATASETS, OTHER, Dataset, lookup, suggest
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 __all__ = [
     "DATASETS",
@@ -42,7 +46,7 @@ def load(
     cache_dir: str | Path | None = None,
     memory_limit: int = MEMORY_LIMIT,
     start_step: int = 0,
-):
+) -> "tf.data.Dataset":
     """Opens a dataset as the stream that `gan.fit` takes: one element is the data of one training step.
 
     Element s depends on the source, the seed and s alone. An epoch is a permutation of the examples, drawn from the

@@ -11,13 +11,13 @@ import hashlib
 import json
 import logging
 import math
+import mmap
 import os
 import re
 import shutil
 import time
 import uuid
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def default_dir() -> Path:
 
 def fetch(
     images: ImageSet, *, resolution: int, crop: int | None, cache_dir: str | Path | None, memory_limit: int
-) -> tuple[Any, np.ndarray, Report]:
+) -> tuple[np.ndarray, np.ndarray, Report]:
     """Opens the decoded set, decoding it first if that was not done before.
 
     Args:
@@ -50,8 +50,8 @@ def fetch(
         memory_limit: In bytes, see `MEMORY_LIMIT`.
 
     Returns:
-        Pixels, a uint8 tensor [N, R, R, C] in memory or mapped from the disk; labels, int64 [N]; and what was found
-        when the set was decoded.
+        Pixels, uint8 [N, R, R, C], in memory or mapped from the disk; labels, int64 [N]; and what was found when the
+        set was decoded.
 
     Raises:
         UserError: No image of the set can be decoded, or it is too large for the memory limit and cannot be written.
@@ -60,7 +60,7 @@ def fetch(
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     root = default_dir() if cache_dir is None else Path(cache_dir).expanduser()
     path = root / f"{re.sub(r'[^A-Za-z0-9.]+', '_', images.name)[-40:]}-{resolution}-{digest}"
-    if path.exists():
+    if _exists(path):
         try:
             return _open(path, key, memory_limit)
         except _BROKEN as error:
@@ -94,9 +94,24 @@ def fetch(
         ) from error
 
 
-def decode(images: ImageSet, *, resolution: int, crop: int | None) -> tuple[Any, np.ndarray, Report]:
+def decode(images: ImageSet, *, resolution: int, crop: int | None) -> tuple[np.ndarray, np.ndarray, Report]:
     """As `fetch`, always decoding and without touching the disk: for sets so small that a cache would gain nothing."""
     return _in_memory(images, images.channels(), crop, resolution)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        # A folder above it may not be entered.
+        return False
+
+
+def aligned(pixels: np.ndarray) -> np.ndarray:
+    """A copy that begins on a page of memory: TensorFlow shares no memory that is not aligned."""
+    copy = np.frombuffer(mmap.mmap(-1, pixels.nbytes), np.uint8).reshape(pixels.shape)
+    copy[...] = pixels
+    return copy
 
 
 def _in_memory(images: ImageSet, channels: int, crop: int | None, resolution: int):
@@ -104,7 +119,7 @@ def _in_memory(images: ImageSet, channels: int, crop: int | None, resolution: in
     chunks = list(decode_all(images, channels, crop, resolution, report))
     _check_any(images, report)
     pixels, labels = zip(*chunks, strict=True)
-    return _tensor(np.concatenate(pixels)), np.concatenate(labels), report
+    return aligned(np.concatenate(pixels)), np.concatenate(labels), report
 
 
 def _open(path: Path, key: dict, memory_limit: int):
@@ -116,24 +131,8 @@ def _open(path: Path, key: dict, memory_limit: int):
     labels = np.load(path / "labels.npy")
     if meta["key"] != key or size != math.prod(shape) or labels.shape != shape[:1] or labels.dtype != np.int64:
         raise ValueError("its files do not belong together")
-    if size <= memory_limit:
-        return _tensor(np.memmap(file, np.uint8, "r", shape=shape)), labels, report
-    return _map(file, shape), labels, report
-
-
-def _tensor(pixels: np.ndarray):
-    import tensorflow as tf
-
-    with tf.device("/CPU:0"):
-        return tf.constant(pixels)
-
-
-def _map(file: Path, shape: tuple[int, ...]):
-    """A tensor whose memory is the file."""
-    import tensorflow as tf
-
-    with tf.device("/CPU:0"):
-        return tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=shape, memory_region_name=str(file.resolve()))
+    pixels = np.memmap(file, np.uint8, "r", shape=shape).view(np.ndarray)
+    return aligned(pixels) if size <= memory_limit else pixels, labels, report
 
 
 def _start(path: Path, size: int) -> Path:

@@ -49,8 +49,7 @@ def find(name: str) -> ImageSet:
 
     digest = hashlib.sha256()
     for path in paths:
-        stat = (root / path).stat()
-        digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(f"{path}\0{_stamp(root / path)}\n"))
     path = str(root.resolve())
     return ImageSet(
         name=name,
@@ -61,6 +60,16 @@ def find(name: str) -> ImageSet:
         class_names=classes,
         details={"path": path},
     )
+
+
+def _stamp(path: Path) -> str:
+    """What changes when the file does."""
+    try:
+        stat = path.stat()
+    except OSError:
+        # A link to nowhere, say: it is reported with the files that cannot be decoded.
+        return "unreadable"
+    return f"{stat.st_size}\0{stat.st_mtime_ns}"
 
 
 def _walk(root: Path) -> Iterator[str]:

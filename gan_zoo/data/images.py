@@ -163,12 +163,21 @@ def square(image, crop: int | None, resolution: int) -> np.ndarray:
     return np.asarray(image).reshape(resolution, resolution, -1)
 
 
-def is_grey(data: Path | bytes) -> bool | None:
+def no_labels(name: str) -> UserError:
+    """The error to raise where labels are asked of a set without."""
+    if name.startswith("folder:"):
+        return UserError(
+            f"labels: {name} has none. Put all images of each class into a subfolder named after the class."
+        )
+    return UserError(f"labels: {name} has none. Choose a set with class labels, such as mnist or cifar10.")
+
+
+def is_grey(path: Path) -> bool | None:
     """Whether an image has no colour, from its header; None when it is no image."""
     from PIL import Image
 
     try:
-        with Image.open(_opened(data)) as image:
+        with Image.open(path) as image:
             return image.mode in GREY_MODES
     except Exception:
         return None
@@ -180,7 +189,7 @@ def _decode(data: Path | bytes | np.ndarray, channels: int):
     mode = "L" if channels == 1 else "RGB"
     if isinstance(data, np.ndarray):
         return Image.fromarray(data).convert(mode)
-    with Image.open(_opened(data)) as image:
+    with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as image:
         image.load()
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I"):
@@ -191,10 +200,6 @@ def _decode(data: Path | bytes | np.ndarray, channels: int):
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return image.convert(mode)
-
-
-def _opened(data: Path | bytes):
-    return io.BytesIO(data) if isinstance(data, bytes) else data
 
 
 class _Progress:

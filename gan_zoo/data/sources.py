@@ -3,15 +3,20 @@
 import logging
 import operator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gan_zoo.data import cache, folder, synthetic, table
-from gan_zoo.data.images import ImageSet, Record, Report
+from gan_zoo.data.images import ImageSet, Record, Report, no_labels
 from gan_zoo.errors import UserError
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 MIN_RESOLUTION = 4
+ALIGNMENT = 64
+"""Bytes. Where TensorFlow's tensors begin."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +38,12 @@ class Source:
     kind: str
 
     def __init__(
-        self, name: str, shape: tuple[int, ...], size: int | None, class_names: tuple[str, ...] | None, settings: dict
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        size: int | None,
+        class_names: tuple[str, ...] | None,
+        settings: dict[str, Any],
     ):
         self.name = name
         self.shape = shape
@@ -79,7 +89,7 @@ class Source:
 
     def batches(
         self, batch_size: int = 64, *, n_critic: int = 1, seed: int = 0, labels: bool = False, start_step: int = 0
-    ):
+    ) -> "tf.data.Dataset":
         """The stream of training data.
 
         Args:
@@ -101,8 +111,7 @@ class Source:
         import tensorflow as tf
 
         batch = whole("n_critic", n_critic, 1) * whole("batch_size", batch_size, 1)
-        whole("seed", seed, 0)
-        whole("start_step", start_step, 0)
+        seed, start_step = whole("seed", seed, 0), whole("start_step", start_step, 0)
         self.steps_per_epoch(batch)
         if labels and self.class_names is None:
             raise no_labels(self.name)
@@ -112,7 +121,7 @@ class Source:
         # Every worker computes the same elements and takes its part of each: sharding the source by file or by element
         # would give other minibatches than one worker sees.
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-        return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+        return dataset.prefetch(2).with_options(options)
 
     def _described(self) -> str:
         split = self._settings["split"]
@@ -120,7 +129,7 @@ class Source:
 
     # No part of a stream may call back into Python: a prefetch that waits for the interpreter while it shuts down hangs
     # the process for ever.
-    def _elements(self, batch: int, seed: int, labels: bool, start_step: int):
+    def _elements(self, batch: int, seed: int, labels: bool, start_step: int) -> "tf.data.Dataset":
         raise NotImplementedError
 
 
@@ -134,14 +143,21 @@ class ImageSource(Source):
 
     kind = "image"
 
-    def __init__(self, name: str, pixels, labels: np.ndarray, class_names, settings: dict):
-        super().__init__(name, tuple(pixels.shape[1:]), pixels.shape[0], class_names, settings)
-        self._pixels = pixels
-        self.images = np.asarray(memoryview(pixels))
+    def __init__(
+        self,
+        name: str,
+        images: np.ndarray,
+        labels: np.ndarray,
+        class_names: tuple[str, ...] | None,
+        settings: dict[str, Any],
+    ):
+        super().__init__(name, images.shape[1:], len(images), class_names, settings)
+        aligned = images.flags.c_contiguous and images.ctypes.data % ALIGNMENT == 0
+        self.images = (images if aligned else cache.aligned(images)).view()
         self.images.flags.writeable = False
         self.labels = labels if class_names else None
 
-    def _elements(self, batch: int, seed: int, labels: bool, start_step: int):
+    def _elements(self, batch: int, seed: int, labels: bool, start_step: int) -> "tf.data.Dataset":
         import tensorflow as tf
 
         steps = self.steps_per_epoch(batch)
@@ -151,16 +167,30 @@ class ImageSource(Source):
             order = tf.random.experimental.stateless_shuffle(tf.range(self.size), tf.stack([seed, number]))
             return tf.data.Dataset.from_tensor_slices(tf.reshape(order[: steps * batch], (steps, batch)))
 
-        def element(chosen, data):
-            x = tf.cast(tf.gather(data[0], chosen), tf.float32) / 127.5 - 1.0
-            return (x, tf.gather(data[1], chosen)) if labels else x
+        def element(chosen, kept):
+            images, *targets = kept.get_value()
+            x = tf.cast(tf.gather(images, chosen), tf.float32) / 127.5 - 1.0
+            return (x, tf.gather(targets[0], chosen)) if labels else x
 
         orders = tf.data.Dataset.counter(first_epoch).flat_map(epoch).skip(done)
-        # As an element of a dataset the images are passed on by reference; captured by a function they would be copied
-        # into its graph.
-        data = (self._pixels, self.labels) if labels else (self._pixels,)
-        everything = tf.data.Dataset.from_tensors(data).repeat()
+        with tf.device("/CPU:0"):
+            # DLPack shares the memory. So does an optional, where a tensor that a function captures or a dataset holds
+            # is allocated anew, in full, whenever TensorFlow rewrites the graph of the pipeline.
+            images = tf.experimental.dlpack.from_dlpack(np.asarray(_Unlocked(self.images)).__dlpack__())
+            kept = tf.experimental.Optional.from_value((images, self.labels) if labels else (images,))
+        everything = tf.data.Dataset.from_tensors(kept).repeat()
         return tf.data.Dataset.zip(orders, everything).map(element, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+class _Unlocked:
+    """The memory of a read-only array as if it were not: NumPy hands no other kind to DLPack.
+
+    Nothing writes to it. Mapping the file for writing instead would count all of it against the memory of the machine.
+    """
+
+    def __init__(self, array: np.ndarray):
+        self.array = array
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
 
 
 class PointSource(Source):
@@ -175,7 +205,7 @@ class PointSource(Source):
         """Draws n points, float32 [n, 2], that belong to no stream with the same seed."""
         return synthetic.sample(self.name, n, [seed, -1]).numpy()
 
-    def _elements(self, batch: int, seed: int, labels: bool, start_step: int):
+    def _elements(self, batch: int, seed: int, labels: bool, start_step: int) -> "tf.data.Dataset":
         import tensorflow as tf
 
         def element(step):
@@ -207,11 +237,11 @@ def open_source(
         data_dir: Folder of prepared TFDS datasets. Defaults to TFDS's own, ~/tensorflow_datasets.
         resolution: Side of the images in pixels. Defaults to that of the table of datasets.
         crop: Side in pixels of the centred square that is cut out before resizing. None or 0: that of the table of
-            datasets, which for most sets is the largest square.
+            datasets, which for most sets is the largest square. It decides FID: never compare over different crops.
         labels: Whether labels will be asked for: if there are none, the error then comes before any decoding.
         cache_dir: Folder for decoded images. Defaults to `$GAN_ZOO_CACHE` or ~/.cache/gan_zoo/data.
-        memory_limit: Bytes. A decoded set up to this size is kept in memory, a larger one is read from the cache as it
-            is needed. Defaults to 2 GiB.
+        memory_limit: Bytes. A decoded set up to this size is kept in memory, a larger one is mapped from its file in
+            the cache. Defaults to 2 GiB.
 
     Returns:
         The source.
@@ -222,9 +252,9 @@ def open_source(
     if not isinstance(name, str) or not name:
         raise UserError(f"dataset must be a name such as 'celeb_a' or 'folder:/path', not {name!r}.")
     if resolution is not None:
-        whole("resolution", resolution, MIN_RESOLUTION)
+        resolution = whole("resolution", resolution, MIN_RESOLUTION)
     crop = whole("crop", crop, 0) if crop else None
-    whole("memory_limit", memory_limit, 0)
+    memory_limit = whole("memory_limit", memory_limit, 0)
 
     if name in synthetic.SYNTHETIC:
         _only_train(name, split)
@@ -245,7 +275,9 @@ def open_source(
     else:
         from gan_zoo.data import tfds_images
 
-        images = tfds_images.find(name, split=split, data_dir=None if data_dir is None else str(data_dir))
+        images = tfds_images.find(
+            name, split=split, data_dir=None if data_dir is None else str(data_dir), labels=labels
+        )
     if labels and not images.class_names:
         raise no_labels(name)
     crop = _resolve_crop(images, crop, defaults.crop)
@@ -274,15 +306,6 @@ def whole(argument: str, value, least: int) -> int:
     if number is None or isinstance(value, bool) or number < least:
         raise UserError(f"{argument} must be a whole number of at least {least}, not {value!r}.")
     return number
-
-
-def no_labels(name: str) -> UserError:
-    """The error to raise where labels are asked of a set without."""
-    if name.startswith(folder.PREFIX):
-        return UserError(
-            f"labels: {name} has none. Put all images of each class into a subfolder named after the class."
-        )
-    return UserError(f"labels: {name} has none. Choose a set with class labels, such as mnist or cifar10.")
 
 
 def _only_train(name: str, split: str):
@@ -325,15 +348,16 @@ def _tell(name: str, report: Report, resolution: int):
     if report.skipped:
         more = report.skipped - len(report.skipped_names)
         _log.warning(
-            "%s: %d images cannot be decoded and are left out: %s%s",
+            "%s: left out %d of %d images, which cannot be decoded: %s%s",
             name,
             report.skipped,
+            report.skipped + report.count,
             ", ".join(report.skipped_names),
             f" and {more} more" if more else "",
         )
     if report.enlarged:
         _log.warning(
-            "%s: %d of %d images are smaller than %dx%d after cropping and were enlarged.",
+            "%s: enlarged %d of %d images, which are smaller than %dx%d after cropping.",
             name,
             report.enlarged,
             report.count,

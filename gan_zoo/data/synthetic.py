@@ -16,8 +16,12 @@ References:
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 RING_RADIUS = 2.0
 RING_STD = 0.02
@@ -66,7 +70,7 @@ _MODES = {
 }
 
 
-def sample(name: str, n: int, seed):
+def sample(name: str, n: int, seed) -> "tf.Tensor":
     """Draws from a synthetic set.
 
     Args:

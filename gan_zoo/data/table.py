@@ -12,7 +12,7 @@ class Dataset:
     Attributes:
         resolution: Side of the training images in pixels. None for sets of points.
         crop: Side in pixels of the centred square that is cut out before resizing. None is the largest one.
-        family: Networks that suit the set: "dcgan" for images, "mlp" for points and the smallest images.
+        family: Networks that suit the set: "dcgan" for images, "mlp" for points.
         description: One line for `--list`.
     """
 
@@ -35,7 +35,7 @@ DATASETS: dict[str, Dataset] = {
     ),
     "oxford_flowers102": Dataset(64, None, "dcgan", "8 189 flowers in 102 classes, colour, any size"),
     "digits": Dataset(
-        8, None, "mlp", "1 797 handwritten digits in 10 classes, 8x8 grey; part of scikit-learn, no download"
+        8, None, "dcgan", "1 797 handwritten digits in 10 classes, 8x8 grey; part of scikit-learn, no download"
     ),
     "ring8": Dataset(None, None, "mlp", "8 Gaussians on a circle of radius 2 (synthetic, 2-D)"),
     "grid25": Dataset(None, None, "mlp", "25 Gaussians on a 5 x 5 grid (synthetic, 2-D)"),

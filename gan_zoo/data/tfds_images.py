@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from gan_zoo.data.images import ImageSet, Record, is_grey
+from gan_zoo.data.images import ImageSet, Record, no_labels
 from gan_zoo.data.synthetic import SYNTHETIC
 from gan_zoo.data.table import DATASETS, suggest
 from gan_zoo.errors import UserError
@@ -28,25 +28,31 @@ _COMMUNITY = re.compile(r"\w+:[A-Za-z_]")  # namespace:name, where name:1.0.0 is
 _FILES_NAMED = 8
 
 
-def find(name: str, *, split: str, data_dir: str | None) -> ImageSet:
+def find(name: str, *, split: str, data_dir: str | None, labels: bool) -> ImageSet:
     """Finds a TFDS dataset, preparing it first if it is not there.
 
     Args:
         name: As TFDS writes it: "celeb_a", "lsun/bedroom", "mnist:3.0.1".
         split: "train", or with TFDS's slicing, "train[:7000]".
         data_dir: Folder of prepared sets. None: `$TFDS_DATA_DIR` or ~/tensorflow_datasets.
+        labels: Whether there have to be class labels.
 
     Returns:
         The set.
 
     Raises:
-        UserError: There is no such dataset or split, it holds no images, or it is absent and cannot be downloaded.
+        UserError: There is no such dataset or split, it holds no images or labels, or it is absent and cannot be
+            downloaded.
     """
     import tensorflow_datasets as tfds
 
     builder = _builder(name, data_dir)
     info = builder.info
     image, label = _features(name, info.features)
+    if labels and not label:
+        raise no_labels(name)
+    if not builder.data_path.exists():
+        _prepare(name, builder)
     feature = info.features[image]
     part = _split(name, split, info)
     height, width, depth = feature.shape
@@ -59,10 +65,11 @@ def find(name: str, *, split: str, data_dir: str | None) -> ImageSet:
         config = tfds.ReadConfig(try_autocache=False)
         index = 0
         try:
-            dataset = builder.as_dataset(split=split, decoders=decoders, read_config=config).batch(_BATCH)
-            for batch in dataset.prefetch(2).as_numpy_iterator():
-                labels = batch[label].tolist() if label else [-1] * len(batch[image])
-                for data, y in zip(batch[image].tolist(), labels, strict=True):
+            with _no_warnings():
+                dataset = builder.as_dataset(split=split, decoders=decoders, read_config=config)
+            for batch in dataset.batch(_BATCH).prefetch(2).as_numpy_iterator():
+                classes = batch[label].tolist() if label else [-1] * len(batch[image])
+                for data, y in zip(batch[image].tolist(), classes, strict=True):
                     yield Record(f"example {index}", data, y)
                     index += 1
         except (tf.errors.OpError, OSError) as error:
@@ -70,11 +77,6 @@ def find(name: str, *, split: str, data_dir: str | None) -> ImageSet:
                 f"{name}: reading {builder.data_path} failed after {index} of {part.num_examples} examples "
                 f"({_first_line(error)}). The files may be an incomplete copy: copy or prepare the set again."
             ) from error
-
-    def channels() -> int:
-        if depth is None:
-            return 1 if is_grey(next(iter(records())).data) else 3
-        return 1 if depth == 1 else 3
 
     files = [(p.name, p.stat().length, p.stat().mtime) for p in builder.data_path.iterdir()]
     return ImageSet(
@@ -88,11 +90,23 @@ def find(name: str, *, split: str, data_dir: str | None) -> ImageSet:
         },
         count=part.num_examples,
         records=records,
-        channels=channels,
+        channels=lambda: 1 if depth == 1 else 3,
         native=(height, width) if height and width else None,
         class_names=tuple(info.features[label].names) if label else None,
         details={"tfds": info.full_name, "path": str(builder.data_path)},
     )
+
+
+@contextlib.contextmanager
+def _no_warnings():
+    """Keeps back what TFDS warns of in its own code."""
+    absl = logging.getLogger("absl")
+    level = absl.level
+    absl.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        absl.setLevel(level)
 
 
 def _builder(name: str, data_dir: str | None):
@@ -112,19 +126,16 @@ def _builder(name: str, data_dir: str | None):
 
     _check_known(name)
     try:
-        builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
+        return tfds.builder(name, data_dir=data_dir, try_gcs=False)
     except Exception as error:
-        # TFDS raises whatever it meets for a wrong config or version.
-        raise UserError(f"dataset {name!r}: {_first_line(error)}{_config_hint(name)}") from error
-    if not builder.data_path.exists():
-        _prepare(name, builder)
-    return builder
+        # TFDS raises whatever it meets on the way.
+        raise UserError(f"dataset {name!r}: {_first_line(error)}") from error
 
 
 def _check_known(name: str):
     import tensorflow_datasets as tfds
 
-    if Path(name).is_dir() and "/" in name:
+    if name[0] in "/.~" and Path(name).expanduser().is_dir():
         raise UserError(f"{name!r} is a folder: write folder:{name} to train on the images in it.")
     # The list of community sets would be fetched from the network.
     listed = tfds.list_builders(with_community_datasets=False)
@@ -135,16 +146,17 @@ def _check_known(name: str):
             f"there is no dataset {name!r}.{hint} Use a name of the table (--list), any image dataset of TFDS, "
             "or folder:/path for a folder of images."
         )
+    config = _config(name)
+    configs = () if _COMMUNITY.match(name) else tfds.builder_cls(base).builder_configs
+    if config and configs and "=" not in config and config not in configs:
+        raise UserError(
+            f"dataset {name!r}: {base} has no configuration {config!r}.{suggest(config, configs)} "
+            f"It has {', '.join(sorted(configs))}."
+        )
 
 
-def _config_hint(name: str) -> str:
-    import tensorflow_datasets as tfds
-
-    base, _, config = name.partition("/")
-    with contextlib.suppress(Exception):
-        configs = tfds.builder_cls(base).builder_configs
-        return suggest(config, configs) if config and config not in configs else ""
-    return ""
+def _config(name: str) -> str:
+    return re.split("[/:]", name.partition("/")[2])[0]
 
 
 def _features(name: str, features) -> tuple[str, str | None]:
@@ -172,9 +184,12 @@ def _split(name: str, split: str, info):
     try:
         part = info.splits[split]
     except (ValueError, KeyError, AttributeError) as error:
-        raise UserError(f"split {split!r} of {name}: {_first_line(error)} It has these splits: {known}.") from error
+        base = re.split(r"[\[+]", str(split))[0]
+        if base not in info.splits:
+            raise UserError(f"split {split!r}: {name} has no split {base!r}, it has {known}.") from error
+        raise UserError(f"split {split!r} of {name}: {_first_line(error)} It has {known}.") from error
     if not part.num_examples:
-        raise UserError(f"split {split!r} of {name} is empty. It has these splits: {known}.")
+        raise UserError(f"split {split!r} of {name} is empty. It has {known}.")
     return part
 
 
@@ -185,7 +200,8 @@ def _prepare(name: str, builder):
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
-        _probe(builder)
+        if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+            _probe(builder)
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(try_download_gcs=False, compute_stats="skip")
         )
@@ -197,30 +213,37 @@ def _prepare(name: str, builder):
 def _probe(builder):
     """Asks each server that is needed for one byte.
 
-    TFDS itself tries again for more than three minutes when a server cannot be reached, and for ever longer when a
-    firewall swallows the packets.
+    TFDS itself tries again for more than three minutes when a server cannot be reached, and far longer when a firewall
+    swallows the packets.
 
     Raises:
         OSError: A server does not answer, or not with the file.
     """
     import requests
-
-    downloads = Path(builder.data_dir_root) / "downloads"
-    hosts = {}
-    for url, info in (builder.url_infos or {}).items():
-        if url.startswith("http") and not _is_here(downloads, url, info):
-            hosts.setdefault(urlsplit(url).netloc, url)
-    for url in hosts.values():
-        with requests.get(url, stream=True, timeout=PROBE_TIMEOUT) as response:
-            response.raise_for_status()
-
-
-def _is_here(downloads: Path, url: str, info) -> bool:
     from tensorflow_datasets.core.download import resource
 
-    if info.filename and (downloads / "manual" / info.filename).exists():
-        return True
-    return downloads.is_dir() and any(downloads.rglob(resource.get_dl_fname(url, info.checksum)))
+    here = _files_here(builder)
+    hosts = {}
+    for url, info in (builder.url_infos or {}).items():
+        names = {f"manual/{info.filename}", resource.get_dl_fname(url, info.checksum)}
+        if url.startswith("http") and not names & here:
+            hosts.setdefault(urlsplit(url).netloc, url)
+    for host, url in hosts.items():
+        try:
+            with requests.get(url, stream=True, timeout=PROBE_TIMEOUT) as response:
+                status = f"{response.status_code} {response.reason}"
+                fine = response.ok
+        except requests.RequestException as error:
+            raise OSError(f"{host} cannot be reached") from error
+        if not fine:
+            raise OSError(f"{host} answers {status}")
+
+
+def _files_here(builder) -> set[str]:
+    """Names of the files that TFDS will find and not download, those brought by hand behind "manual/"."""
+    downloads = Path(builder.data_dir_root) / "downloads"
+    fetched = [*downloads.glob("*"), *(downloads / builder.name).rglob("*")]
+    return {p.name for p in fetched} | {f"manual/{p.name}" for p in (downloads / "manual").glob("*")}
 
 
 def _cannot_prepare(name: str, builder, error: Exception) -> str:
@@ -228,7 +251,11 @@ def _cannot_prepare(name: str, builder, error: Exception) -> str:
     manual = f"{root}/downloads/manual"
     said = f"{name} is not in {root}, and TFDS could not download and prepare it ({_first_line(error)})."
     instructions = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
-    files = [f"{info.filename} ({info.size})" for info in (builder.url_infos or {}).values() if info.filename]
+    known = [info for info in (builder.url_infos or {}).values() if info.filename]
+    config = _config(name)
+    # Some sets list the files of all their configurations.
+    known = [info for info in known if config and config in info.filename] or known
+    files = [f"{info.filename} ({info.size})" for info in known]
     if instructions:
         byhand = f"It takes files that have to be fetched by hand into {manual}: {' '.join(instructions.split())}"
     elif files:
@@ -244,6 +271,6 @@ def _cannot_prepare(name: str, builder, error: Exception) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    line = text[0][:300] if text else ""
-    return f"{type(error).__name__}: {line}" if not isinstance(error, ValueError) else line
+    line = str(error).strip().split("\n")[0][:300]
+    line = re.sub(r'^Failed to construct dataset .*?}": ', "", line)
+    return line if line and not isinstance(error, KeyError) else f"{type(error).__name__} {line}".strip()

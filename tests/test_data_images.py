@@ -1,0 +1,488 @@
+"""Folders of images, the pixels they become, and the cache of them."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import gan_zoo
+from gan_zoo import data
+from gan_zoo.data import cache, images
+from gan_zoo.errors import UserError
+
+
+def picture(seed, width=12, height=10, channels=3):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.squeeze()).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six square colour images in two classes."""
+    root = tmp_path / "pictures"
+    for i in range(6):
+        save(root / ("cat" if i % 2 else "ant") / f"{i}.png", picture(i, 8, 8))
+    return root
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tmp_path / "cache"
+
+
+def open_folder(root, store, **arguments):
+    arguments.setdefault("resolution", 8)
+    return data.open_source(f"folder:{root}", cache_dir=store, **arguments)
+
+
+class TestFolder:
+    def test_images_in_the_order_of_their_paths(self, folder, store):
+        source = open_folder(folder, store)
+        assert source.shape == (8, 8, 3)
+        assert source.class_names == ("ant", "cat")
+        assert source.labels.tolist() == [0, 0, 0, 1, 1, 1]
+        np.testing.assert_array_equal(source.images, [picture(i, 8, 8) for i in (0, 2, 4, 1, 3, 5)])
+        assert source.describe() == {
+            "name": f"folder:{folder}",
+            "kind": "image",
+            "shape": [8, 8, 3],
+            "size": 6,
+            "num_classes": 2,
+            "split": "train",
+            "resolution": 8,
+            "crop": None,
+            "path": str(folder),
+        }
+
+    def test_stream(self, folder, store):
+        x, y = next(data.load(f"folder:{folder}", 6, resolution=8, labels=True, cache_dir=store).as_numpy_iterator())
+        assert sorted(y.tolist()) == [0, 0, 0, 1, 1, 1]
+        back = np.round((x + 1) * 127.5).astype(np.uint8)
+        assert {image.tobytes() for image in back} == {picture(i, 8, 8).tobytes() for i in range(6)}
+
+    def test_numbers_of_numpy(self, folder, store):
+        source = open_folder(folder, store, resolution=np.int64(8), crop=np.int32(8), memory_limit=np.int64(10))
+        json.dumps(source.describe())
+
+    def test_default_resolution(self, folder, store):
+        assert data.open_source(f"folder:{folder}", cache_dir=store).shape == (64, 64, 3)
+
+    def test_nested_upper_case_and_other_files(self, tmp_path, store):
+        save(tmp_path / "a" / "b" / "c.PNG", picture(0))
+        save(tmp_path / "d.jpeg", picture(1))
+        save(tmp_path / "e.jpg", picture(2))
+        save(tmp_path / ".hidden.png", picture(3))
+        save(tmp_path / ".cache" / "f.png", picture(3))
+        (tmp_path / "notes.txt").write_text("none")
+        source = open_folder(tmp_path, store)
+        assert source.size == 3
+        assert source.num_classes is None
+        assert source.labels is None
+
+    def test_links_are_followed_but_not_in_circles(self, tmp_path, store):
+        save(tmp_path / "elsewhere" / "a.png", picture(0))
+        root = tmp_path / "root"
+        root.mkdir()
+        (root / "linked").symlink_to(tmp_path / "elsewhere")
+        (root / "linked" / "back").symlink_to(root)
+        assert open_folder(root, store).size == 1
+
+    def test_home(self, folder, store, monkeypatch):
+        monkeypatch.setenv("HOME", str(folder.parent))
+        assert data.open_source("folder:~/pictures", resolution=8, cache_dir=store).size == 6
+
+    def test_bad_files_are_named_and_left_out(self, folder, store, caplog):
+        (folder / "ant" / "broken.jpg").write_bytes(b"no image")
+        whole = (folder / "cat" / "1.png").read_bytes()
+        (folder / "cat" / "cut.png").write_bytes(whole[:60])
+        for opening in range(2):
+            caplog.clear()
+            source = open_folder(folder, store)
+            assert source.size == 6
+            assert source.labels.tolist() == [0, 0, 0, 1, 1, 1]
+            messages = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+            assert messages == [
+                f"folder:{folder}: left out 2 of 8 images, which cannot be decoded: ant/broken.jpg, cat/cut.png"
+            ], opening
+
+    def test_a_link_to_nowhere_is_a_bad_file(self, folder, store, caplog):
+        (folder / "ant" / "lost.png").symlink_to(folder / "nowhere.png")
+        assert open_folder(folder, store).size == 6
+        assert "left out 1 of 7 images, which cannot be decoded: ant/lost.png" in caplog.text
+
+    def test_names_that_are_no_text(self, folder, store):
+        source = os.fsencode(folder / "ant" / "0.png")
+        Path(os.fsdecode(source)).rename(os.fsdecode(source.replace(b"0.png", b"\xff.png")))
+        assert open_folder(folder, store).size == 6
+
+    def test_many_bad_files(self, folder, store, caplog):
+        for i in range(14):
+            (folder / f"{i:02}.png").write_bytes(b"")
+        assert open_folder(folder, store).size == 6
+        (message,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+        assert "left out 14 of 20 images" in message
+        assert message.endswith("07.png, 08.png, 09.png and 4 more")
+
+    @pytest.mark.parametrize("name", ["folder:", "folder:/no/such/folder"])
+    def test_missing(self, name, store):
+        with pytest.raises(
+            UserError, match=r"there is no folder .* Write the path of a folder of images behind folder:\."
+        ):
+            data.open_source(name, cache_dir=store)
+
+    def test_empty(self, tmp_path, store):
+        with pytest.raises(UserError, match="the folder holds no .jpg, .jpeg, .png files, at any depth."):
+            open_folder(tmp_path, store)
+
+    def test_all_bad(self, tmp_path, store):
+        (tmp_path / "a.png").write_bytes(b"x")
+        (tmp_path / "b.jpg").write_bytes(b"y")
+        with pytest.raises(UserError, match=r"none of the 2 images of folder:.* can be decoded: a.png, b.jpg."):
+            open_folder(tmp_path, store)
+        assert not list(store.iterdir())
+
+    def test_no_classes(self, tmp_path, store):
+        save(tmp_path / "a" / "1.png", picture(0))
+        save(tmp_path / "2.png", picture(0))
+        message = "has none. Put all images of each class into a subfolder named after the class."
+        with pytest.raises(UserError, match=message):
+            open_folder(tmp_path, store, labels=True)
+        assert not store.exists()
+        with pytest.raises(UserError, match=message):
+            open_folder(tmp_path, store).batches(1, labels=True)
+
+    def test_batch_larger_than_the_set(self, folder, store):
+        with pytest.raises(UserError, match=r"n_critic \* batch_size = 7 examples, but folder:.* has only 6\."):
+            data.load(f"folder:{folder}", 7, resolution=8, cache_dir=store)
+
+    def test_split(self, folder, store):
+        with pytest.raises(UserError, match="has only the split 'train'"):
+            open_folder(folder, store, split="test")
+
+
+class TestPixels:
+    def one(self, tmp_path, store, image, name="a.png", **arguments):
+        image.save(tmp_path / name)
+        return open_folder(tmp_path, store, **arguments).images[0]
+
+    def test_centre_crop(self, tmp_path, store):
+        pixels = picture(0, width=14, height=10)
+        result = self.one(tmp_path, store, Image.fromarray(pixels), resolution=6, crop=6)
+        np.testing.assert_array_equal(result, pixels[2:8, 4:10])
+
+    @pytest.mark.parametrize(("width", "height"), [(20, 10), (10, 20)])
+    def test_largest_square_by_default(self, tmp_path, store, width, height):
+        pixels = picture(0, width, height)
+        result = self.one(tmp_path, store, Image.fromarray(pixels), resolution=10)
+        np.testing.assert_array_equal(result, pixels[:, 5:15] if width > height else pixels[5:15])
+
+    def test_shrinking_is_antialiased(self, tmp_path, store):
+        checks = np.indices((64, 64)).sum(axis=0) % 2 * 255
+        result = self.one(tmp_path, store, Image.fromarray(checks.astype(np.uint8)), resolution=16)
+        np.testing.assert_allclose(result, 127.5, atol=2)
+
+    def test_resize_is_that_of_pillow_within_the_crop(self, tmp_path, store):
+        pixels = picture(0, 20, 20)
+        result = self.one(tmp_path, store, Image.fromarray(pixels), resolution=8, crop=16)
+        inner = Image.fromarray(pixels[2:18, 2:18]).resize((8, 8), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(result, inner)
+
+    def test_grey(self, tmp_path, store):
+        pixels = picture(0, 8, 8, 1)
+        result = self.one(tmp_path, store, Image.fromarray(pixels[..., 0]))
+        np.testing.assert_array_equal(result, pixels)
+
+    def test_one_colour_image_makes_all_three_channels(self, tmp_path, store):
+        save(tmp_path / "a.png", picture(0, 8, 8, 1))
+        save(tmp_path / "b.png", picture(1, 8, 8, 3))
+        source = open_folder(tmp_path, store)
+        assert source.shape == (8, 8, 3)
+        np.testing.assert_array_equal(source.images[0], np.repeat(picture(0, 8, 8, 1), 3, axis=2))
+
+    def test_a_bad_file_does_not_decide_the_channels(self, tmp_path, store):
+        (tmp_path / "0.png").write_bytes(b"x")
+        save(tmp_path / "a.png", picture(0, 8, 8, 1))
+        assert open_folder(tmp_path, store).shape == (8, 8, 1)
+
+    def test_sixteen_bits_are_scaled(self, tmp_path, store):
+        deep = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
+        result = self.one(tmp_path, store, Image.fromarray(deep))
+        np.testing.assert_array_equal(result[..., 0], deep >> 8)
+
+    def test_transparency_is_laid_on_white(self, tmp_path, store):
+        pixels = picture(0, 8, 8, 4)
+        pixels[..., 3] = 255
+        pixels[:4, :, 3] = 0
+        result = self.one(tmp_path, store, Image.fromarray(pixels))
+        assert (result[:4] == 255).all()
+        np.testing.assert_array_equal(result[4:], pixels[4:, :, :3])
+
+    def test_palette_and_black_and_white(self, tmp_path, store):
+        pixels = np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8, 1) * 4, 3, axis=2)
+        pixels[..., 1] = 0
+        result = self.one(tmp_path, store, Image.fromarray(pixels).quantize(64))
+        np.testing.assert_array_equal(result, pixels)
+        bits = Image.fromarray((np.indices((8, 8)).sum(axis=0) % 2 * 255).astype(np.uint8)).convert("1")
+        assert self.one(tmp_path / "..", store, bits, "bits.png").shape[-1] == 3
+
+    def test_photographs_are_turned_upright(self, tmp_path, store):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        pixels = np.zeros((8, 8, 3), np.uint8)
+        pixels[0] = 255
+        Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+        result = open_folder(tmp_path, store).images[0]
+        assert (result[:, -1] == 255).all()
+        assert (result[:, 0] == 0).all()
+
+    def test_crop_larger_than_an_image(self, tmp_path, store):
+        save(tmp_path / "a.png", picture(0, 20, 20))
+        save(tmp_path / "b.png", picture(0, 20, 15))
+        with pytest.raises(UserError) as error:
+            open_folder(tmp_path, store, crop=16)
+        assert str(error.value) == "crop 16 is larger than the image b.png, which is 20x15: use a crop of at most 15."
+        assert not list(store.iterdir())
+
+    def test_enlarging_is_told_once(self, tmp_path, store, caplog):
+        save(tmp_path / "a.png", picture(0, 20, 20))
+        save(tmp_path / "b.png", picture(1, 10, 10))
+        open_folder(tmp_path, store, resolution=16)
+        (message,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+        assert message == (f"folder:{tmp_path}: enlarged 1 of 2 images, which are smaller than 16x16 after cropping.")
+
+
+class TestCache:
+    @pytest.fixture
+    def decoded(self, monkeypatch):
+        """Counts the images that are decoded."""
+        done = []
+        real = images._decode
+
+        def counting(data, channels):
+            done.append(data)
+            return real(data, channels)
+
+        monkeypatch.setattr(images, "_decode", counting)
+        return done
+
+    def entry(self, store):
+        (entry,) = store.iterdir()
+        return entry
+
+    def test_nothing_is_decoded_twice(self, folder, store, decoded):
+        first = open_folder(folder, store)
+        assert len(decoded) == 6
+        again = open_folder(folder, store)
+        assert len(decoded) == 6
+        np.testing.assert_array_equal(first.images, again.images)
+        np.testing.assert_array_equal(first.labels, again.labels)
+        assert first.describe() == again.describe()
+        assert sorted(p.name for p in self.entry(store).iterdir()) == ["images.u8", "labels.npy", "meta.json"]
+
+    @pytest.mark.parametrize("arguments", [{"resolution": 9}, {"crop": 6}])
+    def test_other_settings_are_other_entries(self, folder, store, decoded, arguments):
+        open_folder(folder, store)
+        open_folder(folder, store, **arguments)
+        assert len(decoded) == 12
+        assert len(list(store.iterdir())) == 2
+
+    def test_new_preprocessing_is_another_entry(self, folder, store, decoded, monkeypatch):
+        open_folder(folder, store)
+        monkeypatch.setattr(cache, "PIXELS_VERSION", -1)
+        open_folder(folder, store)
+        assert len(decoded) == 12
+
+    @pytest.mark.parametrize("change", ["added", "removed", "touched", "rewritten"])
+    def test_a_changed_folder_is_decoded_again(self, folder, store, decoded, change):
+        open_folder(folder, store)
+        file = folder / "ant" / "0.png"
+        if change == "added":
+            save(folder / "ant" / "new.png", picture(9, 8, 8))
+        elif change == "removed":
+            file.unlink()
+        elif change == "touched":
+            os.utime(file, (1, 1))
+        else:
+            save(file, picture(9, 7, 7))
+        open_folder(folder, store)
+        assert len(decoded) == {"added": 13, "removed": 11, "touched": 12, "rewritten": 12}[change]
+
+    @pytest.mark.parametrize("file", ["images.u8", "labels.npy", "meta.json"])
+    @pytest.mark.parametrize("damage", ["cut", "empty", "garbage", "gone"])
+    def test_damage_is_found_and_mended(self, folder, store, decoded, file, damage, caplog):
+        expected = open_folder(folder, store)
+        path = self.entry(store) / file
+        content = path.read_bytes()
+        if damage == "gone":
+            path.unlink()
+        else:
+            path.write_bytes({"cut": content[:-9], "empty": b"", "garbage": b"\x93\x00{[" * 7}[damage])
+        source = open_folder(folder, store)
+        assert len(decoded) == 12
+        assert "cannot be used" in caplog.text
+        assert "are made again" in caplog.text
+        np.testing.assert_array_equal(source.images, expected.images)
+        caplog.clear()
+        open_folder(folder, store)
+        assert len(decoded) == 12
+        assert caplog.text == ""
+
+    def test_a_file_in_the_place_of_the_entry(self, folder, store, decoded):
+        open_folder(folder, store)
+        entry = self.entry(store)
+        for file in entry.iterdir():
+            file.unlink()
+        entry.rmdir()
+        entry.write_text("")
+        with pytest.raises(
+            UserError, match=r"cache_dir: .* cannot be used \(.*\)\. Delete it or choose another cache_dir"
+        ):
+            open_folder(folder, store)
+
+    def test_entries_of_other_sets_are_not_trusted(self, folder, store, decoded):
+        open_folder(folder, store)
+        meta = self.entry(store) / "meta.json"
+        changed = json.loads(meta.read_text())
+        changed["key"]["path"] = "/elsewhere"
+        meta.write_text(json.dumps(changed))
+        open_folder(folder, store)
+        assert len(decoded) == 12
+
+    def test_an_interrupted_run_leaves_nothing(self, folder, store, monkeypatch):
+        def interrupted(file):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(cache, "_sync", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                open_folder(folder, store)
+        assert not list(store.iterdir())
+
+    def test_a_killed_run_leaves_nothing_that_is_trusted(self, folder, store):
+        code = """
+import os, signal, sys
+from gan_zoo.data import cache, open_source
+cache._sync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
+open_source(sys.argv[1], resolution=8, cache_dir=sys.argv[2])
+"""
+        env = {**os.environ, "PYTHONPATH": str(Path(gan_zoo.__file__).parents[1])}
+        killed = subprocess.run([sys.executable, "-c", code, f"folder:{folder}", store], env=env, timeout=60)
+        assert killed.returncode == -signal.SIGKILL
+        assert [p.name for p in self.entry(store).iterdir()] == ["images.u8"]
+        source = open_folder(folder, store)
+        np.testing.assert_array_equal(source.images[0], picture(0, 8, 8))
+
+    def test_leftovers_go_after_a_day(self, folder, store):
+        open_folder(folder, store)
+        entry = self.entry(store)
+        fresh, old = (entry.with_name(f"{entry.name}.partial-{age}") for age in ("fresh", "old"))
+        for leftover in (fresh, old):
+            leftover.mkdir()
+            (leftover / "images.u8").write_bytes(b"half")
+        for path in (old / "images.u8", old):
+            os.utime(path, (time.time() - 2 * 86400,) * 2)
+        for file in entry.iterdir():
+            file.unlink()
+        open_folder(folder, store)
+        assert fresh.exists()
+        assert not old.exists()
+
+    def test_another_process_was_faster(self, folder, store, monkeypatch):
+        real = cache._write
+
+        def slow(partial, key, some_images, *rest):
+            real(partial, key, some_images, *rest)
+            monkeypatch.setattr(cache, "_write", real)
+            open_folder(folder, store)
+
+        monkeypatch.setattr(cache, "_write", slow)
+        assert open_folder(folder, store).size == 6
+        assert len(list(store.iterdir())) == 1
+
+    def test_memory_or_map(self, folder, store):
+        size = 6 * 8 * 8 * 3
+        kept = open_folder(folder, store, memory_limit=size)
+        mapped = open_folder(folder, store, memory_limit=size - 1)
+        np.testing.assert_array_equal(kept.images, mapped.images)
+        file = str(self.entry(store) / "images.u8")
+
+        def is_mapped(source):
+            address = source.images.ctypes.data
+            with Path("/proc/self/maps").open() as maps:
+                for line in maps:
+                    start, end = (int(a, 16) for a in line.split()[0].split("-"))
+                    if start <= address < end:
+                        return line.rstrip().endswith(file)
+            return False
+
+        assert not is_mapped(kept)
+        assert is_mapped(mapped)
+        a = list(kept.batches(2, labels=True).take(9).as_numpy_iterator())
+        b = list(mapped.batches(2, labels=True).take(9).as_numpy_iterator())
+        for (x, y), (x2, y2) in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, x2)
+            np.testing.assert_array_equal(y, y2)
+
+    def test_where_it_lies(self, folder, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.delenv("GAN_ZOO_CACHE", raising=False)
+        assert cache.default_dir() == tmp_path / "home" / ".cache" / "gan_zoo" / "data"
+        monkeypatch.setenv("GAN_ZOO_CACHE", str(tmp_path / "mine"))
+        data.open_source(f"folder:{folder}", resolution=8)
+        assert len(list((tmp_path / "mine").iterdir())) == 1
+
+    def test_without_a_cache_small_sets_still_work(self, folder, tmp_path, caplog):
+        blocked = tmp_path / "file"
+        blocked.write_text("")
+        source = open_folder(folder, blocked)
+        assert source.size == 6
+        assert f"cache_dir {blocked} cannot be used" in caplog.text
+        assert "is decoded at every start." in caplog.text
+        assert next(source.batches(6).as_numpy_iterator()).shape == (6, 8, 8, 3)
+
+    def test_without_a_cache_large_sets_do_not(self, folder, tmp_path):
+        blocked = tmp_path / "file"
+        blocked.write_text("")
+        with pytest.raises(UserError, match=r"cache_dir .* cannot be used .* Choose another cache_dir, or raise"):
+            open_folder(folder, blocked, memory_limit=10)
+
+    def test_too_little_room_is_known_before(self, folder, store, monkeypatch, decoded):
+        monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=7))
+        with pytest.raises(UserError, match="0 MiB needed, 0 MiB free"):
+            open_folder(folder, store, memory_limit=10)
+        assert not decoded
+
+    def test_the_disk_fills_up(self, folder, store, monkeypatch):
+        def full(file):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(cache, "_sync", full)
+        with pytest.raises(
+            UserError, match=r"writing the decoded images of .* failed \(.*No space left.*\)\. Make room"
+        ):
+            open_folder(folder, store)
+        assert not list(store.iterdir())
+
+    def test_chunks(self, folder, store, monkeypatch):
+        expected = open_folder(folder, store).images
+        monkeypatch.setattr(images, "_CHUNK", 2)
+        np.testing.assert_array_equal(open_folder(folder, store / "other").images, expected)
+
+    def test_progress(self, folder, store, monkeypatch, capsys):
+        monkeypatch.setattr(images, "_BIG", 6)
+        monkeypatch.setattr(images.sys.stderr, "isatty", lambda: True, raising=False)
+        open_folder(folder, store)
+        assert capsys.readouterr().err == f"\rfolder:{folder}: decoded 6 of 6 images\n"
