@@ -30,8 +30,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import flags
 
 import gan_zoo
+from gan_zoo import cli
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 
@@ -105,6 +107,45 @@ def export(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return destination
+
+
+def export_run(run_dir: str | Path, path: str | Path | None = None, *, step: int | None = None) -> Path:
+    """Writes the averaged generator of a run's checkpoint as a SavedModel, while the run goes on or after its end.
+
+    Args:
+        run_dir: A run folder of `train.py`.
+        path: The SavedModel folder; by default `saved_model` in the run folder.
+        step: Of the checkpoint; by default the newest that is undamaged.
+
+    Returns:
+        The absolute path of the folder.
+
+    Raises:
+        UserError: If there is no such run or checkpoint, or as for `export`.
+    """
+    from gan_zoo import checkpoints, runs, training
+
+    run_dir = Path(run_dir)
+    settings = runs.read_run(run_dir)["settings"]
+    found = {checkpoints.read_step(p): p for p in checkpoints.list_checkpoints(run_dir / "checkpoints") if p.is_dir()}
+    sound = {s: p for s, p in found.items() if not checkpoints.verify(p, [checkpoints.EMA])}
+    if not sound or step not in (None, *sound):
+        there = ", ".join(map(str, sound)) or "none"
+        raise UserError(f"{run_dir} has no undamaged checkpoint of step {step or 'any'}; steps that it has: {there}.")
+    step = max(sound) if step is None else step
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(settings["precision"])
+    try:
+        gan = training.build_gan(
+            training.find_model(settings["model"]),
+            settings["data"]["shape"],
+            **{name: settings[name] for name in ("network", "width", "norm", "arguments")},
+        )
+    finally:
+        keras.config.set_dtype_policy(policy)
+    gan.generator.load_weights(sound[step] / checkpoints.EMA)
+    metadata = {name: settings[name] for name in ("model", "dataset", "data", "ema_decay")}
+    return export(gan, path or run_dir / "saved_model", metadata={**metadata, "step": step})
 
 
 def _check_free(destination: Path) -> None:
@@ -197,3 +238,18 @@ def _put(folder: Path, destination: Path) -> None:
         old.rename(destination)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def main() -> None:
+    values = flags.FLAGS
+    if not values.run_dir:
+        raise UserError("--run_dir is missing: it names the run folder to export.")
+    print(f"wrote {export_run(values.run_dir, values.output, step=values.step)}")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("run_dir", None, "The run folder.")
+    flags.DEFINE_integer("step", None, "Of the checkpoint; by default the newest.")
+    flags.DEFINE_string("output", None, "The SavedModel folder; by default saved_model in the run folder.")
+    usage = "Exports a checkpoint of a run: python -m gan_zoo.export.saved_model --run_dir=runs/wgan_gp-celeb_a"
+    cli.main(main, usage, {"Flags": ["run_dir", "step", "output"]})

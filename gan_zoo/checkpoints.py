@@ -22,7 +22,7 @@ from gan_zoo.errors import UserError
 
 _log = logging.getLogger("gan_zoo")
 
-_MODEL, _EMA, _INDEX = "model.weights.h5", "ema.weights.h5", "checkpoint.json"
+MODEL, EMA, INDEX = "model.weights.h5", "ema.weights.h5", "checkpoint.json"
 
 
 def save(folder: Path, gan: keras.Model, step: int, ema: keras.Model | None = None, keep: int = 2) -> Path:
@@ -47,11 +47,11 @@ def save(folder: Path, gan: keras.Model, step: int, ema: keras.Model | None = No
         shutil.rmtree(leftover)
     writing, path = folder / f".writing-{step:08d}", folder / f"{step:08d}"
     writing.mkdir()
-    gan.save_weights(writing / _MODEL)
+    gan.save_weights(writing / MODEL)
     if ema is not None:
-        ema.save_weights(writing / _EMA)
+        ema.save_weights(writing / EMA)
     index = {"step": step, "sha256": {p.name: _sha256(p) for p in sorted(writing.iterdir())}}
-    (writing / _INDEX).write_text(json.dumps(index, indent=1) + "\n")
+    (writing / INDEX).write_text(json.dumps(index, indent=1) + "\n")
     for file in writing.iterdir():
         _sync(file)
     if path.exists():  # a damaged one of the same step, which the run fell back from
@@ -73,13 +73,13 @@ def restore(folder: Path, gan: keras.Model, ema: keras.Model | None = None) -> i
     """
     found = list_checkpoints(folder)
     for path in reversed(found):
-        fault = verify(path, [_MODEL] if ema is None else [_MODEL, _EMA])
+        fault = verify(path, [MODEL] if ema is None else [MODEL, EMA])
         if fault:
             _log.warning("Checkpoint %s is damaged (%s): falling back to the one before.", path, fault)
             continue
-        gan.load_weights(path / _MODEL)
+        gan.load_weights(path / MODEL)
         if ema is not None:
-            ema.load_weights(path / _EMA)
+            ema.load_weights(path / EMA)
         return read_step(path)
     if found:
         raise UserError(f"Every checkpoint in {folder} is damaged: start anew with another --run_dir.")
@@ -89,7 +89,7 @@ def restore(folder: Path, gan: keras.Model, ema: keras.Model | None = None) -> i
 def verify(path: Path, names: list[str]) -> str | None:
     """What is wrong with the checkpoint at `path`, or None; `names` are the files that it must have."""
     try:
-        sums = json.loads((path / _INDEX).read_text())["sha256"]
+        sums = json.loads((path / INDEX).read_text())["sha256"]
         for name in {*names, *sums}:
             if sums[name] != _sha256(path / name):
                 return f"{name} does not match its checksum"
@@ -99,8 +99,8 @@ def verify(path: Path, names: list[str]) -> str | None:
 
 
 def read_step(path: Path) -> int:
-    """The step of the checkpoint at `path`."""
-    return json.loads((path / _INDEX).read_text())["step"]
+    """The step of the checkpoint at `path`, which is its name."""
+    return int(path.name)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -45,8 +45,8 @@ class RandomStream:
     """A seeded stream of random numbers, whose state is a variable of the model that holds it.
 
     Each draw is made for the whole batch of all replicas and gives a replica its own rows. So replicas get different
-    numbers, and N replicas together get the numbers that one replica with the whole batch would. The counter-based
-    generators underneath give the same numbers eagerly, in a graph and under XLA.
+    numbers, and N replicas together get the numbers that one replica with the whole batch would. From one state
+    they are the same eagerly and in a graph; under XLA they are others.
 
     Args:
         state: An integer variable, [2]: the seed and the number of draws so far.

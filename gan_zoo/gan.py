@@ -180,7 +180,12 @@ class GAN(keras.Model):
             value = loss(x, z)
             # Optimizers sum gradients over replicas: each contributes its share of the mean.
             share = optimizer.scale_loss(value / tf.distribute.get_strategy().num_replicas_in_sync)
-        optimizer.apply(tape.gradient(share, [variable.value for variable in variables]), variables)
+        gradients = tape.gradient(share, [variable.value for variable in variables])
+        # No variable moves before the last gradient is there. TensorFlow orders reads and writes itself, but Grappler
+        # drops some of these orderings, and a penalty's read of a bias could then race with that bias's update.
+        with tf.control_dependencies([value, *(g for g in gradients if g is not None)]):
+            gradients = [None if g is None else tf.identity(g) for g in gradients]
+        optimizer.apply(gradients, variables)
         return value
 
     def split(self, data: Any) -> list[Any]:
@@ -234,7 +239,9 @@ class GAN(keras.Model):
             return keras.optimizers.LossScaleOptimizer(optimizer)
         return optimizer
 
-    def get_compile_config(self) -> dict[str, Any]:
+    def get_compile_config(self) -> dict[str, Any] | None:
+        if not self.compiled:
+            return None
         return {
             "d_optimizer": keras.saving.serialize_keras_object(self.d_optimizer),
             "g_optimizer": keras.saving.serialize_keras_object(self.g_optimizer),
@@ -293,9 +300,13 @@ class GAN(keras.Model):
                 own, or "none" where that is "batch" and the network a perceptron.
             **kwargs: The variant's own arguments.
         """
-        batch_in_mlp = network == "mlp" and cls.discriminator_norm == "batch"
-        norm = norm or ("none" if batch_in_mlp else cls.discriminator_norm)
+        norm = norm or cls.default_norm(network)
         return cls(*networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm), **kwargs)
+
+    @classmethod
+    def default_norm(cls, network: str) -> str:
+        """The discriminator's normalization in networks of the family `network`."""
+        return "none" if network == "mlp" and cls.discriminator_norm == "batch" else cls.discriminator_norm
 
     @classmethod
     def for_points(cls, dim: int = 2, *, latent_dim: int = 2, width: int = 128, depth: int = 2, **kwargs) -> "GAN":

@@ -118,7 +118,7 @@ class SpectralNormalization(keras.layers.Wrapper):
             self.u.assign(u)
         u = tf.math.l2_normalize(u)
         sigma = tf.reduce_sum(tf.matmul(v, matrix) * u)
-        normalized = tf.cast(kernel.value / sigma, kernel.dtype)
+        normalized = tf.cast(tf.cast(kernel.value, tf.float32) / sigma, kernel.dtype)
         with keras.StatelessScope(state_mapping=[(kernel, normalized)]):
             return self.layer(inputs)
 

@@ -123,6 +123,8 @@ class Job:
                 f"--steps={self.steps} is not a multiple of --steps_per_execution={config.steps_per_execution}."
             )
         replicas = self.strategy.num_replicas_in_sync
+        if config.jit_compile and replicas > 1 and not self.on_accelerators:
+            raise UserError("--jit_compile does not work with several CPUs under one strategy: leave one of them out.")
         if self.batch_size % replicas:
             raise UserError(f"--batch_size={self.batch_size} cannot be shared out evenly to {replicas} replicas.")
         keras.utils.set_random_seed(config.seed)  # the initial weights
@@ -136,17 +138,13 @@ class Job:
         if config.n_critic is not None:
             arguments["n_critic"] = config.n_critic
         arguments.setdefault("seed", config.seed)
-        sizes = {
-            "width": self.width,
-            "latent_dim": config.latent_dim or DEFAULTS[self.source.kind]["latent_dim"],
-        }
-        if self.points:
-            if self.network != "mlp":
-                raise UserError(f"--network={self.network} is for images, and {config.dataset} has points: use mlp.")
-            gan = cls.for_points(self.source.shape[0], **sizes, **arguments)
-        else:
-            sizes.update(network=self.network, norm=config.norm)
-            gan = cls.for_images(self.source.shape, **sizes, **arguments)
+        arguments["latent_dim"] = config.latent_dim or DEFAULTS[self.source.kind]["latent_dim"]
+        if self.points and (self.network != "mlp" or config.norm not in (None, "none")):
+            flag = f"--network={self.network}" if self.network != "mlp" else f"--norm={config.norm}"
+            raise UserError(f"{flag} is for images, and {config.dataset} has points: leave it out.")
+        gan = build_gan(
+            cls, self.source.shape, network=self.network, width=self.width, norm=config.norm, arguments=arguments
+        )
         optimizers = {}
         for player in ("discriminator", "generator"):
             optimizer = gan.default_optimizer(player)
@@ -156,6 +154,11 @@ class Job:
             optimizers[f"{player[0]}_optimizer"] = optimizer
         gan.compile(**optimizers, jit_compile=config.jit_compile, steps_per_execution=config.steps_per_execution)
         return gan
+
+    @property
+    def on_accelerators(self) -> bool:
+        """Whether the strategy's devices are other than CPUs."""
+        return not all("CPU" in device for device in self.strategy.extended.worker_devices)
 
     @property
     def is_chief(self) -> bool:
@@ -182,7 +185,7 @@ class Job:
             "steps": self.steps,
             "network": self.network,
             "width": self.width,
-            "norm": config.norm or ("none" if self.points else self.cls.discriminator_norm),
+            "norm": "none" if self.points else config.norm or self.cls.default_norm(self.network),
             "arguments": arguments,
             "d_optimizer": _plain_config(gan.d_optimizer),
             "g_optimizer": _plain_config(gan.g_optimizer),
@@ -313,6 +316,13 @@ class Job:
             "peak memory": f"{peak / 2**30:.2f} GiB",
         }
         return self.describe() + "\n" + "\n".join(f"{name:<14}{value}" for name, value in rows.items())
+
+
+def build_gan(cls: type, shape, *, network: str, width: int, norm: str | None, arguments: dict[str, Any]):
+    """A variant on the zoo's networks for examples of `shape`, (H, W, C) or (D,), as `run.json` tells of them."""
+    if len(shape) == 1:
+        return cls.for_points(shape[0], width=width, **arguments)
+    return cls.for_images(tuple(shape), network=network, width=width, norm=norm, **arguments)
 
 
 @contextlib.contextmanager

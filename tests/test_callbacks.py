@@ -8,9 +8,9 @@ import signal
 import keras
 import numpy as np
 import pytest
+from gan_zoo.models import DCGAN
 
 from gan_zoo import callbacks
-from gan_zoo.models import DCGAN
 
 
 class Model:

@@ -1,12 +1,15 @@
 """The base class: its arguments, latents, minibatches, logs, precision, and what it saves."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from gan_zoo.models import DCGAN, DRAGAN, WGAN, WGANGP, VanillaGAN
+from tensorflow.python.eager import context
 
 from gan_zoo import GAN, UserError
-from gan_zoo.models import DCGAN, WGAN, WGANGP, VanillaGAN
 
 
 def points(n=8):
@@ -18,16 +21,16 @@ def small(cls=VanillaGAN, **kwargs):
 
 
 class Recording(GAN):
-    """Counts its turns in its losses, and records their terms."""
+    """Keeps what its losses were given."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, generator, discriminator, **kwargs):
+        super().__init__(generator, discriminator, **kwargs)
         self.seen = []
 
     def discriminator_loss(self, x, z):
         self.seen.append((x, z))
         self.record("turn", tf.constant(float(len(self.seen))))
-        return tf.reduce_mean(self.D(x)) + len(self.seen)
+        return tf.reduce_mean(self.D(x))
 
     def generator_loss(self, x, z):
         self.seen.append((x, z))
@@ -68,9 +71,10 @@ def test_networks_for_images():
     gan = DCGAN.for_images((8, 8, 3), latent_dim=6, width=2)
     assert gan(gan.sample_latent(2)).shape == (2, 8, 8, 3)
     has_batch_norm = [
-        any(isinstance(layer, keras.layers.BatchNormalization) for layer in cls.for_images(
-            (16, 16, 1), width=2
-        ).discriminator.layers)
+        any(
+            isinstance(layer, keras.layers.BatchNormalization)
+            for layer in cls.for_images((16, 16, 1), width=2).discriminator.layers
+        )
         for cls in (DCGAN, WGANGP)
     ]
     assert has_batch_norm == [True, False]  # the variants' own, by default
@@ -81,7 +85,6 @@ def test_latents_with_a_seed_depend_on_nothing_else():
     second.sample_latent(4)
     np.testing.assert_array_equal(first.sample_latent(4, seed=7), second.sample_latent(4, seed=7))
     assert (first.sample_latent(4, seed=7) != first.sample_latent(4, seed=8)).numpy().any()
-    # More of them start with the same ones: a grid of samples can be enlarged.
     assert first.random.state.numpy().tolist() == [1, 0]
 
 
@@ -107,7 +110,8 @@ def test_priors():
     assert -1 <= uniform.min() < -0.999 and 0.999 < uniform.max() <= 1
     np.testing.assert_allclose([uniform.mean(), uniform.std()], [0, 3**-0.5], atol=0.02)
     normal = small(prior="normal").sample_latent(20000).numpy()
-    np.testing.assert_allclose([normal.mean(), normal.std(), np.abs(normal).max()], [0, 1, 4.2], atol=[0.02, 0.02, 0.8])
+    np.testing.assert_allclose([normal.mean(), normal.std()], [0, 1], atol=0.02)
+    assert 3.5 < np.abs(normal).max() < 6
 
 
 def test_minibatches_are_strided():
@@ -138,11 +142,8 @@ def test_turns_see_fresh_data_and_fresh_latents():
     np.testing.assert_array_equal(x2, x1)
     assert len({z.numpy().tobytes() for z in (z0, z1, z2)}) == 3
     assert z0.shape == (4, 2)
-    # What is recorded more than once is averaged.
     assert logs.keys() == {"d_loss", "g_loss", "turn"}
-    assert float(logs["turn"]) == 1.5
-    expected = np.mean([1.0, 2.0])
-    assert abs(float(logs["d_loss"]) - expected) < 1.0
+    assert float(logs["turn"]) == 1.5  # what is recorded more than once is averaged
     gan.seen.clear()
     assert float(gan.train_step(tf.constant(points()))["turn"]) == 1.5  # and forgotten after the step
 
@@ -253,3 +254,33 @@ def test_training_repeats_itself_with_a_seed():
         runs.append(gan.get_weights())
     for first, second in zip(*runs, strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+def test_updates_wait_for_every_read_of_what_they_change():
+    # Grappler drops orderings that it takes for implied: a penalty's reading of a bias could race with its update.
+    gan = DRAGAN.for_images((8, 8, 1), width=2, latent_dim=4, seed=0)
+    gan.compile()
+    step = tf.function(gan.train_step)
+    context.enable_run_metadata()
+    step(tf.zeros([4, 8, 8, 1]))
+    (graphs,) = context.export_run_metadata().function_graphs
+    context.disable_run_metadata()
+    nodes = {node.name: node for node in graphs.post_optimization_graph.node}
+
+    @functools.cache
+    def before(name):
+        """The nodes that the node waits for."""
+        inputs = {edge.lstrip("^").split(":")[0] for edge in nodes[name].input}
+        return inputs.union(*(before(other) for other in inputs))
+
+    unordered = [
+        (reading.name, writing.name)
+        for writing in nodes.values()
+        for reading in nodes.values()
+        if writing.op.startswith("Assign")
+        and reading.op == "ReadVariableOp"
+        and reading.input[0] == writing.input[0]
+        and reading.name not in before(writing.name)
+        and writing.name not in before(reading.name)
+    ]
+    assert not unordered

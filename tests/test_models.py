@@ -7,10 +7,10 @@ import math
 import keras
 import numpy as np
 import pytest
+from gan_zoo.models import DCGAN, DRAGAN, LSGAN, RGAN, VARIANTS, WGAN, WGANGP, HingeGAN, RaGAN, VanillaGAN
 
 from gan_zoo import models
 from gan_zoo.gan import GAN
-from gan_zoo.models import DCGAN, DRAGAN, LSGAN, RGAN, VARIANTS, WGAN, WGANGP, HingeGAN, RaGAN, VanillaGAN
 
 from .dirac import dirac, step
 

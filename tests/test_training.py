@@ -217,6 +217,7 @@ def test_steps_per_execution_gives_the_same_weights(tmp_path):
         (dict(sample_every=-1), r"--sample_every must be 0"),
         (dict(steps=5, steps_per_execution=2), r"--steps=5 is not a multiple of --steps_per_execution=2"),
         (dict(network="dcgan"), r"--network=dcgan is for images, and ring8 has points"),
+        (dict(norm="batch"), r"--norm=batch is for images, and ring8 has points"),
         (dict(set=("gp_wieght=1",)), r"WGANGP has no argument 'gp_wieght'. Did you mean 'gp_weight'"),
         (dict(set=("gp_weight",)), r"--set=gp_weight is not of the form name=value"),
         (dict(set=("gp_weight=heavy",)), r"gp_weight takes a value of type float"),
@@ -283,3 +284,21 @@ def test_precision(monkeypatch):
     assert precision.resolve("auto", points=False) == ("mixed_bfloat16", "the CPU has amx_bf16")
     monkeypatch.setattr(precision, "_cpu_flags", lambda: {"avx2"})
     assert precision.resolve("auto", points=False)[0] == "float32"
+
+
+def test_a_checkpoint_of_a_run_can_be_exported(tmp_path):
+    from gan_zoo.export import saved_model
+
+    from gan_zoo import load_pretrained
+
+    exported = load_pretrained(training.run(image_config(steps=4)))
+    again = load_pretrained(saved_model.export_run("run", "elsewhere"))
+    np.testing.assert_array_equal(again.sample(3, seed=1), exported.sample(3, seed=1))
+    assert again.metadata["step"] == 4
+    earlier = load_pretrained(saved_model.export_run("run", "earlier", step=2))
+    assert earlier.metadata["step"] == 2
+    assert not np.array_equal(earlier.sample(3, seed=1), exported.sample(3, seed=1))
+    with pytest.raises(UserError, match="no undamaged checkpoint of step 3; steps that it has: 2, 4"):
+        saved_model.export_run("run", step=3)
+    with pytest.raises(UserError, match="is not a run folder"):
+        saved_model.export_run("nowhere")

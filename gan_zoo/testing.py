@@ -1,0 +1,403 @@
+"""The conformance suite: what every GAN owes its users, whatever its losses say.
+
+    import numpy as np
+    from gan_zoo.testing import check_gan
+
+    def test_my_gan():
+        data = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
+        check_gan(lambda: MyGAN.for_points(width=8), data)
+
+Every check takes the same two arguments and may be called alone:
+
+    make: Builds the GAN under test: fresh, uncompiled, on small float32 networks, the same at each call. A check
+        seeds the random numbers that initialize the networks, and calls it several times.
+    data: One dataset batch: an array, or a structure of arrays, whose first axis holds `n_critic` minibatches of an
+        even number of examples.
+
+A check raises an AssertionError whose sentence says what is wrong. `check_replicas` needs two logical CPUs, which the
+test process has to set up before TensorFlow starts:
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+"""
+
+import copy
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gan_zoo.errors import UserError
+from gan_zoo.export import saved_model
+from gan_zoo.gan import GAN, batch_size
+
+Make = Callable[[], GAN]
+
+# Where two computations of the same step may round differently: float32 sums of a few thousand terms near 1.
+_TOLERANCE = 1e-5
+
+
+def check_gan(make: Make, data: Any) -> None:
+    """Runs every check of this module on the GAN that `make` builds and one dataset batch of its data.
+
+    Raises:
+        AssertionError: If the GAN breaks a contract of `gan_zoo.GAN`; the message says which and how.
+        UserError: If the process has one logical device only, or the batch cannot be shared out to two replicas.
+    """
+    for check in CHECKS:
+        check(make, data)
+
+
+def check_config(make: Make, data: Any) -> None:
+    """Every argument of the constructor survives `get_config` and `from_config`, at its value and at another one."""
+    gan = _build(make)
+    for name in gan.argument_names():
+        _require(
+            hasattr(gan, name),
+            f"the constructor's argument {name!r} must be kept in an attribute of that name: get_config reads it.",
+        )
+    for name in gan.argument_names():
+        other = _another(getattr(gan, name))
+        if other is None:
+            continue
+        try:
+            changed = _rebuilt(gan, **{name: other})
+        except UserError:
+            continue
+        _require(
+            getattr(changed, name) == other,
+            f"the constructor's argument {name!r} was {other!r}, but the attribute is {getattr(changed, name)!r}.",
+        )
+    config = gan.get_config()
+    kept = type(gan).from_config(copy.deepcopy(config)).get_config()
+    lost = [name for name in gan.argument_names() if name not in config or kept.get(name) != config[name]]
+    _require(not lost, f"arguments of the constructor are lost by get_config and from_config: {', '.join(lost)}.")
+
+
+def check_latents(make: Make, data: Any) -> None:
+    """`sample_latent(n, seed)` repeats itself and leaves the stream alone; `sample_latent(n)` does neither."""
+    gan = _build(make)
+    start = gan.random.state.numpy()
+    first, again, other = (_arrays(gan.sample_latent(4, seed=seed)) for seed in (3, 3, 4))
+    _require(_equal(first, again), "sample_latent(n, seed) must give the same latents each time.")
+    _require(not _equal(first, other), "sample_latent(n, seed) must give other latents for another seed.")
+    _require(
+        (gan.random.state.numpy() == start).all(),
+        "sample_latent(n, seed) must not draw from self.random: sampling would change what training sees next.",
+    )
+    first, other = (_arrays(gan.sample_latent(4)) for _ in range(2))
+    _require(not _equal(first, other), "sample_latent(n) must give other latents at each call.")
+    sizes = {batch_size(leaf) for leaf in first}
+    _require(sizes == {4}, f"sample_latent(4) must give 4 latents, but the first axes have the sizes {sorted(sizes)}.")
+
+
+def check_turns(make: Make, data: Any) -> None:
+    """A player's turn moves that player's trainable variables and no others."""
+    gan = _compiled(make)
+    x = gan.split(_tensors(data))[-1]
+    turns = (
+        ("discriminator", gan.discriminator_step, gan.discriminator, gan.generator, gan.discriminator_variables),
+        ("generator", gan.generator_step, gan.generator, gan.discriminator, gan.generator_variables),
+    )
+    for player, step, own, other, variables in turns:
+        before = [variable.numpy() for variable in gan.trainable_variables]
+        step(x)
+        moved = {
+            id(variable): variable.path
+            for variable, old in zip(gan.trainable_variables, before, strict=True)
+            if not np.array_equal(variable.numpy(), old)
+        }
+        strayed = [moved[id(variable)] for variable in other.trainable_variables if id(variable) in moved]
+        _require(not strayed, f"the {player}'s turn moved variables of the other player: {', '.join(strayed)}.")
+        owned = {id(variable) for variable in variables}
+        strayed = [path for key, path in moved.items() if key not in owned]
+        _require(not strayed, f"the {player}'s turn moved variables outside {player}_variables: {', '.join(strayed)}.")
+        _require(
+            any(id(variable) in moved for variable in own.trainable_variables),
+            f"the {player}'s turn moved no variable of the {player}.",
+        )
+
+
+def check_batch_split(make: Make, data: Any) -> None:
+    """A batch that does not hold `n_critic` equal minibatches is a `UserError`."""
+    data = _tensors(data)
+    n = batch_size(data)
+    try:
+        gan = _rebuilt(_build(make), n_critic=n + 1)
+        gan.compile()
+        gan.train_step(data)
+    except UserError:
+        return
+    raise AssertionError(f"with n_critic={n + 1}, a batch of {n} examples must raise a UserError that says so.")
+
+
+def check_mixed_precision(make: Make, data: Any) -> None:
+    """Under the policy mixed_bfloat16 a step keeps losses and variables float32 and finite."""
+    data = _tensors(data)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        gan = _compiled(make)
+        x = gan.split(data)[-1]
+        z = gan.sample_latent(batch_size(x))
+        for loss in (gan.discriminator_loss, gan.generator_loss):
+            dtype = loss(x, z).dtype
+            _require(dtype == "float32", f"{loss.__name__} must be float32 under mixed_bfloat16, not {dtype.name}.")
+        logs = gan.train_step(data)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    for name, value in logs.items():
+        _require(np.isfinite(value).all(), f"the log {name!r} must be finite under mixed_bfloat16, not {value}.")
+    for variable in gan.trainable_variables:
+        _require(
+            variable.dtype == "float32" and np.isfinite(variable.numpy()).all(),
+            f"{variable.path} must be float32 and finite after a step under mixed_bfloat16.",
+        )
+
+
+def check_logs(make: Make, data: Any) -> None:
+    """`fit` logs finite scalars, "d_loss" and "g_loss" among them, and traces the step once."""
+    gan = _compiled(make)
+    traces = []
+    step = gan.train_step
+
+    def counted(batch):
+        traces.append(None)
+        return step(batch)
+
+    gan.train_step = counted
+    logs = _fit(gan, data, steps=1)
+    first = len(traces)
+    logs |= {f"{name}, second step": value for name, value in _fit(gan, data, steps=1).items()}
+    _require(
+        len(traces) == first,
+        "train_step was traced again on its second step: it must not depend on Python values that change.",
+    )
+    for name in ("d_loss", "g_loss"):
+        _require(name in logs, f"train_step must log {name!r}; it logs {', '.join(sorted(logs))}.")
+    for name, value in logs.items():
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise AssertionError(f"the log {name!r} must be a scalar, not {value!r}.") from None
+        _require(math.isfinite(number), f"the log {name!r} must be finite, not {number}.")
+
+
+def check_weights(make: Make, data: Any) -> None:
+    """Training on after `save_weights` and `load_weights` equals training on without them, bit for bit."""
+    data = _tensors(data)
+    gan = _compiled(make)
+    gan.train_step(data)
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "gan.weights.h5")
+        gan.save_weights(path)
+        loaded = _compiled(make, seed=2)
+        loaded.load_weights(path)
+    _assert_same_future(gan, loaded, data, "save_weights and load_weights")
+
+
+def check_keras_file(make: Make, data: Any) -> None:
+    """Training on after `save` and `load_model` equals training on without them, bit for bit."""
+    data = _tensors(data)
+    gan = _compiled(make)
+    gan.train_step(data)
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "gan.keras")
+        gan.save(path)
+        loaded = keras.models.load_model(path)
+    _require(type(loaded) is type(gan), f"load_model must give a {type(gan).__name__}, not a {type(loaded).__name__}.")
+    ours, theirs = (
+        {name: optimizer.get_config() for name, optimizer in _optimizers(model).items()} for model in (gan, loaded)
+    )
+    _require(ours == theirs, f"load_model must keep the optimizers' settings: they were {ours} and became {theirs}.")
+    _assert_same_future(gan, loaded, data, "save and load_model")
+
+
+def check_replicas(make: Make, data: Any) -> None:
+    """Two replicas with half of the batch each take the steps of one with the whole: here five of gradient descent.
+
+    Batch normalization, whose statistics are each replica's own by default, is synchronized for the comparison.
+
+    Raises:
+        UserError: If there is one logical CPU only, or a minibatch has an odd number of examples.
+    """
+    devices = tf.config.list_logical_devices("CPU")
+    if len(devices) < 2:
+        raise UserError(
+            "check_replicas needs two logical CPUs: before TensorFlow starts, call "
+            "tf.config.set_logical_device_configuration(tf.config.list_physical_devices('CPU')[0], "
+            "[tf.config.LogicalDeviceConfiguration()] * 2)."
+        )
+    # In-process collectives, the default, take their keys from the process: two strategies would mix theirs up.
+    strategy = tf.distribute.MirroredStrategy(
+        [device.name for device in devices[:2]], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
+    one = _descending(make)
+    n = batch_size(_tensors(data)) // one.n_critic
+    if n % 2:
+        raise UserError(f"data must hold an even number of examples for each of n_critic minibatches, not {n}.")
+    with strategy.scope():
+        two = _descending(make)
+    for gan in (one, two):
+        for layer in gan._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = True
+    for _ in range(5):
+        one.train_step(_tensors(data))
+    _fit(two, data, steps=5)
+    _assert_close(
+        one,
+        two,
+        "5 steps on 2 replicas differ from 5 on one with the whole batch. A loss must average over the batch, take any "
+        "inner batch statistic by gan_zoo.distribution.global_mean, and draw random numbers from self.random",
+    )
+
+
+def check_xla(make: Make, data: Any) -> None:
+    """Two steps of gradient descent with `jit_compile=True` equal two steps taken eagerly."""
+    eager, compiled = _descending(make), _descending(make, jit_compile=True)
+    for gan in (eager, compiled):
+        gan.random = _Repeating()
+    for _ in range(2):
+        eager.train_step(_tensors(data))
+    _fit(compiled, data, steps=2)
+    _assert_close(
+        eager,
+        compiled,
+        "2 steps with jit_compile=True differ from 2 taken eagerly. A loss must draw random numbers from self.random "
+        "and have no side effects of Python",
+    )
+
+
+def check_export(make: Make, data: Any) -> None:
+    """A generator exported by `gan_zoo.export.saved_model` makes the samples of the one in memory."""
+    gan = _compiled(make)
+    gan.train_step(_tensors(data))  # moving statistics, too, must not be those of a new network
+    with tempfile.TemporaryDirectory() as folder:
+        exported = tf.saved_model.load(str(saved_model.export(gan, Path(folder) / "generator")))
+    expected = gan(gan.sample_latent(4, seed=3)).numpy()
+    difference = np.abs(exported.sample(4, 3).numpy() - expected).max() / max(1.0, np.abs(expected).max())
+    _require(difference <= _TOLERANCE, f"the exported generator's samples differ from its own by {difference:.1g}.")
+
+
+CHECKS = (
+    check_config,
+    check_latents,
+    check_turns,
+    check_batch_split,
+    check_mixed_precision,
+    check_logs,
+    check_weights,
+    check_keras_file,
+    check_replicas,
+    check_xla,
+    check_export,
+)
+
+
+def _require(condition: Any, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)
+
+
+def _build(make: Make, seed: int = 1) -> GAN:
+    keras.utils.set_random_seed(seed)
+    return make()
+
+
+def _compiled(make: Make, seed: int = 1) -> GAN:
+    gan = _build(make, seed)
+    gan.compile()
+    return gan
+
+
+def _descending(make: Make, **kwargs) -> GAN:
+    """Compiled for gradient descent: Adam hides a wrong factor, and blows rounding errors of zero gradients up."""
+    gan = _build(make)
+    gan.compile(keras.optimizers.SGD(0.05), keras.optimizers.SGD(0.05), **kwargs)
+    return gan
+
+
+class _Repeating:
+    """Draws the same numbers each time: from one seed XLA and TensorFlow's kernels draw different ones."""
+
+    def uniform(self, shape, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
+        return tf.constant(np.random.default_rng(0).uniform(low, high, shape), tf.float32)
+
+    def normal(self, shape) -> tf.Tensor:
+        return tf.constant(np.random.default_rng(0).normal(size=shape), tf.float32)
+
+
+def _rebuilt(gan: GAN, **changed) -> GAN:
+    """A GAN of the same class on the same networks, with some arguments changed."""
+    return type(gan)(**({name: getattr(gan, name) for name in gan.argument_names()} | changed))
+
+
+def _another(value: Any) -> Any:
+    """Another value of the same kind, or None if there is no telling what would be valid."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    return {"normal": "uniform", "uniform": "normal"}.get(value) if isinstance(value, str) else None
+
+
+def _tensors(data: Any) -> Any:
+    return tf.nest.map_structure(tf.convert_to_tensor, data)
+
+
+def _arrays(tensors: Any) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in tf.nest.flatten(tensors)]
+
+
+def _equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def _fit(gan: GAN, data: Any, steps: int) -> dict[str, Any]:
+    """Trains on copies of one batch; returns the logs."""
+    dataset = tf.data.Dataset.from_tensors(data).repeat()
+    history = gan.fit(dataset, steps_per_epoch=steps, verbose=0, shuffle=False).history
+    return {name: values[-1] for name, values in history.items()}
+
+
+def _optimizers(gan: GAN) -> dict[str, keras.optimizers.Optimizer]:
+    return {name: value for name, value in vars(gan).items() if isinstance(value, keras.optimizers.Optimizer)}
+
+
+def _state(gan: GAN) -> dict[str, list[np.ndarray]]:
+    """Everything that training changes: each variable's copies on all replicas, by a name that is unique."""
+    variables = [*gan.variables]
+    for optimizer in _optimizers(gan).values():
+        variables += optimizer.variables
+    strategy = gan.distribute_strategy
+    return {
+        f"{variable.path} ({index})": _arrays(strategy.experimental_local_results(variable.value))
+        for index, variable in enumerate(variables)
+    }
+
+
+def _assert_same_future(gan: GAN, loaded: GAN, data: Any, how: str) -> None:
+    """Eager steps: what they compute does not depend on how a graph was optimized."""
+    for when in ("right", "1 step", "2 steps"):
+        if when != "right":
+            for model in (gan, loaded):
+                model.train_step(data)
+        for (name, (expected,)), (value,) in zip(_state(gan).items(), _state(loaded).values(), strict=True):
+            _require(np.array_equal(value, expected), f"{name} differs {when} after {how}.")
+
+
+def _assert_close(one: GAN, other: GAN, message: str) -> None:
+    worst, where = 0.0, ""
+    for (name, (expected,)), values in zip(_state(one).items(), _state(other).values(), strict=True):
+        for value in values:
+            scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+            difference = float(np.abs(value - expected).max(initial=0.0)) / scale
+            if not difference <= worst:
+                worst, where = difference, name
+    _require(worst <= _TOLERANCE, f"{message} (by {worst:.1g} in {where}).")

@@ -1,0 +1,192 @@
+"""The public conformance suite over the whole zoo, and over GANs that it has to reject."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from gan_zoo.models import VARIANTS, VanillaGAN
+
+from gan_zoo import models, testing
+from gan_zoo.losses import mean, softplus
+
+RNG = np.random.default_rng(0)
+POINTS = RNG.normal(size=(8, 2)).astype("float32")
+IMAGES = RNG.uniform(-1, 1, size=(8, 8, 8, 1)).astype("float32")
+
+# What depends on the networks. They are compiled with XLA in the tests of networks, and exported in those of exports.
+IMAGE_CHECKS = [
+    testing.check_turns,
+    testing.check_mixed_precision,
+    testing.check_keras_file,
+    testing.check_replicas,
+]
+
+
+def points(cls):
+    return lambda: cls.for_points(width=4)
+
+
+@pytest.mark.parametrize("check", testing.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_on_points(name, check):
+    cls = getattr(models, VARIANTS[name])
+    check(lambda: cls.for_points(width=8, n_critic=1), POINTS)
+
+
+@pytest.mark.parametrize("check", IMAGE_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_on_images(name, check):
+    cls = getattr(models, VARIANTS[name])
+    check(lambda: cls.for_images((8, 8, 1), latent_dim=4, width=4, n_critic=2), IMAGES)
+
+
+class Greedy(VanillaGAN):
+    """Its generator trains the discriminator as well."""
+
+    @property
+    def generator_variables(self):
+        return [*self.generator.trainable_variables, *self.discriminator.trainable_variables]
+
+
+class Idle(VanillaGAN):
+    """Its generator's loss does not reach the generator."""
+
+    def generator_loss(self, x, z):
+        return mean(softplus(-self.D(tf.stop_gradient(self.G(z))))) + 0.0 * mean(self.G(z))
+
+
+class OwnStatistic(VanillaGAN):
+    """Compares with the mean of each replica's own part of the batch."""
+
+    def discriminator_loss(self, x, z):
+        real, fake = self.D(x), self.D(self.G(z))
+        return mean(tf.square(real - mean(fake) - 1.0)) + mean(tf.square(fake - mean(real) + 1.0))
+
+
+class Summed(VanillaGAN):
+    """Sums over the batch."""
+
+    def discriminator_loss(self, x, z):
+        return tf.reduce_sum(softplus(-self.D(x))) + tf.reduce_sum(softplus(self.D(self.G(z))))
+
+
+class Unseeded(VanillaGAN):
+    """Draws noise that no checkpoint holds."""
+
+    def discriminator_loss(self, x, z):
+        return super().discriminator_loss(x + 0.1 * tf.random.normal(x.shape), z)
+
+
+class Counting(VanillaGAN):
+    """Keeps a schedule in Python."""
+
+    def discriminator_loss(self, x, z):
+        self.calls = getattr(self, "calls", 0) + 1
+        return super().discriminator_loss(x, z) / self.calls
+
+
+class Forgetful(VanillaGAN):
+    """Does not keep its argument."""
+
+    def __init__(self, generator, discriminator, *, weight=2.0, **kwargs):
+        super().__init__(generator, discriminator, **kwargs)
+
+
+class Deaf(VanillaGAN):
+    """Does not pass on the arguments of its base."""
+
+    def __init__(self, generator, discriminator, **kwargs):
+        super().__init__(generator, discriminator)
+
+
+class Omitting(VanillaGAN):
+    """Leaves its argument out of its configuration."""
+
+    def __init__(self, generator, discriminator, *, weight=2.0, **kwargs):
+        super().__init__(generator, discriminator, **kwargs)
+        self.weight = weight
+
+    def get_config(self):
+        config = super().get_config()
+        del config["weight"]
+        return config
+
+
+class Infinite(VanillaGAN):
+    """Takes the logarithm of zero."""
+
+    def generator_loss(self, x, z):
+        return super().generator_loss(x, z) + tf.math.log(0.0 * mean(self.D(x)))
+
+
+class Silent(VanillaGAN):
+    """Logs nothing of its generator."""
+
+    def generator_step(self, x):
+        self.minimize(self.generator_loss, x, self.generator_variables, self.g_optimizer)
+
+
+class Stubborn(VanillaGAN):
+    """Has latents of its own, which no seed moves."""
+
+    def sample_latent(self, n, seed=None):
+        return self.random.normal([n, self.latent_dim])
+
+
+class Undivided(VanillaGAN):
+    """Gives every turn the whole batch."""
+
+    def split(self, data):
+        return [data] * self.n_critic
+
+
+class Rounded(VanillaGAN):
+    """Sums its loss up in the precision of the networks."""
+
+    def discriminator_loss(self, x, z):
+        return tf.cast(super().discriminator_loss(x, z), self.compute_dtype)
+
+
+@pytest.mark.parametrize(
+    ("cls", "check", "sentence"),
+    [
+        (Forgetful, testing.check_config, "'weight' must be kept in an attribute of that name"),
+        (Deaf, testing.check_config, "the constructor's argument 'saturating' was True, but the attribute is False"),
+        (Omitting, testing.check_config, "lost by get_config and from_config: weight"),
+        (Stubborn, testing.check_latents, "must give the same latents each time"),
+        (Greedy, testing.check_turns, "the generator's turn moved variables of the other player: dense"),
+        (Idle, testing.check_turns, "the generator's turn moved no variable of the generator"),
+        (Undivided, testing.check_batch_split, "with n_critic=9, a batch of 8 examples must raise a UserError"),
+        (Rounded, testing.check_mixed_precision, "discriminator_loss must be float32 under mixed_bfloat16, not bfloat"),
+        (Infinite, testing.check_logs, "the log 'g_loss' must be finite, not -inf"),
+        (Silent, testing.check_logs, "train_step must log 'g_loss'; it logs d_loss"),
+        (Unseeded, testing.check_weights, "differs 1 step after save_weights"),
+        (Counting, testing.check_keras_file, "differs 1 step after save and load_model"),
+        (OwnStatistic, testing.check_replicas, "5 steps on 2 replicas differ .* by gan_zoo.distribution.global_mean"),
+        (Summed, testing.check_replicas, "5 steps on 2 replicas differ .* must average over the batch"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_broken_gans_are_caught(cls, check, sentence):
+    with pytest.raises(AssertionError, match=sentence):
+        check(points(cls), POINTS)
+
+
+def test_check_gan_runs_every_check(monkeypatch):
+    every = [value for name, value in vars(testing).items() if name.startswith("check_") and name != "check_gan"]
+    assert list(testing.CHECKS) == every
+    ran = []
+    checks = [lambda make, data, k=k: ran.append((k, make, data)) for k in range(2)]
+    monkeypatch.setattr(testing, "CHECKS", checks)
+    testing.check_gan("make", "data")
+    assert ran == [(0, "make", "data"), (1, "make", "data")]
+
+
+def test_one_logical_device_is_not_enough(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["CPU:0"])
+    with pytest.raises(ValueError, match="set_logical_device_configuration"):
+        testing.check_replicas(points(VanillaGAN), POINTS)
+
+
+def test_a_minibatch_must_have_two_halves():
+    with pytest.raises(ValueError, match="an even number of examples .* not 7"):
+        testing.check_replicas(points(VanillaGAN), POINTS[:7])

@@ -1,0 +1,234 @@
+"""Layers against Keras's own, numpy, and finite differences."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_zoo.layers import BatchNormalization, LeakyReLU, SpectralNormalization
+
+
+def normal(*shape, seed=0, mean=0.0):
+    return np.random.default_rng(seed).normal(mean, 1.0, shape).astype("float32")
+
+
+def batch_norms(shape, dtype="float32", **kwargs):
+    """Ours and Keras's, with the same random variables."""
+    both = (
+        BatchNormalization(dtype=dtype, **kwargs),
+        keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, **kwargs),
+    )
+    for layer in both:
+        layer.build((None, *shape[1:]))
+        layer.set_weights([np.abs(normal(*weight.shape, seed=k)) for k, weight in enumerate(layer.get_weights())])
+    return both
+
+
+def value_and_gradients(layer, x, training, weights):
+    variables = [variable.value for variable in layer.trainable_variables]
+    x = tf.cast(x, layer.compute_dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x, training=training)
+        loss = tf.reduce_sum(tf.cast(y, tf.float32) * weights + tf.cast(y, tf.float32) ** 2)
+    return [y, *tape.gradient(loss, [x, *variables])]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("scale", "center"), [(True, True), (False, True), (True, False), (False, False)])
+@pytest.mark.parametrize("shape", [(8, 3, 5, 4), (16, 6)])
+def test_batch_normalization_is_that_of_keras(shape, scale, center, training):
+    ours, theirs = batch_norms(shape, scale=scale, center=center)
+    x, weights = normal(*shape, mean=0.5), normal(*shape, seed=1)
+    results = [value_and_gradients(layer, x, training, weights) for layer in (ours, theirs)]
+    for actual, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=2e-5)
+    for actual, expected in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_moving_statistics_follow_the_batches():
+    layer = BatchNormalization(momentum=0.5)
+    layer.build((None, 1))
+    layer(np.float32([[1], [3]]), training=True)
+    layer(np.float32([[5], [5]]), training=True)
+    layer(np.float32([[9], [9]]), training=False)
+    np.testing.assert_allclose(layer.moving_mean, [0.5 * (0.5 * 0 + 0.5 * 2) + 0.5 * 5])
+    np.testing.assert_allclose(layer.moving_variance, [0.5 * (0.5 * 1 + 0.5 * 1) + 0.5 * 0])
+
+
+def test_a_frozen_batch_normalization_uses_its_moving_statistics():
+    layer = BatchNormalization(trainable=False)
+    x = normal(8, 4, mean=3.0)
+    np.testing.assert_allclose(layer(x, training=True), x / np.sqrt(1 + 1e-5), rtol=1e-5)
+    np.testing.assert_array_equal(layer.moving_mean, np.zeros(4))
+
+
+@pytest.mark.parametrize("shape", [(8, 3, 5, 4), (32, 6)])
+def test_batch_normalization_in_bfloat16_keeps_float32_statistics(shape):
+    ours, theirs = batch_norms(shape, dtype="mixed_bfloat16")
+    x, weights = normal(*shape, mean=0.5), normal(*shape, seed=1)
+    results = [value_and_gradients(layer, x, True, weights) for layer in (ours, theirs)]
+    assert [result.dtype for result in results[0]] == ["bfloat16", "bfloat16", "float32", "float32"]
+    for actual, expected in zip(*results, strict=True):
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(tf.cast(actual, "float32") / scale, expected / scale, atol=0.03)
+    for actual, expected in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize("shape", [(8, 2, 2, 3), (8, 3)])
+def test_synchronized_batch_normalization_sees_all_replicas(two_replicas, shape):
+    x, weights = normal(*shape, mean=0.5), normal(*shape, seed=1)
+    alone = BatchNormalization()
+    alone.build((None, *shape[1:]))
+    expected = value_and_gradients(alone, x, True, weights)
+    with two_replicas.scope():
+        layer = BatchNormalization(synchronized=True)
+        layer.build((None, *shape[1:]))
+
+    def part(array):
+        return two_replicas.experimental_distribute_values_from_function(
+            lambda context: tf.constant(np.split(array, 2)[context.replica_id_in_sync_group])
+        )
+
+    @tf.function
+    def run(*parts):
+        return two_replicas.run(lambda x, w: value_and_gradients(layer, x, True, w), parts)
+
+    y, dx, dgamma, dbeta = (two_replicas.experimental_local_results(r) for r in run(part(x), part(weights)))
+    for actual, whole in zip((np.concatenate(y), np.concatenate(dx), sum(dgamma), sum(dbeta)), expected, strict=True):
+        np.testing.assert_allclose(actual, whole, rtol=1e-4, atol=2e-5)
+    for actual, whole in zip(layer.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_allclose(actual, whole, rtol=1e-5, atol=1e-6)
+
+
+def test_leaky_relu_is_that_of_keras_to_the_second_derivative():
+    x, weight = normal(6, 5), normal(5, seed=1)
+
+    def derivatives(layer):
+        variable, points = tf.Variable(weight), tf.constant(x)
+        with tf.GradientTape(persistent=True) as outer:
+            with tf.GradientTape() as inner:
+                inner.watch(points)
+                y = layer(points * variable) ** 2
+            slope = inner.gradient(y, points)
+            penalty = tf.reduce_sum(tf.square(slope))
+        return [y, slope, outer.gradient(y, variable), outer.gradient(penalty, variable)]
+
+    for ours, theirs in zip(derivatives(LeakyReLU(0.3)), derivatives(keras.layers.LeakyReLU(0.3)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert LeakyReLU().negative_slope == 0.2
+
+
+def spectral(layer, shape, calls=0):
+    wrapped = SpectralNormalization(layer)
+    wrapped.build((None, *shape))
+    for _ in range(calls):
+        wrapped(tf.zeros([1, *shape]), training=True)
+    return wrapped
+
+
+def layers_under_test():
+    return {
+        "dense": (keras.layers.Dense(4, use_bias=False), (6,)),
+        "conv": (keras.layers.Conv2D(3, 3, padding="same", use_bias=False), (5, 5, 2)),
+    }
+
+
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+def test_the_effective_kernel_has_spectral_norm_one(kind):
+    layer, shape = layers_under_test()[kind]
+    wrapped = spectral(layer, shape, calls=100)
+    kernel = layer.kernel.numpy()
+    sigma = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
+    x = normal(3, *shape)
+    actual = wrapped(x, training=False)
+    np.testing.assert_array_equal(layer.kernel.numpy(), kernel)  # the stored one stays as it was
+    np.testing.assert_allclose(actual, layer(x) / sigma, rtol=1e-3, atol=1e-5)
+
+
+def test_one_power_iteration_for_each_call_in_training_mode():
+    layer = keras.layers.Dense(4, use_bias=False)
+    wrapped = spectral(layer, (6,))
+    u, kernel = wrapped.u.numpy(), layer.kernel.numpy()
+    wrapped(normal(2, 6), training=False)
+    np.testing.assert_array_equal(wrapped.u.numpy(), u)
+    y = wrapped(normal(2, 6), training=True)
+    v = u @ kernel.T
+    v /= np.linalg.norm(v)
+    u = v @ kernel
+    u /= np.linalg.norm(u)
+    np.testing.assert_allclose(wrapped.u.numpy(), u, rtol=1e-5)
+    np.testing.assert_allclose(y, normal(2, 6) @ kernel / (v @ kernel @ u.T), rtol=1e-5)
+
+
+def test_spectral_gradient_takes_the_singular_vectors_as_constants():
+    layer = keras.layers.Dense(4, use_bias=False)
+    wrapped = spectral(layer, (6,), calls=3)
+    x, weights = normal(5, 6), normal(5, 4, seed=1)
+    u, kernel = wrapped.u.numpy(), layer.kernel.numpy()
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(wrapped(x, training=False) * weights)
+    actual = tape.gradient(loss, layer.kernel.value)
+    v = u @ kernel.T / np.linalg.norm(u @ kernel.T)
+    u = u / np.linalg.norm(u)
+    sigma = (v @ kernel @ u.T).item()
+    direct = x.T @ weights
+    np.testing.assert_allclose(actual, direct / sigma - (direct * kernel).sum() / sigma**2 * v.T @ u, rtol=1e-4)
+
+
+def test_spectral_normalization_in_bfloat16():
+    wrapped = SpectralNormalization(keras.layers.Dense(4, dtype="mixed_bfloat16"), dtype="mixed_bfloat16")
+    y = wrapped(normal(2, 6), training=True)
+    assert y.dtype == "bfloat16"
+    assert wrapped.layer.kernel.dtype == wrapped.u.dtype == "float32"
+
+
+def test_spectral_normalization_is_saved_and_loaded(tmp_path):
+    model = keras.Sequential([keras.Input((6,)), SpectralNormalization(keras.layers.Dense(4)), LeakyReLU(0.1)])
+    model(normal(2, 6), training=True)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.layers[0].u.numpy(), model.layers[0].u.numpy())
+    np.testing.assert_array_equal(loaded(normal(2, 6)), model(normal(2, 6)))
+    assert loaded.layers[1].negative_slope == 0.1
+
+
+def test_spectral_normalization_on_two_replicas(two_replicas):
+    alone = spectral(keras.layers.Dense(4, use_bias=False), (6,))
+    with two_replicas.scope():
+        wrapped = spectral(keras.layers.Dense(4, use_bias=False), (6,))
+        wrapped.set_weights(alone.get_weights())
+    x = tf.constant(normal(2, 6))
+    results = tf.function(lambda: two_replicas.run(lambda: wrapped(x, training=True)))()
+    expected = alone(x, training=True)
+    for actual in two_replicas.experimental_local_results(results):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5)
+    for u in two_replicas.experimental_local_results(wrapped.u.value):
+        np.testing.assert_allclose(u, alone.u, rtol=1e-6)
+
+
+PROGRAM = """
+import numpy as np, tensorflow as tf
+from gan_zoo.models import DCGAN
+gan = DCGAN.for_images((16, 16, 1), width=2, latent_dim=4)
+gan.compile()
+gan.fit(tf.data.Dataset.from_tensors(np.zeros((4, 16, 16, 1), "float32")), verbose=0, shuffle=False)
+print("trained")
+"""
+
+
+def test_training_logs_no_errors():
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    environment |= {"CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.strip().endswith("trained")
+    # That there is no GPU is the machine's matter.
+    errors = [line for line in run.stderr.splitlines() if line.startswith("E") and "cuInit" not in line]
+    assert not errors
+    assert "remapper failed" not in run.stderr
