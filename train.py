@@ -5,8 +5,9 @@ import sys
 
 from absl import flags
 
-from gan_zoo import cli
+from gan_zoo import cli, training
 from gan_zoo.data import DATASETS, OTHER
+from gan_zoo.networks import FAMILIES, NORMS
 from gan_zoo.precision import PRECISIONS
 
 USAGE = """
@@ -26,10 +27,10 @@ flags.DEFINE_integer("resolution", None, "Side of the training images in pixels.
 flags.DEFINE_integer("crop", None, "Side of the centred square that is cut out before resizing, in pixels.")
 flags.DEFINE_string("cache_dir", None, "Where decoded images are kept; by default ~/.cache/gan_zoo.")
 
-flags.DEFINE_enum("network", None, ["dcgan", "resnet", "mlp"], "Family of networks.")
+flags.DEFINE_enum("network", None, list(FAMILIES), "Family of networks.")
 flags.DEFINE_integer("width", None, "Channels at the images' resolution, or units of an mlp's layers.")
 flags.DEFINE_integer("latent_dim", None, "Size of the latents.")
-flags.DEFINE_enum("norm", None, ["none", "batch", "layer", "spectral"], "The discriminator's normalization.")
+flags.DEFINE_enum("norm", None, list(NORMS), "The discriminator's normalization.")
 flags.DEFINE_multi_string("set", [], "name=value: any argument of the variant's class. May be repeated.")
 
 flags.DEFINE_integer("batch_size", None, "Examples in a minibatch, over all replicas.")
@@ -42,9 +43,7 @@ flags.DEFINE_float("ema_decay", 0.999, "Of the moving average of the generator, 
 flags.DEFINE_integer("seed", 0, "Of the initial weights, the data's order and the latents.")
 
 flags.DEFINE_enum("precision", "auto", list(PRECISIONS), "Arithmetic; auto takes bfloat16 where that is faster.")
-flags.DEFINE_enum(
-    "strategy", "auto", ["auto", "one_device", "mirrored", "multi_worker", "tpu"], "How to use several devices."
-)
+flags.DEFINE_enum("strategy", "auto", list(training.STRATEGIES), "How to use several devices.")
 flags.DEFINE_bool("jit_compile", False, "Compile the training step with XLA.")
 flags.DEFINE_integer("steps_per_execution", 1, "Steps between two returns to Python.")
 
@@ -86,8 +85,6 @@ def main() -> int:
     for name in ("model", "dataset"):
         if not values[name].value:
             raise cli.UserError(f"--{name} is missing: --list shows what there is.")
-    from gan_zoo import training
-
     config = training.Config(**{f.name: values[f.name].value for f in dataclasses.fields(training.Config)})
     if values.dry_run:
         print(training.Job(config).dry_run())

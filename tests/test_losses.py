@@ -136,6 +136,19 @@ def test_against_tfgan(seed):
             tfgan.minimax_discriminator_loss(real, fake, label_smoothing=0.0),
             losses.cross_entropy_discriminator(real, fake),
         ),
+        "minimax_generator_loss": (
+            # It keeps the constant term of real scores, all 1 there.
+            tfgan.minimax_generator_loss(fake) + tf.math.softplus(-1.0),
+            losses.minimax_generator(fake),
+        ),
+        "relativistic_discriminator_loss": (
+            tfgan.relativistic_discriminator_loss(real, fake),
+            losses.relativistic_average(real, fake),
+        ),
+        "relativistic_generator_loss": (
+            tfgan.relativistic_generator_loss(real, fake),
+            losses.relativistic_average(fake, real),
+        ),
         "modified_generator_loss": (
             tfgan.modified_generator_loss(fake, label_smoothing=0.0),
             losses.non_saturating_generator(fake),
