@@ -163,7 +163,7 @@ class Checkpoint(StepCallback):
 
 
 class SampleGrid(StepCallback):
-    """Writes a picture of samples from the same latents at every interval, and at the start.
+    """Writes a picture of samples from the same latents at every interval, at the start and at the end.
 
     Args:
         folder: Where `step-00001000.png` and so on go.
@@ -190,6 +190,7 @@ class SampleGrid(StepCallback):
         super().__init__(step)
         self.folder, self.every, self.ema = Path(folder), every, ema
         self.n, self.seed, self.real, self.writer = n, seed, real, writer
+        self.written = step
 
     def on_train_begin(self, logs=None):
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -200,7 +201,12 @@ class SampleGrid(StepCallback):
         if self.passed(self.every, previous):
             self._write()
 
+    def on_train_end(self, logs=None):
+        if self.written < self.step:
+            self._write()
+
     def _write(self):
+        self.written = self.step
         generator = self.ema.generator if self.ema else self.model.generator
         n = self.n if len(generator.output_shape) == 4 else 16 * self.n
         samples = generator(self.model.sample_latent(n, seed=self.seed), training=False)

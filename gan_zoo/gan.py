@@ -214,6 +214,12 @@ class GAN(keras.Model):
         """Samples for the latents z, [B, Z], in inference mode: images, [B, H, W, C] in [-1, 1]."""
         return self.generator(z, training=False)
 
+    def fit(self, x: Any = None, *args, shuffle: bool | None = None, **kwargs) -> keras.callbacks.History:
+        """Trains, as `keras.Model.fit` does. `shuffle` is for arrays: a dataset brings its own order."""
+        if shuffle is None:
+            shuffle = not isinstance(x, tf.data.Dataset | tf.distribute.DistributedDataset)
+        return super().fit(x, *args, shuffle=shuffle, **kwargs)
+
     def compile(
         self,
         d_optimizer: keras.optimizers.Optimizer | str | None = None,

@@ -253,7 +253,6 @@ class Job:
                 gan.fit(
                     self.dataset(step),
                     steps_per_epoch=self.steps - step,
-                    shuffle=False,
                     verbose=0,
                     callbacks=watchers,
                 )
@@ -303,7 +302,6 @@ class Job:
         gan.fit(
             self.dataset(0),
             steps_per_epoch=steps * execution,
-            shuffle=False,
             verbose=0,
             callbacks=[callbacks.GeneratorEMA(self.config.ema_decay), timer],
         )

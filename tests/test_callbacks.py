@@ -122,6 +122,9 @@ def test_sample_grid_uses_fixed_latents_and_the_average(tmp_path):
     averaged = callbacks.SampleGrid(tmp_path / "ema", every=1, n=4, ema=ema)
     for callback in (own, averaged):
         run(callback, [{}], gan)
+    last = callbacks.SampleGrid(tmp_path / "last", every=10, n=4)
+    run(last, [{}] * 3, gan)
+    assert sorted(p.name for p in (tmp_path / "last").iterdir()) == ["step-00000000.png", "step-00000003.png"]
     pictures = {name: (tmp_path / name / "step-00000001.png").read_bytes() for name in ("own", "ema")}
     assert pictures["own"] != pictures["ema"]
     assert (tmp_path / "ema" / "step-00000000.png").read_bytes() == pictures["ema"]

@@ -284,3 +284,10 @@ def test_updates_wait_for_every_read_of_what_they_change():
         and writing.name not in before(reading.name)
     ]
     assert not unordered
+
+
+def test_fit_takes_a_dataset_without_a_warning_and_shuffles_arrays():
+    gan = small()
+    gan.compile()
+    gan.fit(tf.data.Dataset.from_tensors(points()).repeat(), steps_per_epoch=1, verbose=0)
+    gan.fit(points(16), batch_size=8, verbose=0)
