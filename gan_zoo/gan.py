@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gan_zoo import networks
+from gan_zoo import networks, optimizers
 from gan_zoo.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.errors import UserError
 
@@ -112,7 +112,7 @@ class GAN(keras.Model):
 
     def default_optimizer(self, player: str) -> keras.optimizers.Optimizer:
         """The paper's optimizer for `player`, "discriminator" or "generator"; here that of DCGAN's Section 4."""
-        return keras.optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+        return optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
 
     # The words that losses are written in.
 
@@ -120,9 +120,18 @@ class GAN(keras.Model):
         """The generator in training mode: latents, [B, Z], to float32 images, [B, H, W, C]."""
         return tf.cast(self.generator(z, training=True), tf.float32)
 
-    def D(self, x: Any) -> tf.Tensor:
-        """The discriminator in training mode: images, [B, H, W, C], to float32 raw scores, [B, 1]."""
-        return tf.cast(self.discriminator(x, training=True), tf.float32)
+    def D(self, *xs: Any) -> Any:
+        """The discriminator in training mode: images, [B, H, W, C], to float32 raw scores, [B, 1].
+
+        Of several minibatches, real and generated ones, it gives as many scores. They share one pass where the network
+        treats examples one by one; otherwise each has a pass, and batch statistics, of its own.
+        """
+        if len(xs) == 1:
+            return tf.cast(self.discriminator(xs[0], training=True), tf.float32)
+        if networks.couples_examples(self.discriminator):
+            return [self.D(x) for x in xs]
+        scores = self.D(tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *xs))
+        return tf.split(scores, [batch_size(x) for x in xs])
 
     def sample_latent(self, n: int, seed: int | None = None) -> tf.Tensor:
         """`n` latents from the prior, float32, [n, Z].

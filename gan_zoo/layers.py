@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from gan_zoo import convolution
+
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
 class BatchNormalization(keras.layers.BatchNormalization):
@@ -45,6 +47,41 @@ class BatchNormalization(keras.layers.BatchNormalization):
             for average, value in ((self.moving_mean, mean), (self.moving_variance, biased)):
                 average.assign(average * self.momentum + value * (1.0 - self.momentum))
         return y if inputs.shape.rank == 4 else y[:, 0, 0, :]
+
+
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class Conv2D(keras.layers.Conv2D):
+    """Keras's layer on `gan_zoo.convolution`, which is faster on CPUs where the convolution is of the kind it knows."""
+
+    def convolution_op(self, inputs, kernel):
+        if self.padding == "same" and _is_plain(self):
+            return convolution.convolve(inputs, tf.convert_to_tensor(kernel), self.strides[0])
+        return super().convolution_op(inputs, kernel)
+
+
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class Conv2DTranspose(keras.layers.Conv2DTranspose):
+    """Keras's layer on `gan_zoo.convolution`: see `Conv2D`."""
+
+    def call(self, inputs):
+        if self.padding != "same" or self.output_padding is not None or not _is_plain(self):
+            return super().call(inputs)
+        size = [length * self.strides[0] for length in inputs.shape[1:3]]
+        y = convolution.convolve_transpose(inputs, tf.convert_to_tensor(self.kernel), self.strides[0], size)
+        if self.use_bias:
+            y = tf.nn.bias_add(y, tf.convert_to_tensor(self.bias))
+        return self.activation(y)
+
+
+def _is_plain(layer) -> bool:
+    """Whether a convolution is of the kind that GANs use: for the rest there is Keras."""
+    one_stride = layer.strides[0] == layer.strides[1]
+    return (
+        layer.data_format == "channels_last"
+        and one_stride
+        and layer.dilation_rate in (1, (1, 1))
+        and getattr(layer, "groups", 1) == 1
+    )
 
 
 @keras.saving.register_keras_serializable(package="gan_zoo")

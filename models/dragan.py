@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from gan_zoo import optimizers
 from gan_zoo.distribution import global_mean
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
@@ -60,7 +61,7 @@ class DRAGAN(GAN):
         self.noise_scale = noise_scale
 
     def default_optimizer(self, player):
-        return keras.optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9, epsilon=1e-8)
+        return optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9, epsilon=1e-8)
 
     def penalty(self, x):
         """E[P(||grad D(x)||_2)] at the points x, [B, ...]."""
@@ -73,7 +74,7 @@ class DRAGAN(GAN):
         std = tf.sqrt(global_mean(tf.square(x - global_mean(x))))
         penalty = self.penalty(x + self.noise_scale * std * self.random.normal(x.shape))
         self.record("penalty", penalty)
-        return cross_entropy_discriminator(self.D(x), self.D(self.G(z))) + self.gp_weight * penalty
+        return cross_entropy_discriminator(*self.D(x, self.G(z))) + self.gp_weight * penalty
 
     def generator_loss(self, x, z):
         return non_saturating_generator(self.D(self.G(z)))

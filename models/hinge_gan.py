@@ -2,6 +2,7 @@
 
 import keras
 
+from gan_zoo import optimizers
 from gan_zoo.gan import GAN
 from gan_zoo.losses import hinge_discriminator, hinge_generator
 
@@ -34,10 +35,10 @@ class HingeGAN(GAN):
     discriminator_norm = "spectral"
 
     def default_optimizer(self, player):
-        return keras.optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+        return optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
 
     def discriminator_loss(self, x, z):
-        return hinge_discriminator(self.D(x), self.D(self.G(z)))
+        return hinge_discriminator(*self.D(x, self.G(z)))
 
     def generator_loss(self, x, z):
         return hinge_generator(self.D(self.G(z)))

@@ -2,6 +2,7 @@
 
 import keras
 
+from gan_zoo import optimizers
 from gan_zoo.gan import GAN
 from gan_zoo.losses import least_squares_discriminator, least_squares_generator
 
@@ -41,10 +42,10 @@ class LSGAN(GAN):
         self.c = c
 
     def default_optimizer(self, player):
-        return keras.optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+        return optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
 
     def discriminator_loss(self, x, z):
-        return least_squares_discriminator(self.D(x), self.D(self.G(z)), self.a, self.b)
+        return least_squares_discriminator(*self.D(x, self.G(z)), self.a, self.b)
 
     def generator_loss(self, x, z):
         return least_squares_generator(self.D(self.G(z)), self.c)

@@ -58,7 +58,7 @@ class RaGAN(GAN):
 
     def discriminator_loss(self, x, z):
         fake = self.G(z)
-        loss = self.relativistic_loss(self.D(x), self.D(fake))
+        loss = self.relativistic_loss(*self.D(x, fake))
         if self.gp_weight:
             penalty = gradient_penalty(self.D, interpolate(x, fake, self.random.uniform([batch_size(x)])))
             self.record("penalty", penalty)

@@ -46,7 +46,7 @@ class RGAN(GAN):
 
     def discriminator_loss(self, x, z):
         fake = self.G(z)
-        loss = relativistic(self.D(x), self.D(fake), self.objective)
+        loss = relativistic(*self.D(x, fake), self.objective)
         if self.gp_weight:
             penalty = gradient_penalty(self.D, interpolate(x, fake, self.random.uniform([batch_size(x)])))
             self.record("penalty", penalty)

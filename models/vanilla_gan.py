@@ -34,7 +34,7 @@ class VanillaGAN(GAN):
         self.saturating = saturating
 
     def discriminator_loss(self, x, z):
-        return cross_entropy_discriminator(self.D(x), self.D(self.G(z)))
+        return cross_entropy_discriminator(*self.D(x, self.G(z)))
 
     def generator_loss(self, x, z):
         fake = self.D(self.G(z))

@@ -42,7 +42,7 @@ class WGAN(GAN):
         return keras.optimizers.RMSprop(5e-5, rho=0.99, epsilon=1e-8)
 
     def discriminator_loss(self, x, z):
-        return wasserstein_discriminator(self.D(x), self.D(self.G(z)))
+        return wasserstein_discriminator(*self.D(x, self.G(z)))
 
     def generator_loss(self, x, z):
         return wasserstein_generator(self.D(self.G(z)))

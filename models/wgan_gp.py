@@ -2,6 +2,7 @@
 
 import keras
 
+from gan_zoo import optimizers
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.losses import wasserstein_discriminator, wasserstein_generator
 from gan_zoo.penalties import gradient_penalty, interpolate
@@ -39,14 +40,14 @@ class WGANGP(GAN):
         self.gp_weight = gp_weight
 
     def default_optimizer(self, player):
-        return keras.optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9, epsilon=1e-8)
+        return optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9, epsilon=1e-8)
 
     def discriminator_loss(self, x, z):
         fake = self.G(z)
         x_hat = interpolate(x, fake, self.random.uniform([batch_size(x)]))
         penalty = gradient_penalty(self.D, x_hat)
         self.record("penalty", penalty)
-        return wasserstein_discriminator(self.D(x), self.D(fake)) + self.gp_weight * penalty
+        return wasserstein_discriminator(*self.D(x, fake)) + self.gp_weight * penalty
 
     def generator_loss(self, x, z):
         return wasserstein_generator(self.D(self.G(z)))

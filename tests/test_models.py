@@ -200,7 +200,7 @@ def test_defaults_are_the_papers():
         assert (gan.n_critic, gan.prior) == (n_critic, prior), name
         for player in ("discriminator", "generator"):
             actual = gan.default_optimizer(player)
-            assert type(actual) is optimizer
+            assert isinstance(actual, optimizer)
             for key, value in settings.items():
                 assert actual.get_config()[key] == pytest.approx(value), (name, key)
 

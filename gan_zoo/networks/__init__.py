@@ -70,3 +70,17 @@ def kernel(layer, norm: str):
     from gan_zoo import layers
 
     return layers.SpectralNormalization(layer) if norm == "spectral" else layer
+
+
+def couples_examples(network) -> bool:
+    """Whether one example of a minibatch may influence what the network makes of another.
+
+    It does under batch normalization. A layer that is neither Keras's nor the zoo's may do anything.
+    """
+    import keras
+
+    def couples(layer):
+        known = type(layer).__module__.startswith(("keras.src.layers.", "keras.src.models.", "gan_zoo.layers"))
+        return not known or isinstance(layer, keras.layers.BatchNormalization)
+
+    return any(couples(layer) for layer in network._flatten_layers())

@@ -35,11 +35,11 @@ def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras
     x = keras.layers.Dense(base * base * channels, use_bias=False, kernel_initializer=_weights())(z)
     x = norm_relu(keras.layers.Reshape((base, base, channels))(x))
     for halvings in range(times - 1, 0, -1):
-        x = keras.layers.Conv2DTranspose(
+        x = layers.Conv2DTranspose(
             _channels(width, halvings), 5, 2, "same", use_bias=False, kernel_initializer=_weights()
         )(x)
         x = norm_relu(x)
-    x = keras.layers.Conv2DTranspose(shape[-1], 5, 2, "same", kernel_initializer=_weights())(x)
+    x = layers.Conv2DTranspose(shape[-1], 5, 2, "same", kernel_initializer=_weights())(x)
     return keras.Model(z, keras.layers.Activation("tanh", dtype="float32")(x), name="generator")
 
 
@@ -50,7 +50,7 @@ def discriminator(shape: tuple[int, int, int], width: int, norm: str = "batch") 
     for halvings in range(1, times + 1):
         # The first layer is not normalized: it would lose the images' own mean and scale (Section 3).
         normalize = normalization(norm) if halvings > 1 else None
-        conv = keras.layers.Conv2D(
+        conv = layers.Conv2D(
             _channels(width, halvings), 5, 2, "same", use_bias=normalize is None, kernel_initializer=_weights()
         )
         x = kernel(conv, norm)(x)

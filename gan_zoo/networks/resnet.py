@@ -19,15 +19,15 @@ def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras
     x = keras.layers.Dense(base * base * width)(z)
     x = keras.layers.Reshape((base, base, width))(x)
     for _ in range(times):
-        shortcut = keras.layers.Conv2D(width, 1)(keras.layers.UpSampling2D(2)(x))
+        shortcut = layers.Conv2D(width, 1)(keras.layers.UpSampling2D(2)(x))
         y = keras.layers.ReLU()(layers.BatchNormalization()(x))
         y = keras.layers.UpSampling2D(2)(y)
-        y = keras.layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer="he_uniform")(y)
+        y = layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer="he_uniform")(y)
         y = keras.layers.ReLU()(layers.BatchNormalization()(y))
-        y = keras.layers.Conv2D(width, 3, padding="same", kernel_initializer="he_uniform")(y)
+        y = layers.Conv2D(width, 3, padding="same", kernel_initializer="he_uniform")(y)
         x = keras.layers.Add()([shortcut, y])
     x = keras.layers.ReLU()(layers.BatchNormalization()(x))
-    x = keras.layers.Conv2D(shape[-1], 3, padding="same")(x)
+    x = layers.Conv2D(shape[-1], 3, padding="same")(x)
     return keras.Model(z, keras.layers.Activation("tanh", dtype="float32")(x), name="generator")
 
 
@@ -43,7 +43,7 @@ def discriminator(shape: tuple[int, int, int], width: int, norm: str = "none") -
     _, times = doublings(shape)
 
     def conv(x, size=3, initializer="he_uniform"):
-        return kernel(keras.layers.Conv2D(width, size, padding="same", kernel_initializer=initializer), norm)(x)
+        return kernel(layers.Conv2D(width, size, padding="same", kernel_initializer=initializer), norm)(x)
 
     def activate(x):
         normalize = normalization(norm)

@@ -1,0 +1,167 @@
+"""What the machine can do at most, and where a step's time goes: the other half of `throughput.py --limits`.
+
+FLOPs are counted from the operations of one traced `train_step` that its results depend on, all convolutions and matrix
+products, two for each multiplication with addition, with TensorFlow's own convolutions: what is counted does not depend
+on the algorithm that the zoo then takes. Positions that fall into padding count, as usual.
+"""
+
+import collections
+import glob
+import json
+import math
+import os
+import statistics
+import sys
+import tempfile
+import time
+
+import tensorflow as tf
+from worker import Row, Zoo
+
+from gan_zoo import convolution
+
+PRODUCTS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul")
+# Parts of a step, by the names of TensorFlow's kernels.
+PARTS = {
+    "convolutions and matrix products": ("Conv2D", "MatMul", "Einsum"),
+    "batch normalization": ("BatchNorm",),
+    "optimizer": ("ApplyAdam",),
+    "casts": ("Cast",),
+    "activations and biases": ("Relu", "Tanh", "BiasAdd"),
+    "input": ("IteratorGetNext", "OptionalGetValue", "OptionalFromValue"),
+}
+
+
+def products(gan, batch) -> collections.Counter:
+    """How often a step takes each product: {(type, shapes and attributes): count}."""
+    on_cpu, convolution._on_cpu = convolution._on_cpu, lambda: False
+    try:
+        graph = tf.function(gan.train_step).get_concrete_function(batch).graph
+    finally:
+        convolution._on_cpu = on_cpu
+    needed = [op for op in graph.get_operations() if "Assign" in op.type or "Apply" in op.type]
+    needed += [tensor.op for tensor in tf.nest.flatten(graph.structured_outputs)]
+    seen = set()
+    while needed:
+        op = needed.pop()
+        if op.name not in seen:
+            seen.add(op.name)
+            needed += [tensor.op for tensor in op.inputs] + list(op.control_inputs)
+    found = collections.Counter()
+    for name in seen:
+        op = graph.get_operation_by_name(name)
+        if op.type in PRODUCTS:
+            found[_key(op)] += 1
+    return found
+
+
+def _key(op):
+    shapes = [tuple(tensor.shape) for tensor in (*op.inputs, *op.outputs)]
+    if op.type == "Conv2DBackpropInput":
+        kernel, images, dy = shapes[1], shapes[3], shapes[2]
+    elif op.type == "Conv2DBackpropFilter":
+        images, kernel, dy = shapes[0], shapes[3], shapes[2]
+    else:
+        images, kernel, dy = shapes
+    stride = op.get_attr("strides")[1] if op.type != "MatMul" else 1
+    transposed = tuple(op.get_attr(name) for name in ("transpose_a", "transpose_b")) if op.type == "MatMul" else ()
+    return op.type, images, kernel, dy, stride, transposed
+
+
+def flops(key) -> int:
+    kind, images, kernel, dy, *_, transposed = key
+    if kind == "MatMul":
+        return 2 * math.prod(dy) * images[0 if transposed[0] else 1]
+    return 2 * math.prod(dy[:3]) * math.prod(kernel)
+
+
+def _median_seconds(function, *args, rounds=5) -> float:
+    function(*args)
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        function(*args)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def matmul_rate(dtype, n=2048) -> float:
+    """FLOPs per second of a large matrix product."""
+    a = tf.cast(tf.random.normal([n, n]), dtype)
+    return 2 * n**3 / _median_seconds(tf.function(tf.matmul), a, a, rounds=9)
+
+
+def seconds_alone(key, dtype) -> float:
+    """What TensorFlow's kernel for a product takes when it runs by itself."""
+    kind, images, kernel, dy, stride, transposed = key
+    x, w, y = (tf.cast(tf.random.normal(shape), dtype) for shape in (images, kernel, dy))
+    strides = [1, stride, stride, 1]
+    if kind == "MatMul":
+        return _median_seconds(tf.function(lambda: tf.matmul(x, w, *transposed)))
+    if kind == "Conv2D":
+        return _median_seconds(tf.function(lambda: tf.nn.conv2d(x, w, strides, "SAME")))
+    if kind == "Conv2DBackpropInput":
+        return _median_seconds(tf.function(lambda: tf.nn.conv2d_transpose(y, w, images, strides, "SAME")))
+    operation = tf.raw_ops.Conv2DBackpropFilter
+    return _median_seconds(
+        tf.function(
+            lambda: operation(input=x, filter_sizes=kernel, out_backprop=y, strides=strides, padding="SAME")
+        )
+    )
+
+
+def profile(zoo, steps: int) -> tuple[dict[str, float], float]:
+    """Seconds that a step spends in each of `PARTS`, by TensorFlow's profiler, and those of the step by the clock."""
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    with tempfile.TemporaryDirectory() as folder:
+        tf.profiler.experimental.start(folder)
+        start = time.perf_counter()
+        zoo.run(steps)
+        seconds = (time.perf_counter() - start) / steps
+        tf.profiler.experimental.stop()
+        space = xplane_pb2.XSpace()
+        with open(glob.glob(f"{folder}/**/*.xplane.pb", recursive=True)[0], "rb") as file:
+            space.ParseFromString(file.read())
+    parts = collections.Counter()
+    for plane in space.planes:
+        for line in plane.lines:
+            for event in line.events:
+                name = plane.event_metadata[event.metadata_id].name
+                if ":" not in name or "::" in name or name.startswith("$"):
+                    continue  # not a kernel
+                kind = name.rsplit(":", 1)[1].split("#")[0]
+                if kind.startswith("__") or "Iterator" in kind and "GetNext" not in kind:
+                    continue  # the step as a whole
+                part = next((part for part, words in PARTS.items() if any(w in kind for w in words)), "the rest")
+                parts[part] += event.duration_ps / 1e12 / steps
+    return dict(parts.most_common()), seconds
+
+
+def main() -> None:
+    task = json.loads(sys.argv[1])
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    # One kernel at a time: what runs side by side would be counted twice.
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    row = Row(**{**task["row"], "shape": tuple(task["row"]["shape"])})
+    zoo = Zoo(row, task["precision"], [])
+    dtype = tf.bfloat16 if task["precision"] == "mixed_bfloat16" else tf.float32
+    found = products(zoo.gan, next(iter(zoo.dataset)))
+    unit = row.steps_per_execution
+    zoo.run(2 * unit)
+    parts, seconds = profile(zoo, unit * max(1, round(10 / (1 if unit == 1 else unit))))
+    result = {
+        "row": row.name,
+        "precision": task["precision"],
+        "step_flops": sum(flops(key) * count for key, count in found.items()),
+        "matmul_flops_per_second": matmul_rate(dtype),
+        "products_alone_seconds": sum(seconds_alone(key, dtype) * count for key, count in found.items()),
+        "profile_step_seconds": seconds,
+        "profile_seconds": parts,
+    }
+    print(json.dumps(result), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

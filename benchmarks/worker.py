@@ -1,0 +1,142 @@
+"""One configuration of a benchmark in a process of its own, which runs a round of steps each time it is told to.
+
+Started by `throughput.py` and `scaling.py`, which keep several workers alive and let one run at a time, so that what
+happens to the machine in the meantime happens to all. It reads JSON lines, {"steps": n}, and answers {"seconds": s}.
+"""
+
+import dataclasses
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclasses.dataclass
+class Row:
+    """What is trained: a line of a benchmark's table."""
+
+    name: str
+    model: str
+    shape: tuple[int, ...]
+    batch: int
+    width: int
+    latent_dim: int = 128
+    network: str = "dcgan"
+    n_critic: int | None = None
+    steps_per_execution: int = 1
+
+
+def image_folder(side: int, count: int = 2000) -> Path:
+    """A folder of JPEG files with smooth random colours, made once in the system's folder for temporary files."""
+    from PIL import Image
+
+    folder = Path(tempfile.gettempdir()) / f"gan_zoo-benchmark-{side}-{count}"
+    if not folder.exists():
+        rng = np.random.default_rng(0)
+        part = Path(tempfile.mkdtemp())
+        for i in range(count):
+            coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+            coarse.resize((side, side), Image.Resampling.BICUBIC).save(part / f"{i:05}.jpg", quality=95)
+        part.rename(folder)
+    return folder
+
+
+class Zoo:
+    """The zoo as its users have it: `compile`, `fit`, a dataset of `gan_zoo.data`."""
+
+    def __init__(self, row: Row, precision: str, without: list[str]):
+        import keras
+        import tensorflow as tf
+
+        from gan_zoo import data
+        from gan_zoo.models import VARIANTS
+
+        if without:
+            import levers
+
+            levers.undo(without)
+        keras.config.set_dtype_policy(precision)
+        keras.utils.set_random_seed(0)
+        cls, arguments = VARIANTS[row.model], {"latent_dim": row.latent_dim, "seed": 0}
+        if row.n_critic is not None:
+            arguments["n_critic"] = row.n_critic
+        if len(row.shape) == 1:
+            self.gan = cls.for_points(row.shape[0], width=row.width, **arguments)
+            source = data.open_source("ring8")
+        else:
+            self.gan = cls.for_images(row.shape, network=row.network, width=row.width, **arguments)
+            source = data.open_source(f"folder:{image_folder(row.shape[0])}")
+        execution = 1 if "steps_per_execution" in without else row.steps_per_execution
+        self.gan.compile(steps_per_execution=execution, **({"jit_compile": False} if "xla" in without else {}))
+        self.dataset = source.batches(row.batch, n_critic=self.gan.n_critic, seed=0)
+        if "data" in without:
+            self.dataset = tf.data.Dataset.from_tensors(next(iter(self.dataset))).repeat()
+
+    def run(self, steps: int) -> None:
+        self.gan.fit(self.dataset, steps_per_epoch=steps, verbose=0)
+
+
+class NaiveKeras:
+    """The same network in Keras as it comes."""
+
+    def __init__(self, row: Row, precision: str, without: list[str]):
+        import keras
+        import keras_gans
+
+        from gan_zoo import data
+
+        keras.config.set_dtype_policy(precision)
+        self.gan = keras_gans.KerasDCGAN(row)
+        self.gan.compile()
+        self.dataset = data.open_source(f"folder:{image_folder(row.shape[0])}").batches(row.batch, seed=0)
+
+    def run(self, steps: int) -> None:
+        self.gan.fit(self.dataset, steps_per_epoch=steps, verbose=0, shuffle=False)
+
+
+class Torch:
+    """The same networks, losses and optimizers in PyTorch."""
+
+    compiled = False
+
+    def __init__(self, row: Row, precision: str, without: list[str]):
+        import torch
+        import torch_gans
+
+        torch.set_num_threads(os.cpu_count())
+        self.trainer = torch_gans.Trainer(row, precision, self.compiled)
+
+    def run(self, steps: int) -> None:
+        self.trainer.run(steps)
+
+
+class CompiledTorch(Torch):
+    compiled = True
+
+
+ENGINES = {"zoo": Zoo, "keras": NaiveKeras, "torch": Torch, "torch.compile": CompiledTorch}
+
+
+def main() -> None:
+    task = json.loads(sys.argv[1])
+    answers = os.fdopen(os.dup(1), "w")  # what libraries print must not get between the answers
+    os.dup2(2, 1)
+    row = Row(**{**task["row"], "shape": tuple(task["row"]["shape"])})
+    engine = ENGINES[task["engine"]](row, task["precision"], task.get("without", []))
+    for line in ("", *sys.stdin):
+        answer = {"ready": True}
+        if line:
+            steps, start = json.loads(line)["steps"], time.perf_counter()
+            engine.run(steps)
+            answer = {"seconds": (time.perf_counter() - start) / steps}
+            answer["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""2-D convolution and its two gradients, each by whichever algorithm is faster on a CPU.
+
+TensorFlow's CPU kernels (oneDNN) convolve near the machine's limit, with two exceptions that GANs meet in every step:
+deep layers, whose many weights multiply few positions, and layers that end in the three channels of an image. There the
+same sums are taken in another order: as one matrix product over patches, and as a convolution of stride 1 that makes
+all four pixels of a 2 x 2 block at once. `docs/performance.md` has the measurements. Other devices use their own
+kernels throughout.
+
+The three functions are each other's derivatives, so gradients of any order are these again: with C(x, w) the
+convolution, I(dy, w) its gradient in x and W(x, dy) its gradient in w, all of them bilinear,
+
+    dC = I, W        dI = C, W        dW = I, C
+
+Images are [B, H, W, C], square or not, kernels [K, K, in, out], padding "same".
+"""
+
+import tensorflow as tf
+
+# How many weights a kernel has from which matrix products over patches are faster. A kernel's gradient is limited by
+# its own size; the other two gain only where there are few positions, up to 4 x 4.
+_FEW_POSITIONS = 16
+_MANY_WEIGHTS = {tf.float32: 3 * 2**20, tf.bfloat16: 4 * 2**20}
+_MANY_WEIGHTS_GRADIENT = {tf.float32: 2**20, tf.bfloat16: 3 * 2**18}
+_FEW_CHANNELS = 4
+
+
+def convolve(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1) -> tf.Tensor:
+    """C(x, w): [B, H, W, in] to [B, H / stride, W / stride, out]."""
+    size = x.shape[1:3]
+
+    @tf.custom_gradient
+    def call(x, kernel):
+        y = _convolve(tf.stop_gradient(x), tf.stop_gradient(kernel), stride)
+        return y, lambda dy: (
+            convolve_transpose(dy, kernel, stride, size),
+            kernel_gradient(x, dy, stride, kernel.shape[:2]),
+        )
+
+    return call(x, kernel)
+
+
+def convolve_transpose(dy: tf.Tensor, kernel: tf.Tensor, stride: int, size) -> tf.Tensor:
+    """I(dy, w): [B, H / stride, W / stride, out] to [B, H, W, in]; `size` is (H, W)."""
+
+    @tf.custom_gradient
+    def call(dy, kernel):
+        x = _convolve_transpose(tf.stop_gradient(dy), tf.stop_gradient(kernel), stride, size)
+        return x, lambda dx: (convolve(dx, kernel, stride), kernel_gradient(dx, dy, stride, kernel.shape[:2]))
+
+    return call(dy, kernel)
+
+
+def kernel_gradient(x: tf.Tensor, dy: tf.Tensor, stride: int, kernel_size) -> tf.Tensor:
+    """W(x, dy): [B, H, W, in] and [B, H / stride, W / stride, out] to the kernel's shape."""
+
+    @tf.custom_gradient
+    def call(x, dy):
+        kernel = _kernel_gradient(tf.stop_gradient(x), tf.stop_gradient(dy), stride, kernel_size)
+        return kernel, lambda dw: (convolve_transpose(dy, dw, stride, x.shape[1:3]), convolve(x, dw, stride))
+
+    return call(x, dy)
+
+
+def _convolve(x, kernel, stride):
+    out = kernel.shape[-1]
+    if _by_matrix(kernel.shape, x.shape[1:3], stride, x.dtype, _MANY_WEIGHTS, _FEW_POSITIONS):
+        patches = _patches(x, stride, kernel.shape[:2])
+        y = tf.matmul(tf.reshape(patches, [-1, patches.shape[-1]]), tf.reshape(kernel, [-1, out]))
+        return tf.reshape(y, [-1, *patches.shape[1:3], out])
+    return tf.nn.conv2d(x, kernel, stride, "SAME")
+
+
+def _convolve_transpose(dy, kernel, stride, size):
+    *kernel_size, channels, out = kernel.shape
+    if _by_matrix(kernel.shape, size, stride, dy.dtype, _MANY_WEIGHTS, _FEW_POSITIONS):
+        patches = tf.matmul(tf.reshape(dy, [-1, out]), tf.reshape(kernel, [-1, out]), transpose_b=True)
+        return _sum_patches(tf.reshape(patches, [-1, *dy.shape[1:3], patches.shape[-1]]), stride, kernel_size, size)
+    if _by_blocks(kernel.shape, size, stride):
+        return tf.nn.depth_to_space(tf.nn.conv2d(dy, _block_kernel(kernel), 1, "SAME"), 2)
+    shape = tf.stack([tf.shape(dy)[0], *size, channels]) if dy.shape[0] is None else [dy.shape[0], *size, channels]
+    return tf.nn.conv2d_transpose(dy, kernel, shape, stride, "SAME")
+
+
+def _kernel_gradient(x, dy, stride, kernel_size):
+    shape = [*kernel_size, x.shape[-1], dy.shape[-1]]
+    if _by_matrix(shape, x.shape[1:3], stride, x.dtype, _MANY_WEIGHTS_GRADIENT):
+        patches = _patches(x, stride, kernel_size)
+        kernel = tf.matmul(
+            tf.reshape(patches, [-1, patches.shape[-1]]), tf.reshape(dy, [-1, dy.shape[-1]]), transpose_a=True
+        )
+        return tf.reshape(kernel, shape)
+    return tf.raw_ops.Conv2DBackpropFilter(
+        input=x, filter_sizes=shape, out_backprop=dy, strides=[1, stride, stride, 1], padding="SAME"
+    )
+
+
+def _by_matrix(shape, size, stride, dtype, many_weights, few_positions=None) -> bool:
+    """Whether a matrix product over patches is faster than TensorFlow's kernel."""
+    if not _on_cpu() or None in size or dtype not in many_weights or stride > min(shape[:2]):
+        return False
+    if tuple(shape[:2]) == (1, 1) and stride == 1:
+        return True  # it is a matrix product
+    positions = -(-size[0] // stride) * -(-size[1] // stride)
+    weights = tf.TensorShape(shape).num_elements()
+    return weights >= many_weights[dtype] and (few_positions is None or positions <= few_positions)
+
+
+def _by_blocks(shape, size, stride) -> bool:
+    """Whether making the four pixels of a 2 x 2 block as channels is faster than TensorFlow's kernel."""
+    if not _on_cpu() or None in size:
+        return False
+    even = size[0] % 2 == size[1] % 2 == 0
+    return even and stride == 2 and all(3 <= k <= 5 for k in shape[:2]) and shape[2] <= _FEW_CHANNELS
+
+
+def _on_cpu() -> bool:
+    return not any(device.device_type in ("GPU", "TPU") for device in tf.config.list_logical_devices())
+
+
+def _padding(size: int, kernel_size: int, stride: int) -> tuple[int, int, int]:
+    """Of one axis: the positions, the padding in front, and the length after padding in units of the stride."""
+    positions = -(-size // stride)
+    front = max((positions - 1) * stride + kernel_size - size, 0) // 2
+    return positions, front, positions + (kernel_size - 1) // stride
+
+
+def _patches(x, stride, kernel_size):
+    """What each position of a convolution sees, [B, H / stride, W / stride, K K in].
+
+    Slices with a stride are slow: the pixels are first told apart by their place within a stride, by reshaping.
+    """
+    (h, top, rows), (w, left, columns) = (_padding(x.shape[i + 1], kernel_size[i], stride) for i in (0, 1))
+    below, right = rows * stride - x.shape[1] - top, columns * stride - x.shape[2] - left
+    x = tf.pad(x, [[0, 0], [top, below], [left, right], [0, 0]])
+    x = tf.reshape(x, [-1, rows, stride, columns, stride, x.shape[-1]])
+    phases = [[x[:, :, i, :, j] for j in range(stride)] for i in range(stride)]
+    taps = [
+        phases[i % stride][j % stride][:, i // stride : i // stride + h, j // stride : j // stride + w]
+        for i in range(kernel_size[0])
+        for j in range(kernel_size[1])
+    ]
+    return tf.concat(taps, axis=-1) if len(taps) > 1 else taps[0]
+
+
+def _sum_patches(patches, stride, kernel_size, size):
+    """The transpose of `_patches`: adds patches, [B, H / stride, W / stride, K K in], up to images, [B, H, W, in]."""
+    (h, top, rows), (w, left, columns) = (_padding(size[i], kernel_size[i], stride) for i in (0, 1))
+    taps = tf.split(patches, kernel_size[0] * kernel_size[1], axis=-1)
+
+    def place(i, j):
+        i, tap, j = i // stride, taps[i * kernel_size[1] + j], j // stride
+        return tf.pad(tap, [[0, 0], [i, rows - h - i], [j, columns - w - j], [0, 0]])
+
+    def phase(a, b):
+        return tf.add_n([place(i, j) for i in range(a, kernel_size[0], stride) for j in range(b, kernel_size[1], stride)])
+
+    x = tf.stack([tf.stack([phase(a, b) for b in range(stride)], axis=3) for a in range(stride)], axis=2)
+    x = tf.reshape(x, [-1, rows * stride, columns * stride, taps[0].shape[-1]])
+    return x[:, top : top + size[0], left : left + size[1]]
+
+
+def _block_kernel(kernel):
+    """The 3 x 3 kernel, [3, 3, out, 4 in], that makes each 2 x 2 block of pixels of a transposed convolution.
+
+    Pixel 2 q + a is the sum of dy[q + d] w[a + p - 2 d], p being the padding in front, over d = -1, 0, 1 and wherever
+    that index is within the kernel.
+    """
+    *kernel_size, channels, out = kernel.shape
+    before = [2 - _padding(2, k, 2)[1] for k in kernel_size]
+    kernel = tf.pad(kernel, [*([b, 6 - k - b] for b, k in zip(before, kernel_size, strict=True)), [0, 0], [0, 0]])
+    kernel = tf.reverse(tf.reshape(kernel, [3, 2, 3, 2, channels, out]), [0, 2])
+    return tf.reshape(tf.transpose(kernel, [0, 2, 5, 1, 3, 4]), [3, 3, out, 4 * channels])
