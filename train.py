@@ -45,7 +45,11 @@ flags.DEFINE_integer("seed", 0, "Of the initial weights, the data's order and th
 flags.DEFINE_enum("precision", "auto", list(PRECISIONS), "Arithmetic; auto takes bfloat16 where that is faster.")
 flags.DEFINE_enum("strategy", "auto", list(training.STRATEGIES), "How to use several devices.")
 flags.DEFINE_bool("jit_compile", False, "Compile the training step with XLA.")
-flags.DEFINE_integer("steps_per_execution", 1, "Steps between two returns to Python.")
+flags.DEFINE_integer(
+    "steps_per_execution",
+    None,
+    "Steps between two returns to Python. Default: 1 for images; for points as many as fit all cadences, up to 25.",
+)
 
 flags.DEFINE_string("run_dir", None, "Folder of the run; by default runs/MODEL-DATASET.")
 flags.DEFINE_integer("sample_every", 500, "Steps between pictures of samples.")

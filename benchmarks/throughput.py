@@ -17,6 +17,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -38,12 +39,13 @@ class Worker:
 
     def __init__(self, row: Row, engine: str, precision: str, without: tuple[str, ...] = ()):
         self.engine, self.without, self.row = engine, without, row
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115: it lives as long as the process
         task = {"row": dataclasses.asdict(row), "engine": engine, "precision": precision, "without": without}
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "worker.py"), json.dumps(task)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self.errors,
             text=True,
         )
         self.peak_bytes = 0
@@ -52,7 +54,8 @@ class Worker:
     def _answer(self) -> dict:
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.engine} on {self.row.name} failed:\n{self.process.stderr.read()[-3000:]}")
+            self.errors.seek(0)
+            raise RuntimeError(f"{self.engine} on {self.row.name} failed:\n{self.errors.read()[-3000:]}")
         return json.loads(line)
 
     def run(self, steps: int) -> float:
@@ -64,8 +67,8 @@ class Worker:
 
     def close(self) -> None:
         self.process.stdin.close()
-        self.process.stderr.close()
         self.process.wait()
+        self.errors.close()
 
 
 def race(workers: dict[str, Worker], rounds: int, round_seconds: float) -> dict[str, list[float]]:

@@ -5,6 +5,7 @@ happens to the machine in the meantime happens to all. It reads JSON lines, {"st
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import resource
@@ -54,7 +55,7 @@ class Zoo:
         import tensorflow as tf
 
         from gan_zoo import data
-        from gan_zoo.models import VARIANTS
+        from gan_zoo.training import find_model
 
         if without:
             import levers
@@ -62,7 +63,7 @@ class Zoo:
             levers.undo(without)
         keras.config.set_dtype_policy(precision)
         keras.utils.set_random_seed(0)
-        cls, arguments = VARIANTS[row.model], {"latent_dim": row.latent_dim, "seed": 0}
+        cls, arguments = find_model(row.model), {"latent_dim": row.latent_dim, "seed": 0}
         if row.n_critic is not None:
             arguments["n_critic"] = row.n_critic
         if len(row.shape) == 1:
@@ -72,7 +73,7 @@ class Zoo:
             self.gan = cls.for_images(row.shape, network=row.network, width=row.width, **arguments)
             source = data.open_source(f"folder:{image_folder(row.shape[0])}")
         execution = 1 if "steps_per_execution" in without else row.steps_per_execution
-        self.gan.compile(steps_per_execution=execution, **({"jit_compile": False} if "xla" in without else {}))
+        self.gan.compile(steps_per_execution=execution, **({"jit_compile": False} if "xla" in without else {"jit_compile": True} if "jit" in without else {}))
         self.dataset = source.batches(row.batch, n_critic=self.gan.n_critic, seed=0)
         if "data" in without:
             self.dataset = tf.data.Dataset.from_tensors(next(iter(self.dataset))).repeat()
@@ -128,7 +129,7 @@ def main() -> None:
     os.dup2(2, 1)
     row = Row(**{**task["row"], "shape": tuple(task["row"]["shape"])})
     engine = ENGINES[task["engine"]](row, task["precision"], task.get("without", []))
-    for line in ("", *sys.stdin):
+    for line in itertools.chain([""], sys.stdin):
         answer = {"ready": True}
         if line:
             steps, start = json.loads(line)["steps"], time.perf_counter()

@@ -132,13 +132,17 @@ def _patches(x, stride, kernel_size):
     (h, top, rows), (w, left, columns) = (_padding(x.shape[i + 1], kernel_size[i], stride) for i in (0, 1))
     below, right = rows * stride - x.shape[1] - top, columns * stride - x.shape[2] - left
     x = tf.pad(x, [[0, 0], [top, below], [left, right], [0, 0]])
-    x = tf.reshape(x, [-1, rows, stride, columns, stride, x.shape[-1]])
-    phases = [[x[:, :, i, :, j] for j in range(stride)] for i in range(stride)]
-    taps = [
-        phases[i % stride][j % stride][:, i // stride : i // stride + h, j // stride : j // stride + w]
-        for i in range(kernel_size[0])
-        for j in range(kernel_size[1])
-    ]
+    channels = x.shape[-1]
+    x = tf.reshape(x, [-1, rows, stride, columns, stride * channels])
+    phases = [x[:, :, i] for i in range(stride)]
+
+    def tap(i, j):
+        first = j % stride * channels
+        return phases[i % stride][
+            :, i // stride : i // stride + h, j // stride : j // stride + w, first : first + channels
+        ]
+
+    taps = [tap(i, j) for i in range(kernel_size[0]) for j in range(kernel_size[1])]
     return tf.concat(taps, axis=-1) if len(taps) > 1 else taps[0]
 
 

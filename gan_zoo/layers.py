@@ -69,7 +69,8 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         size = [length * self.strides[0] for length in inputs.shape[1:3]]
         y = convolution.convolve_transpose(inputs, tf.convert_to_tensor(self.kernel), self.strides[0], size)
         if self.use_bias:
-            y = tf.nn.bias_add(y, tf.convert_to_tensor(self.bias))
+            # Not `tf.nn.bias_add`, whose gradient is slow with the three channels of an image.
+            y = y + tf.convert_to_tensor(self.bias)
         return self.activation(y)
 
 

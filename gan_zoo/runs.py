@@ -21,7 +21,7 @@ from pathlib import Path
 from gan_zoo.errors import UserError
 
 # A continued run may be longer, and may lie, or find its data, elsewhere.
-_FREE = {"steps", "run_dir", "data_dir"}
+_FREE = {"steps", "run_dir", "data_dir", "steps_per_execution"}
 
 
 def open_run(run_dir: Path, settings: dict) -> dict:

@@ -349,7 +349,9 @@ def _equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
 
 def _fit(gan: GAN, data: Any, steps: int) -> dict[str, Any]:
     """Trains on copies of one batch; returns the logs."""
-    dataset = tf.data.Dataset.from_tensors(data).repeat()
+    options = tf.data.Options()
+    options.autotune.enabled = False  # its thread delays the end of fit
+    dataset = tf.data.Dataset.from_tensors(data).repeat().with_options(options)
     history = gan.fit(dataset, steps_per_epoch=steps, verbose=0, shuffle=False).history
     return {name: values[-1] for name, values in history.items()}
 

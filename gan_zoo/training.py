@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import logging
+import math
 import os
 import resource
 import statistics
@@ -59,7 +60,7 @@ class Config:
     checkpoint_every: int = 1000
     keep_checkpoints: int = 2
     log_every: int = 50
-    steps_per_execution: int = 1
+    steps_per_execution: int | None = None
 
 
 # What a run has that neither its flags nor its variant say: for images the usual batch and width of small GANs; for
@@ -118,10 +119,9 @@ class Job:
         self.steps = config.steps or defaults["steps"]
         self.width = config.width or defaults["width"]
         self.network = config.network or ("mlp" if self.points else data.lookup(config.dataset).family)
-        if self.steps % config.steps_per_execution:
-            raise UserError(
-                f"--steps={self.steps} is not a multiple of --steps_per_execution={config.steps_per_execution}."
-            )
+        self.execution = config.steps_per_execution or (self._steps_between_events() if self.points else 1)
+        if self.steps % self.execution:
+            raise UserError(f"--steps={self.steps} is not a multiple of --steps_per_execution={self.execution}.")
         replicas = self.strategy.num_replicas_in_sync
         if config.jit_compile and replicas > 1 and not self.on_accelerators:
             raise UserError("--jit_compile does not work with several CPUs under one strategy: leave one of them out.")
@@ -152,8 +152,17 @@ class Job:
             if rate is not None:
                 optimizer.learning_rate = rate
             optimizers[f"{player[0]}_optimizer"] = optimizer
-        gan.compile(**optimizers, jit_compile=config.jit_compile, steps_per_execution=config.steps_per_execution)
+        gan.compile(**optimizers, jit_compile=config.jit_compile, steps_per_execution=self.execution)
         return gan
+
+    def _steps_between_events(self) -> int:
+        """As many steps in one call of the graph as go into every cadence of the run, up to 25.
+
+        A step of a perceptron takes about as long as the return to Python after it.
+        """
+        config = self.config
+        common = math.gcd(self.steps, config.log_every, config.sample_every, config.checkpoint_every)
+        return max(n for n in range(1, 26) if common % n == 0)
 
     @property
     def on_accelerators(self) -> bool:
@@ -200,7 +209,7 @@ class Job:
             "checkpoint_every": config.checkpoint_every,
             "keep_checkpoints": config.keep_checkpoints,
             "log_every": config.log_every,
-            "steps_per_execution": config.steps_per_execution,
+            "steps_per_execution": self.execution,
         }
 
     def describe_data(self) -> dict[str, Any]:
@@ -249,6 +258,8 @@ class Job:
                 callbacks.Progress(self.steps, self.images_per_step, step=step),
             ]
         if step < self.steps:
+            # A run that is made longer may have stopped between two multiples of the new number.
+            gan.steps_per_execution = math.gcd(self.execution, self.steps - step)
             with _divergence(run_dir):
                 gan.fit(
                     self.dataset(step),
@@ -297,7 +308,7 @@ class Job:
         """Runs a few steps and estimates the whole; writes nothing to the run folder."""
         from gan_zoo import callbacks
 
-        gan, execution = self.gan, self.config.steps_per_execution
+        gan, execution = self.gan, self.execution
         timer = callbacks.StepTimer()
         gan.fit(
             self.dataset(0),

@@ -2,6 +2,7 @@
 
 import logging
 import operator
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 MIN_RESOLUTION = 4
 ALIGNMENT = 64
 """Bytes. Where TensorFlow's tensors begin."""
+PARALLEL = min(os.cpu_count() or 1, 8)
+"""Minibatches that are made at a time."""
 
 _log = logging.getLogger(__name__)
 
@@ -118,6 +121,8 @@ class Source:
         dataset = self._elements(batch, seed, labels, start_step)
         options = tf.data.Options()
         options.deterministic = True
+        # The thread that tunes a pipeline waits ever longer between its trials, and the end of `fit` waits for it.
+        options.autotune.enabled = False
         # Every worker computes the same elements and takes its part of each: sharding the source by file or by element
         # would give other minibatches than one worker sees.
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
@@ -179,7 +184,7 @@ class ImageSource(Source):
             images = tf.experimental.dlpack.from_dlpack(np.asarray(_Unlocked(self.images)).__dlpack__())
             kept = tf.experimental.Optional.from_value((images, self.labels) if labels else (images,))
         everything = tf.data.Dataset.from_tensors(kept).repeat()
-        return tf.data.Dataset.zip(orders, everything).map(element, num_parallel_calls=tf.data.AUTOTUNE)
+        return tf.data.Dataset.zip(orders, everything).map(element, num_parallel_calls=PARALLEL)
 
 
 class _Unlocked:
@@ -211,7 +216,7 @@ class PointSource(Source):
         def element(step):
             return synthetic.sample(self.name, batch, tf.stack([seed, step]))
 
-        return tf.data.Dataset.counter(start_step).map(element, num_parallel_calls=tf.data.AUTOTUNE)
+        return tf.data.Dataset.counter(start_step).map(element, num_parallel_calls=PARALLEL)
 
 
 def open_source(
