@@ -32,6 +32,7 @@ setup(
         "tensorboard>=2.20",
     ],
     extras_require={
+        "benchmarks": ["torch==2.13.0"],
         "test": ["pytest>=8.3", "tensorflow-gan==2.1.0", "ruff>=0.12"],
     },
 )

@@ -38,9 +38,7 @@ def _generator(shape, latent_dim, width):
 def _discriminator(shape, width):
     layers = [keras.Input(shape)]
     for halvings in range(1, (shape[0] // 4).bit_length()):
-        layers.append(
-            keras.layers.Conv2D(_channels(width, halvings), 5, 2, "same", kernel_initializer=_weights())
-        )
+        layers.append(keras.layers.Conv2D(_channels(width, halvings), 5, 2, "same", kernel_initializer=_weights()))
         if halvings > 1:
             layers.append(keras.layers.BatchNormalization())
         layers.append(keras.layers.LeakyReLU(0.2))

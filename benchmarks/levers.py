@@ -1,10 +1,15 @@
-"""What makes the zoo fast, each to be taken away: `throughput.py --levers` measures what it was worth.
+"""What makes the zoo fast: each lever is taken away, and what that costs is its worth.
 
-Here, not in the library, because nobody should train without them.
+    python benchmarks/levers.py --rows=dcgan-64 --json=docs/performance.json
+
+They can be taken away here only, not in the library, because nobody should train without them.
 """
+
+import contextlib
 
 import keras
 import tensorflow as tf
+from throughput import ROWS, Row, Worker, arguments, chosen, print_ratio, race, ratio, record
 
 from gan_zoo import convolution, gan, layers, networks, optimizers
 
@@ -26,7 +31,7 @@ def _adam():
 
 
 def _one_pass():
-    networks.couples_examples = lambda network: True
+    networks.one_pass_pays = lambda network: False
 
 
 def _resting_player():
@@ -46,20 +51,93 @@ def _resting_player():
     gan.GAN.minimize = minimize
 
 
-# Each name, and what there is without it. Those without a function are options of the run.
+def _kept_fakes():
+    """The generator moves on the images that the discriminator's turn made, as in the DCGAN authors' Torch code."""
+
+    def train_step(self, x):
+        z = self.sample_latent(gan.batch_size(x))
+        with tf.GradientTape() as tape:
+            fake = self.G(z)
+        self.G = lambda _: fake
+        try:
+            self.discriminator_step(x)
+            with tape:
+                loss = self.generator_loss(x, z)
+        finally:
+            del self.G
+        gradients = tape.gradient(loss, [variable.value for variable in self.generator_variables])
+        self.g_optimizer.apply(gradients, self.generator_variables)
+        return {"g_loss": loss}
+
+    gan.GAN.train_step = train_step
+
+
+# Each name: what it is, and what takes it away, where that is not an option of the run.
 LEVERS = {
     "batch_norm": ("fused batch normalization", _batch_norm),
     "convolutions": ("convolutions by the fastest algorithm", _convolutions),
     "leaky_relu": ("LeakyReLU differentiated from its output", _leaky_relu),
-    "adam": ("fused Adam", _adam),
+    "adam": ("Adam in one kernel", _adam),
     "one_pass": ("real and generated images in one pass", _one_pass),
     "resting_player": ("no gradients for the player that rests", _resting_player),
+    "bfloat16": ("bfloat16", None),
     "steps_per_execution": ("many steps per call of the graph", None),
+}
+# The other way round: what is not done, and what it would bring.
+LEFT_OUT = {
     "xla": ("XLA", None),
+    "kept_fakes": ("the generator's turn on the discriminator's images", _kept_fakes),
 }
 
 
 def undo(names: list[str]) -> None:
+    """Takes levers away, or puts what is left out in, in this process."""
     for name in names:
-        if name in LEVERS and LEVERS[name][1] is not None:
-            LEVERS[name][1]()
+        change = {**LEVERS, **LEFT_OUT}.get(name, (None, None))[1]
+        if change is not None:
+            change()
+
+
+def _applies(name: str, row: Row, precision: str) -> bool:
+    if name in ("steps_per_execution", "xla"):
+        return row.network == "mlp"
+    if name == "bfloat16":
+        return precision == "mixed_bfloat16"
+    if name in ("batch_norm", "convolutions", "leaky_relu"):
+        return row.network != "mlp"
+    if name == "one_pass":
+        return row.network != "mlp" and row.model == "wgan_gp"  # the others have batch normalization
+    return name != "kept_fakes" or row.model == "dcgan"
+
+
+def measure(row: Row, precision: str, args) -> dict:
+    """The time without a lever over the time with all, and the time without over with what is left out."""
+    names = [name for name in (*LEVERS, *LEFT_OUT) if _applies(name, row, precision)]
+    with contextlib.ExitStack() as stack:
+        workers = {}
+        for name in ("", *names):
+            its_precision = "float32" if name == "bfloat16" else precision
+            workers[name] = Worker(row, "zoo", its_precision, (name,) if name else ())
+            stack.callback(workers[name].close)
+        seconds = race(workers, args.rounds, args.round_seconds)
+    return {
+        "row": row.name,
+        "precision": precision,
+        "levers": {LEVERS[name][0]: ratio(seconds[name], seconds[""]) for name in names if name in LEVERS},
+        "left_out": {LEFT_OUT[name][0]: ratio(seconds[""], seconds[name]) for name in names if name in LEFT_OUT},
+    }
+
+
+def main() -> None:
+    parser = arguments(__doc__, ROWS)
+    args = parser.parse_args()
+    for row, precision in chosen(parser, args):
+        found = measure(row, precision, args)
+        record(args.json, "levers", found)
+        print(f"{row.name}, {precision}: faster by", flush=True)
+        for name, value in {**found["levers"], **found["left_out"]}.items():
+            print_ratio(name + (" (left out)" if name in found["left_out"] else ""), value)
+
+
+if __name__ == "__main__":
+    main()

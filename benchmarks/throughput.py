@@ -2,8 +2,8 @@
 
     python benchmarks/throughput.py                       # the zoo and naive Keras
     python benchmarks/throughput.py --vs-torch            # and PyTorch (pip install -e .[benchmarks])
-    python benchmarks/throughput.py --rows=dcgan-64 --levers   # what each lever is worth
-    python benchmarks/throughput.py --vs-torch --levers --profile --json=docs/performance.json
+    python benchmarks/throughput.py --limits              # and the machine's limits, and where a step's time goes
+    python benchmarks/throughput.py --vs-torch --limits --json=docs/performance.json
 
 Every configuration runs in a process of its own; the processes take turns, round by round, and a ratio is the median of
 the rounds' ratios. Leave the machine alone meanwhile. `report.py` makes `docs/performance.md` from the JSON file.
@@ -12,7 +12,9 @@ the rounds' ratios. Leave the machine alone meanwhile. `report.py` makes `docs/p
 import argparse
 import contextlib
 import dataclasses
+import importlib.metadata
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -39,7 +41,7 @@ class Worker:
 
     def __init__(self, row: Row, engine: str, precision: str, without: tuple[str, ...] = ()):
         self.engine, self.without, self.row = engine, without, row
-        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115: it lives as long as the process
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         task = {"row": dataclasses.asdict(row), "engine": engine, "precision": precision, "without": without}
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "worker.py"), json.dumps(task)],
@@ -72,7 +74,7 @@ class Worker:
 
 
 def race(workers: dict[str, Worker], rounds: int, round_seconds: float) -> dict[str, list[float]]:
-    """Seconds per step of each worker in each of `rounds` rounds, of about `round_seconds` each, that they take in turn."""
+    """Seconds per step of each worker in each round; in a round every worker runs for about `round_seconds`."""
     steps = {}
     for name, worker in workers.items():
         unit = worker.row.steps_per_execution
@@ -98,6 +100,11 @@ def ratio(slow: list[float], fast: list[float]) -> dict[str, float]:
     return {"ratio": middle, "low": low, "high": high}
 
 
+def n_critic(row: Row) -> int:
+    """Minibatches that a step takes."""
+    return row.n_critic or (5 if row.model == "wgan_gp" else 1)
+
+
 def measure(row: Row, precision: str, args: argparse.Namespace) -> dict:
     """The zoo and its rivals on one row."""
     rivals = []
@@ -112,33 +119,11 @@ def measure(row: Row, precision: str, args: argparse.Namespace) -> dict:
             stack.callback(workers[engine].close)
         seconds = race(workers, args.rounds, args.round_seconds)
     return {
-        "row": dataclasses.asdict(row),
+        "row": row.name,
+        "images_per_step": row.batch * n_critic(row),
         "precision": precision,
         "engines": {name: summary(values) for name, values in seconds.items()},
         "ratios": {name: ratio(values, seconds["zoo"]) for name, values in seconds.items() if name != "zoo"},
-    }
-
-
-def measure_levers(row: Row, precision: str, args: argparse.Namespace) -> dict:
-    """What each lever is worth: the time without it over the time with all."""
-    import levers
-
-    with contextlib.ExitStack() as stack:
-        workers = {}
-        for name in ("", *levers.LEVERS):
-            if name == "steps_per_execution" and row.steps_per_execution == 1:
-                continue
-            if name == "xla" and row.network != "mlp":
-                continue
-            workers[name] = Worker(row, "zoo", precision, (name,) if name else ())
-            stack.callback(workers[name].close)
-        seconds = race(workers, args.rounds, args.round_seconds)
-    return {
-        "row": row.name,
-        "precision": precision,
-        "levers": {
-            levers.LEVERS[name][0]: ratio(values, seconds[""]) for name, values in seconds.items() if name
-        },
     }
 
 
@@ -146,9 +131,6 @@ def machine() -> dict[str, str]:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    import importlib.metadata
-    import os
-
     versions = {}
     for package in ("tensorflow", "keras", "torch"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -156,43 +138,93 @@ def machine() -> dict[str, str]:
     return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
 
 
-def print_row(result: dict) -> None:
-    row, zoo = result["row"], result["engines"]["zoo"]
-    cells = [f"{row['name']:<18} {result['precision']:<15} {zoo['seconds'] * 1e3:8.1f} ms"]
-    cells += [f"{name} {value['ratio']:.2f}x [{value['low']:.2f}, {value['high']:.2f}]" for name, value in result["ratios"].items()]
-    print("   ".join(cells), flush=True)
+def print_ratio(name: str, value: dict[str, float]) -> None:
+    print(f"    {name:<48}{value['ratio']:.2f} [{value['low']:.2f}, {value['high']:.2f}]", flush=True)
+
+
+def table(results: list[dict], found: list[dict]) -> str:
+    """One line for each row and precision: the step, the ratios, and how near it is to the machine's limit."""
+    rivals = ("torch", "torch.compile", "keras")
+    lines = [["row", "precision", "step", "images/s", *rivals, "GFLOP", "GFLOP/s", "of limit", "alone", "in products"]]
+    limits_of = {(f["row"], f["precision"]): f for f in found}
+    for result in results:
+        step = result["engines"]["zoo"]["seconds"]
+        line = [result["row"], result["precision"], f"{step * 1e3:.4g} ms", f"{result['images_per_step'] / step:.0f}"]
+        line += [f"{result['ratios'][name]['ratio']:.2f}" if name in result["ratios"] else "" for name in rivals]
+        limit = limits_of.get((result["row"], result["precision"]))
+        if limit:
+            rate, profile = limit["step_flops"] / limit["profile_step_seconds"], limit["profile_seconds"]
+            line += [f"{limit['step_flops'] / 1e9:.4g}", f"{rate / 1e9:.0f}"]
+            line += [
+                f"{rate / limit['matmul_flops_per_second']:.0%}",
+                f"{limit['products_alone_seconds'] * 1e3:.4g} ms",
+            ]
+            line.append(f"{profile['convolutions and matrix products'] / sum(profile.values()):.0%}")
+        lines.append(line + [""] * (len(lines[0]) - len(line)))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+
+
+def limits(row: Row, precision: str) -> dict:
+    """The machine's limits and the profile of a step, measured by `limits.py` in a process of its own."""
+    task = json.dumps({"row": dataclasses.asdict(row), "precision": precision})
+    done = subprocess.run(
+        [sys.executable, str(HERE / "limits.py"), task], capture_output=True, text=True, timeout=900, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"limits.py failed on {row.name}:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout)
+
+
+def arguments(description: str, rows: list[Row]) -> argparse.ArgumentParser:
+    """The flags that all benchmarks share."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", default=",".join(row.name for row in rows), help="which rows, by name")
+    parser.add_argument("--precisions", default=",".join(PRECISIONS))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--round-seconds", type=float, default=2.0, help="how long a configuration's round lasts")
+    parser.add_argument("--json", type=Path, help="where to write the results; those of the same rows are replaced")
+    return parser
+
+
+def chosen(parser: argparse.ArgumentParser, args: argparse.Namespace) -> list[tuple[Row, str]]:
+    """The rows that were asked for, each with its precisions."""
+    known = {row.name: row for row in ROWS}
+    for name in args.rows.split(","):
+        if name not in known:
+            parser.error(f"--rows: there is no row {name!r}; there are {', '.join(known)}.")
+    for precision in args.precisions.split(","):
+        if precision not in PRECISIONS:
+            parser.error(f"--precisions: {precision!r} is none of {', '.join(PRECISIONS)}.")
+    pairs = [(known[name], precision) for name in args.rows.split(",") for precision in args.precisions.split(",")]
+    return [(row, p) for row, p in pairs if row.network != "mlp" or p == "float32"]  # points are trained in float32
+
+
+def record(path: Path | None, kind: str, result: dict) -> None:
+    """Puts a result into the file, in the place of an older one of the same row and precision."""
+    if path is None:
+        return
+    found = json.loads(path.read_text()) if path.exists() else {}
+    found["machine"] = machine()
+    kept = [r for r in found.get(kind, []) if (r["row"], r["precision"]) != (result["row"], result["precision"])]
+    found[kind] = [*kept, {**result, "date": time.strftime("%Y-%m-%d")}]
+    path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", default=",".join(row.name for row in ROWS), help="which rows, by name")
-    parser.add_argument("--precisions", default=",".join(PRECISIONS))
+    parser = arguments(__doc__, ROWS)
     parser.add_argument("--vs-torch", action="store_true", help="compare with PyTorch, eager and compiled")
-    parser.add_argument("--levers", action="store_true", help="measure what each lever is worth")
     parser.add_argument("--limits", action="store_true", help="measure the machine's limits and profile a step")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--round-seconds", type=float, default=4.0, help="how long a configuration's round lasts")
-    parser.add_argument("--json", type=Path, help="where to write the results")
     args = parser.parse_args()
-    known = {row.name: row for row in ROWS}
-    unknown = [name for name in args.rows.split(",") if name not in known]
-    if unknown:
-        parser.error(f"--rows: there is no row {unknown[0]!r}; there are {', '.join(known)}.")
-    results = {"machine": machine(), "date": time.strftime("%Y-%m-%d"), "rows": [], "levers": [], "limits": []}
-    for name in args.rows.split(","):
-        for precision in args.precisions.split(","):
-            row = known[name]
-            if row.network == "mlp" and precision != "float32":
-                continue  # points are trained in float32
-            results["rows"].append(measure(row, precision, args))
-            print_row(results["rows"][-1])
-            if args.levers:
-                found = measure_levers(row, precision, args)
-                results["levers"].append(found)
-                for lever, value in found["levers"].items():
-                    print(f"    {lever:<45}{value['ratio']:.2f}x [{value['low']:.2f}, {value['high']:.2f}]", flush=True)
-            if args.json:
-                args.json.write_text(json.dumps(results, indent=1) + "\n")
+    results, found = [], []
+    for row, precision in chosen(parser, args):
+        results.append(measure(row, precision, args))
+        record(args.json, "throughput", results[-1])
+        if args.limits:
+            found.append(limits(row, precision))
+            record(args.json, "limits", found[-1])
+        print(f"{row.name}, {precision}: done", file=sys.stderr, flush=True)
+    print(table(results, found))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ optionally `torch.compile`. PyTorch is not a dependency of the zoo: `pip install
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 
 def _channels(width, halvings):
@@ -54,9 +54,9 @@ class _UpBlock(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x):
-        y = self.conv1(F.interpolate(F.relu(self.first(x)), scale_factor=2))
-        y = self.conv2(F.relu(self.second(y)))
-        return self.shortcut(F.interpolate(x, scale_factor=2)) + y
+        y = self.conv1(functional.interpolate(functional.relu(self.first(x)), scale_factor=2))
+        y = self.conv2(functional.relu(self.second(y)))
+        return self.shortcut(functional.interpolate(x, scale_factor=2)) + y
 
 
 class ResNetGenerator(nn.Module):
@@ -70,7 +70,7 @@ class ResNetGenerator(nn.Module):
 
     def forward(self, z):
         x = self.dense(z).view(-1, self.width, 4, 4).contiguous(memory_format=torch.channels_last)
-        return torch.tanh(self.out(F.relu(self.norm(self.blocks(x)))).float())
+        return torch.tanh(self.out(functional.relu(self.norm(self.blocks(x)))).float())
 
 
 class ResNetDiscriminator(nn.Module):
@@ -88,12 +88,12 @@ class ResNetDiscriminator(nn.Module):
         self.dense = nn.Linear(width, 1)
 
     def forward(self, images):
-        y = F.avg_pool2d(self.first[1](F.relu(self.first[0](images))), 2)
-        x = self.shortcut(F.avg_pool2d(images, 2)) + y
+        y = functional.avg_pool2d(self.first[1](functional.relu(self.first[0](images))), 2)
+        x = self.shortcut(functional.avg_pool2d(images, 2)) + y
         for i, halve in enumerate(self.halvings):
-            y = self.convs[i][1](F.relu(self.convs[i][0](F.relu(x))))
-            x = F.avg_pool2d(self.shortcuts[i](x), 2) + F.avg_pool2d(y, 2) if halve else x + y
-        return self.dense(F.relu(x).mean((2, 3)))
+            y = self.convs[i][1](functional.relu(self.convs[i][0](functional.relu(x))))
+            x = functional.avg_pool2d(self.shortcuts[i](x), 2) + functional.avg_pool2d(y, 2) if halve else x + y
+        return self.dense(functional.relu(x).mean((2, 3)))
 
 
 def _mlp(inputs, outputs, width, depth):
@@ -121,10 +121,10 @@ class DCGANLosses:
     adam = (2e-4, (0.5, 0.999))
 
     def discriminator_loss(self, D, x, fake):
-        return F.softplus(-D(x).float()).mean() + F.softplus(D(fake).float()).mean()
+        return functional.softplus(-D(x).float()).mean() + functional.softplus(D(fake).float()).mean()
 
     def generator_loss(self, D, fake):
-        return F.softplus(-D(fake).float()).mean()
+        return functional.softplus(-D(fake).float()).mean()
 
 
 class WGANGPLosses:

@@ -1,7 +1,8 @@
 """One configuration of a benchmark in a process of its own, which runs a round of steps each time it is told to.
 
-Started by `throughput.py` and `scaling.py`, which keep several workers alive and let one run at a time, so that what
-happens to the machine in the meantime happens to all. It reads JSON lines, {"steps": n}, and answers {"seconds": s}.
+Started by `throughput.py`, `levers.py` and `scaling.py`, which keep several workers alive and let one run at a time, so
+that what happens to the machine in the meantime happens to all. It reads JSON lines, {"steps": n}, and answers
+{"seconds": s}.
 """
 
 import dataclasses
@@ -52,7 +53,6 @@ class Zoo:
 
     def __init__(self, row: Row, precision: str, without: list[str]):
         import keras
-        import tensorflow as tf
 
         from gan_zoo import data
         from gan_zoo.training import find_model
@@ -71,12 +71,10 @@ class Zoo:
             source = data.open_source("ring8")
         else:
             self.gan = cls.for_images(row.shape, network=row.network, width=row.width, **arguments)
-            source = data.open_source(f"folder:{image_folder(row.shape[0])}")
+            source = data.open_source(f"folder:{image_folder(row.shape[0])}", resolution=row.shape[0])
         execution = 1 if "steps_per_execution" in without else row.steps_per_execution
-        self.gan.compile(steps_per_execution=execution, **({"jit_compile": False} if "xla" in without else {"jit_compile": True} if "jit" in without else {}))
+        self.gan.compile(steps_per_execution=execution, jit_compile="xla" in without)
         self.dataset = source.batches(row.batch, n_critic=self.gan.n_critic, seed=0)
-        if "data" in without:
-            self.dataset = tf.data.Dataset.from_tensors(next(iter(self.dataset))).repeat()
 
     def run(self, steps: int) -> None:
         self.gan.fit(self.dataset, steps_per_epoch=steps, verbose=0)
@@ -94,7 +92,8 @@ class NaiveKeras:
         keras.config.set_dtype_policy(precision)
         self.gan = keras_gans.KerasDCGAN(row)
         self.gan.compile()
-        self.dataset = data.open_source(f"folder:{image_folder(row.shape[0])}").batches(row.batch, seed=0)
+        source = data.open_source(f"folder:{image_folder(row.shape[0])}", resolution=row.shape[0])
+        self.dataset = source.batches(row.batch, seed=0)
 
     def run(self, steps: int) -> None:
         self.gan.fit(self.dataset, steps_per_epoch=steps, verbose=0, shuffle=False)

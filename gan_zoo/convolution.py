@@ -156,7 +156,9 @@ def _sum_patches(patches, stride, kernel_size, size):
         return tf.pad(tap, [[0, 0], [i, rows - h - i], [j, columns - w - j], [0, 0]])
 
     def phase(a, b):
-        return tf.add_n([place(i, j) for i in range(a, kernel_size[0], stride) for j in range(b, kernel_size[1], stride)])
+        return tf.add_n(
+            [place(i, j) for i in range(a, kernel_size[0], stride) for j in range(b, kernel_size[1], stride)]
+        )
 
     x = tf.stack([tf.stack([phase(a, b) for b in range(stride)], axis=3) for a in range(stride)], axis=2)
     x = tf.reshape(x, [-1, rows * stride, columns * stride, taps[0].shape[-1]])

@@ -47,15 +47,19 @@ class RandomStream:
     """A seeded stream of random numbers, whose state is a variable of the model that holds it.
 
     Each draw is made for the whole batch of all replicas and gives a replica its own rows. So replicas get different
-    numbers, and N replicas together get the numbers that one replica with the whole batch would. The counter-based
-    generators underneath give the same numbers eagerly, in a graph and under XLA.
+    numbers, and N replicas together get the numbers that one replica with the whole batch would.
 
     Args:
         state: An integer variable, [2]: the seed and the number of draws so far.
+
+    Attributes:
+        for_xla: Whether XLA will compile the draws. It makes the same random bits as TensorFlow's kernels and other
+            numbers of them; with this set they become the same numbers, to rounding.
     """
 
     def __init__(self, state: keras.Variable):
         self.state = state
+        self.for_xla = False
 
     def _next(self) -> tf.Tensor:
         seed = self.state.value + 0  # a copy: the variable moves on
@@ -64,11 +68,13 @@ class RandomStream:
 
     def uniform(self, shape, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
         """Numbers from U[low, high); `shape[0]` is the replica's batch size."""
-        return low + (high - low) * _own_rows(_uniform, shape, self._next())
+        if self.for_xla:
+            return low + (high - low) * _own_rows(_uniform_of_bits, shape, self._next())
+        return _own_rows(tf.random.stateless_uniform, shape, self._next(), minval=low, maxval=high)
 
     def normal(self, shape) -> tf.Tensor:
         """Numbers from N(0, 1); `shape[0]` is the replica's batch size."""
-        return _own_rows(_normal, shape, self._next())
+        return _own_rows(_normal_of_bits if self.for_xla else tf.random.stateless_normal, shape, self._next())
 
 
 class FixedStream:
@@ -83,30 +89,30 @@ class FixedStream:
 
     def uniform(self, shape, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
         """Numbers from U[low, high)."""
-        return low + (high - low) * _uniform(shape, self._next())
+        return tf.random.stateless_uniform(shape, self._next(), minval=low, maxval=high, alg=_ALGORITHM)
 
     def normal(self, shape) -> tf.Tensor:
         """Numbers from N(0, 1)."""
-        return _normal(shape, self._next())
+        return tf.random.stateless_normal(shape, self._next(), alg=_ALGORITHM)
 
 
-def _uniform(shape, seed) -> tf.Tensor:
-    """What `tf.random.stateless_uniform` gives on a CPU or GPU, and does not under XLA, which has the same bits only."""
-    bits = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, alg=_ALGORITHM)
+def _own_rows(draw, shape, seed, **kwargs) -> tf.Tensor:
+    replicas, index = replica_context()
+    if replicas == 1:
+        return draw(shape, seed, alg=_ALGORITHM, **kwargs)
+    return draw([replicas, *tf.unstack(tf.convert_to_tensor(shape))], seed, alg=_ALGORITHM, **kwargs)[index]
+
+
+def _uniform_of_bits(shape, seed, alg) -> tf.Tensor:
+    """What `tf.random.stateless_uniform` makes of the random bits outside of XLA."""
+    bits = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, alg=alg)
     return tf.cast(tf.bitwise.bitwise_and(bits, tf.constant(0x7FFFFF, tf.uint32)), tf.float32) * 2.0**-23
 
 
-def _normal(shape, seed) -> tf.Tensor:
-    """What `tf.random.stateless_normal` gives on a CPU or GPU: Box and Muller's (1958) pairs."""
+def _normal_of_bits(shape, seed, alg) -> tf.Tensor:
+    """What `tf.random.stateless_normal` makes of them: Box and Muller's (1958) pairs."""
     count = tf.reduce_prod(shape)
-    u = _uniform([(count + 1) // 2, 2], seed)
+    u = _uniform_of_bits([(count + 1) // 2, 2], seed, alg)
     radius, angle = tf.sqrt(-2.0 * tf.math.log(tf.maximum(u[:, 0], 1e-7))), 2.0 * math.pi * u[:, 1]
     pairs = tf.stack([radius * tf.sin(angle), radius * tf.cos(angle)], axis=1)
     return tf.reshape(tf.reshape(pairs, [-1])[:count], shape)
-
-
-def _own_rows(draw, shape, seed) -> tf.Tensor:
-    replicas, index = replica_context()
-    if replicas == 1:
-        return draw(shape, seed)
-    return draw([replicas, *tf.unstack(tf.convert_to_tensor(shape))], seed)[index]

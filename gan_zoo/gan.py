@@ -123,12 +123,12 @@ class GAN(keras.Model):
     def D(self, *xs: Any) -> Any:
         """The discriminator in training mode: images, [B, H, W, C], to float32 raw scores, [B, 1].
 
-        Of several minibatches, real and generated ones, it gives as many scores. They share one pass where the network
-        treats examples one by one; otherwise each has a pass, and batch statistics, of its own.
+        Of several minibatches, real and generated ones, it gives as many scores. Convolutional networks that treat
+        examples one by one see them in one pass; otherwise each has a pass, and batch statistics, of its own.
         """
         if len(xs) == 1:
             return tf.cast(self.discriminator(xs[0], training=True), tf.float32)
-        if networks.couples_examples(self.discriminator):
+        if not networks.one_pass_pays(self.discriminator):
             return [self.D(x) for x in xs]
         scores = self.D(tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *xs))
         return tf.split(scores, [batch_size(x) for x in xs])
@@ -241,6 +241,7 @@ class GAN(keras.Model):
         `steps_per_execution`) go to `keras.Model.compile`.
         """
         super().compile(**kwargs)
+        self.random.for_xla = self.jit_compile
         self.optimizer = None  # Keras's own, single one: each player has its own
         self.d_optimizer = self._prepare(d_optimizer, "discriminator")
         self.g_optimizer = self._prepare(g_optimizer, "generator")

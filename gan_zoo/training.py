@@ -319,7 +319,7 @@ class Job:
         seconds = statistics.median(timer.seconds[1:]) / execution  # the first step compiles
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         rows = {
-            "step time": f"{seconds * 1000:.1f} ms (median of {len(timer.seconds) - 1})",
+            "step time": f"{seconds * 1000:.4g} ms (median of {len(timer.seconds) - 1})",
             "speed": f"{self.images_per_step / seconds:.1f} images/s",
             "total time": f"{callbacks.duration(seconds * self.steps)} for {self.steps} steps",
             "peak memory": f"{peak / 2**30:.2f} GiB",

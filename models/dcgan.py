@@ -1,7 +1,5 @@
 """DCGAN: the architecture and settings that made convolutional GANs train."""
 
-import keras
-
 from gan_zoo import optimizers
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator

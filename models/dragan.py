@@ -1,6 +1,5 @@
 """DRAGAN: a gradient penalty around the data only."""
 
-import keras
 import tensorflow as tf
 
 from gan_zoo import optimizers

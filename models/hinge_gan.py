@@ -1,7 +1,5 @@
 """The hinge GAN of geometric GAN and SN-GAN."""
 
-import keras
-
 from gan_zoo import optimizers
 from gan_zoo.gan import GAN
 from gan_zoo.losses import hinge_discriminator, hinge_generator

@@ -1,7 +1,5 @@
 """LSGAN: least squares instead of cross entropy."""
 
-import keras
-
 from gan_zoo import optimizers
 from gan_zoo.gan import GAN
 from gan_zoo.losses import least_squares_discriminator, least_squares_generator

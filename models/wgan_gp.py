@@ -1,7 +1,5 @@
 """WGAN-GP: the Wasserstein distance, with the critic kept Lipschitz by a gradient penalty."""
 
-import keras
-
 from gan_zoo import optimizers
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.losses import wasserstein_discriminator, wasserstein_generator

@@ -1,4 +1,4 @@
-"""Every algorithm of gan_zoo.convolution against TensorFlow's own convolution, in value and in both orders of gradient."""
+"""Every algorithm of gan_zoo.convolution against TensorFlow's own, in value and in two orders of gradient."""
 
 import itertools
 

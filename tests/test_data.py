@@ -323,3 +323,9 @@ class TestArguments:
 
     def test_a_whole_epoch_in_one_step(self, digits):
         assert take(digits.batches(1797), 1)[0].shape == (1797, 8, 8, 1)
+
+
+@pytest.mark.parametrize("name", ["ring8", "digits"])
+def test_no_thread_tunes_a_pipeline(name):
+    """The end of `fit` would wait for it, as long again as the training took."""
+    assert data.open_source(name).batches(4, seed=0).options().autotune.enabled is False

@@ -144,3 +144,16 @@ def test_fit_with_the_default_collectives(two_replicas):
         weights.append(gan.get_weights())
     for two, one in zip(*weights, strict=True):
         np.testing.assert_allclose(two, one, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["uniform", "normal"])
+@pytest.mark.parametrize("shape", [[7, 3], [4], [1, 1]], ids=str)
+def test_xla_draws_the_numbers_of_tensorflows_kernels(method, shape):
+    expected = getattr(stream(5), method)(shape)
+    source = stream(5)
+    source.for_xla = True
+    draw = getattr(source, method)
+    actual = tf.function(lambda: draw(shape), jit_compile=True)()
+    np.testing.assert_allclose(actual, expected, atol=2e-6)
+    source.state.assign([5, 0])
+    np.testing.assert_allclose(draw(shape), expected, atol=2e-6)  # and not compiled, too

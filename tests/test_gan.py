@@ -291,3 +291,58 @@ def test_fit_takes_a_dataset_without_a_warning_and_shuffles_arrays():
     gan.compile()
     gan.fit(tf.data.Dataset.from_tensors(points()).repeat(), steps_per_epoch=1, verbose=0)
     gan.fit(points(16), batch_size=8, verbose=0)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Mixing(keras.layers.Layer):
+    """A layer of a user's own, through which examples see each other."""
+
+    def call(self, x):
+        return x - tf.reduce_mean(x, axis=0, keepdims=True)
+
+
+@pytest.mark.parametrize("network", ["dcgan", "resnet", "mlp"])
+@pytest.mark.parametrize("norm", ["none", "layer", "batch"])
+def test_scores_of_two_minibatches_are_those_of_each(network, norm):
+    """Under batch normalization, too: each has its own statistics."""
+    gan = VanillaGAN.for_images((8, 8, 1), network=network, norm=norm, width=4, latent_dim=4, seed=0)
+    rng = np.random.default_rng(0)
+    real, fake = (rng.normal(k, 1.0 + k, size=(n, 8, 8, 1)).astype("float32") for k, n in enumerate((6, 4)))
+    pair = gan.D(real, fake)
+    for scores, x in zip(pair, (real, fake), strict=True):
+        np.testing.assert_allclose(scores, gan.D(x), atol=1e-5)
+        assert scores.shape == (len(x), 1)
+
+
+def passes(gan) -> int:
+    """How often the discriminator's last layer is called for two minibatches."""
+    x = tf.zeros([2, *gan.discriminator.input_shape[1:]])
+    graph = tf.function(lambda x: gan.D(x, x)).get_concrete_function(x).graph
+    kernel = gan.discriminator.layers[-1]
+    return sum(op.type == "MatMul" and kernel.name in op.name for op in graph.get_operations())
+
+
+def test_convolutions_that_treat_examples_one_by_one_take_one_pass():
+    counts = {
+        norm: passes(VanillaGAN.for_images((8, 8, 1), norm=norm, width=4, latent_dim=4))
+        for norm in ("none", "layer", "spectral", "batch")
+    }
+    assert counts == {"none": 1, "layer": 1, "spectral": 1, "batch": 2}
+    assert passes(small()) == 2  # a perceptron's two passes run side by side
+
+
+def test_a_layer_that_nobody_knows_takes_two_passes():
+    images = keras.Input((8, 8, 1))
+    x = keras.layers.Flatten()(keras.layers.Conv2D(2, 3)(images))
+    gan = VanillaGAN.for_images((8, 8, 1), width=4, latent_dim=4)
+    assert passes(VanillaGAN(gan.generator, keras.Model(images, keras.layers.Dense(1)(x)))) == 1
+    assert passes(VanillaGAN(gan.generator, keras.Model(images, keras.layers.Dense(1)(Mixing()(x))))) == 2
+
+
+def test_compile_prepares_the_random_numbers_for_xla():
+    gan = small()
+    assert not gan.random.for_xla
+    gan.compile(jit_compile=True)
+    assert gan.random.for_xla
+    gan.compile(jit_compile=False)
+    assert not gan.random.for_xla

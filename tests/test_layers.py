@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_zoo.layers import BatchNormalization, LeakyReLU, SpectralNormalization
+from gan_zoo.layers import BatchNormalization, Conv2D, Conv2DTranspose, LeakyReLU, SpectralNormalization
 
 
 def normal(*shape, seed=0, mean=0.0):
@@ -232,3 +232,45 @@ def test_training_logs_no_errors():
     errors = [line for line in run.stderr.splitlines() if line.startswith("E") and "cuInit" not in line]
     assert not errors
     assert "remapper failed" not in run.stderr
+
+
+CONVOLUTIONS = [
+    (Conv2D, keras.layers.Conv2D, settings)
+    for settings in (
+        dict(filters=4, kernel_size=5, strides=2, padding="same"),
+        dict(filters=4, kernel_size=3, padding="same", use_bias=False, activation="relu"),
+        dict(filters=4, kernel_size=1, padding="same"),
+        dict(filters=4, kernel_size=3, padding="valid"),
+        dict(filters=4, kernel_size=3, padding="same", dilation_rate=2),
+        dict(filters=4, kernel_size=3, padding="same", groups=2),
+        dict(filters=4, kernel_size=3, padding="same", strides=(1, 2)),
+    )
+] + [
+    (Conv2DTranspose, keras.layers.Conv2DTranspose, settings)
+    for settings in (
+        dict(filters=3, kernel_size=5, strides=2, padding="same", activation="tanh"),
+        dict(filters=6, kernel_size=4, strides=2, padding="same", use_bias=False),
+        dict(filters=3, kernel_size=3, strides=2, padding="valid"),
+        dict(filters=3, kernel_size=5, strides=2, padding="same", output_padding=0),
+    )
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "settings"), CONVOLUTIONS, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_convolutions_are_kerass(ours, theirs, settings, dtype):
+    x = normal(2, 8, 8, 2)
+    layers = ours(**settings, dtype=dtype), theirs(**settings, dtype=dtype)
+    for layer in layers:
+        layer.build(x.shape)
+        layer.set_weights([normal(*weight.shape, seed=k) * 0.3 for k, weight in enumerate(layer.get_weights())])
+    weights = normal(*layers[1](x).shape, seed=9)
+    results = [value_and_gradients(layer, x, None, weights) for layer in layers]
+    tolerance = 1e-5 if dtype == "float32" else 2e-2
+    for value, expected in zip(*results, strict=True):
+        assert value.dtype == expected.dtype
+        value, expected = (tf.cast(tensor, tf.float32) for tensor in (value, expected))
+        scale = float(tf.reduce_max(tf.abs(expected)))
+        np.testing.assert_allclose(value / scale, expected / scale, atol=tolerance)
+    again = ours.from_config(layers[0].get_config())
+    assert again.get_config() == layers[0].get_config()

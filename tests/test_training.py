@@ -204,6 +204,33 @@ def test_steps_per_execution_gives_the_same_weights(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("changes", "execution"),
+    [
+        (dict(log_every=50, sample_every=500, checkpoint_every=1000, steps=10_000), 25),
+        (dict(log_every=50, sample_every=0, checkpoint_every=0, steps=60), 10),
+        (dict(log_every=7, sample_every=14, checkpoint_every=0, steps=70), 7),
+        (dict(log_every=1), 1),
+        (dict(log_every=50, sample_every=500, steps=10_000, steps_per_execution=2), 2),
+    ],
+)
+def test_points_take_as_many_steps_at_a_time_as_fit_every_cadence(changes, execution):
+    assert training.Job(config(**changes)).gan.steps_per_execution == execution
+
+
+def test_images_take_one_step_at_a_time():
+    cadence = dict(log_every=50, sample_every=500, checkpoint_every=1000, steps=10_000)
+    assert training.Job(image_config(**cadence)).gan.steps_per_execution == 1
+
+
+def test_a_run_made_longer_may_go_on_between_two_multiples(tmp_path):
+    """After 10 steps, 10 at a time, 6 are left, which 2 at a time make."""
+    cadence = dict(log_every=10, sample_every=0, checkpoint_every=0)
+    training.run(config(**{**cadence, "steps": 10}))
+    training.run(config(**{**cadence, "steps": 16}))
+    assert checkpoints.list_checkpoints(tmp_path / "run" / "checkpoints")[-1].name == "00000016"
+
+
+@pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         (dict(model="wgan_pg"), r"--model=wgan_pg is not in the zoo. Did you mean 'wgan_gp'"),

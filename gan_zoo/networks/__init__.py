@@ -72,15 +72,19 @@ def kernel(layer, norm: str):
     return layers.SpectralNormalization(layer) if norm == "spectral" else layer
 
 
-def couples_examples(network) -> bool:
-    """Whether one example of a minibatch may influence what the network makes of another.
+def one_pass_pays(network) -> bool:
+    """Whether several minibatches may go through the network as one, and are faster so.
 
-    It does under batch normalization. A layer that is neither Keras's nor the zoo's may do anything.
+    They may not if an example can influence what the network makes of another: under batch normalization, and in a
+    layer that is neither Keras's nor the zoo's, which may do anything. Perceptrons are slower so on a CPU: their
+    separate passes run side by side.
     """
     import keras
 
-    def couples(layer):
-        known = type(layer).__module__.startswith(("keras.src.layers.", "keras.src.models.", "gan_zoo.layers"))
-        return not known or isinstance(layer, keras.layers.BatchNormalization)
-
-    return any(couples(layer) for layer in network._flatten_layers())
+    layers = list(network._flatten_layers())
+    if any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers):
+        return False
+    known = ("keras.src.layers.", "keras.src.models.", "gan_zoo.layers")
+    return all(type(layer).__module__.startswith(known) for layer in layers) and any(
+        isinstance(layer, keras.layers.Conv2D) for layer in layers
+    )

@@ -1,0 +1,117 @@
+"""The benchmarks: what they count and compare, a worker's protocol, and that the page is made of the numbers."""
+
+import json
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+import tensorflow as tf
+from gan_zoo.models import DCGAN, WGANGP
+
+from gan_zoo.training import find_model
+
+HOME = Path(__file__).parent.parent
+DOCS = HOME / "docs"
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """Imports a benchmark by name."""
+    import importlib
+
+    monkeypatch.syspath_prepend(str(HOME / "benchmarks"))
+    yield importlib.import_module
+    for name in ("worker", "throughput", "limits", "report"):
+        sys.modules.pop(name, None)
+
+
+def test_flops_of_a_step_are_those_on_paper(benchmarks):
+    """A perceptron's products: 2 B in out each; D: 2 forward, 2 x 2 - 1 back per layer; G's turn the same way."""
+    limits = benchmarks("limits")
+    gan = DCGAN.for_points(width=8, depth=1, latent_dim=3, seed=0)
+    gan.compile()
+    counted = limits.products(gan, tf.zeros([16, 2]))
+    g, d = [3 * 8, 8 * 2], [2 * 8, 8 * 1]  # multiplications per example and layer
+    forward_g, forward_d = sum(g), sum(d)
+    d_turn = forward_g + 2 * (forward_d + forward_d + d[1])  # all kernels' gradients, but the first layer's input's
+    g_turn = forward_g + forward_d + sum(d) + sum(g) + g[1]  # D's inputs' only; G's kernels', and one input's
+    assert sum(limits.flops(key) * count for key, count in counted.items()) == 2 * 16 * (d_turn + g_turn)
+
+
+def test_flops_do_not_depend_on_the_algorithm(benchmarks, monkeypatch):
+    limits = benchmarks("limits")
+    gan = WGANGP.for_images((8, 8, 3), width=4, latent_dim=4, n_critic=1, seed=0)
+    gan.compile()
+    batch = tf.zeros([4, 8, 8, 3])
+    first = limits.products(gan, batch)
+    monkeypatch.setattr(limits.convolution, "_MANY_WEIGHTS_GRADIENT", {tf.float32: 0})
+    assert limits.products(gan, batch) == first
+    (kernel,) = {key[2] for key in first if key[0] == "Conv2D" and key[1] == (4, 8, 8, 3)}
+    assert kernel == (5, 5, 3, 4)
+    assert limits.flops(("Conv2D", (4, 8, 8, 3), kernel, (4, 4, 4, 4), 2, ())) == 2 * 4 * 16 * 75 * 4
+    assert all(limits.seconds_alone(key, tf.float32) > 0 for key in first)
+
+
+def test_ratios_are_of_rounds(benchmarks):
+    throughput = benchmarks("throughput")
+    found = throughput.ratio([2.0, 30.0, 4.0], [1.0, 10.0, 4.0])  # a slow round slows both
+    assert found["ratio"] == 2.0
+    assert found["low"] <= 2.0 <= found["high"]
+
+
+def test_a_worker_trains_through_the_public_interface(benchmarks):
+    throughput, worker = benchmarks("throughput"), benchmarks("worker")
+    row = worker.Row("tiny", "dcgan", (2,), batch=8, width=4, latent_dim=2, network="mlp", steps_per_execution=2)
+    process = throughput.Worker(row, "zoo", "float32")
+    try:
+        seconds = throughput.race({"zoo": process}, rounds=2, round_seconds=0.01)
+        assert len(seconds["zoo"]) == 2
+        assert min(seconds["zoo"]) > 0
+        assert process.peak_bytes > 2**20
+    finally:
+        process.close()
+
+
+def test_a_worker_that_fails_says_why(benchmarks):
+    throughput, worker = benchmarks("throughput"), benchmarks("worker")
+    row = worker.Row("tiny", "no_such_gan", (2,), batch=8, width=4, network="mlp")
+    with pytest.raises(RuntimeError, match="no_such_gan"):
+        throughput.Worker(row, "zoo", "float32")
+
+
+def test_results_of_the_same_row_are_replaced(benchmarks, tmp_path):
+    throughput = benchmarks("throughput")
+    path = tmp_path / "found.json"
+    for value in (1, 2):
+        throughput.record(path, "limits", {"row": "a", "precision": "float32", "value": value})
+    throughput.record(path, "limits", {"row": "a", "precision": "mixed_bfloat16", "value": 3})
+    found = json.loads(path.read_text())
+    assert [entry["value"] for entry in found["limits"]] == [2, 3]
+    assert found["machine"]["keras"] == keras.__version__
+
+
+def test_the_page_is_made_of_the_numbers(benchmarks):
+    results = json.loads((DOCS / "performance.json").read_text())
+    assert (DOCS / "performance.md").read_text() == benchmarks("report").markdown(results)
+
+
+def test_pytorchs_networks_are_the_zoos(benchmarks):
+    """Where PyTorch is installed: the same number of weights in each network of each row, and the same shapes out."""
+    torch = pytest.importorskip("torch")
+    torch_gans = benchmarks("torch_gans")
+    for row in benchmarks("throughput").ROWS:
+        cls = find_model(row.model)
+        if len(row.shape) == 1:
+            gan = cls.for_points(row.shape[0], width=row.width, latent_dim=row.latent_dim)
+        else:
+            gan = cls.for_images(row.shape, network=row.network, width=row.width, latent_dim=row.latent_dim)
+        G, D = torch_gans.networks(row)
+        for ours, theirs in ((gan.generator, G), (gan.discriminator, D)):
+            count = sum(variable.value.shape.num_elements() for variable in ours.trainable_variables)
+            assert count == sum(parameter.numel() for parameter in theirs.parameters()), (row.name, ours.name)
+        with torch.no_grad():
+            images = G(torch.zeros(2, row.latent_dim))
+            assert D(images).shape == (2, 1)
+        assert tuple(images.shape) == ((2, *row.shape) if len(row.shape) == 1 else (2, row.shape[-1], *row.shape[:2]))
+        assert row.model != "wgan_gp" or torch_gans.WGANGPLosses.n_critic == gan.n_critic
