@@ -57,7 +57,9 @@ class Worker:
         line = self.process.stdout.readline()
         if not line:
             self.errors.seek(0)
-            raise RuntimeError(f"{self.engine} on {self.row.name} failed:\n{self.errors.read()[-3000:]}")
+            message = f"{self.engine} on {self.row.name} failed:\n{self.errors.read()[-3000:]}"
+            self.close()
+            raise RuntimeError(message)
         return json.loads(line)
 
     def run(self, steps: int) -> float:
@@ -70,6 +72,7 @@ class Worker:
     def close(self) -> None:
         self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
         self.errors.close()
 
 

@@ -324,7 +324,7 @@ def passes(gan) -> int:
 
 def test_convolutions_that_treat_examples_one_by_one_take_one_pass():
     counts = {
-        norm: passes(VanillaGAN.for_images((8, 8, 1), norm=norm, width=4, latent_dim=4))
+        norm: passes(VanillaGAN.for_images((16, 16, 1), norm=norm, width=4, latent_dim=4))
         for norm in ("none", "layer", "spectral", "batch")
     }
     assert counts == {"none": 1, "layer": 1, "spectral": 1, "batch": 2}
