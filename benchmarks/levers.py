@@ -74,6 +74,7 @@ def _kept_fakes():
 
 # Each name: what it is, and what takes it away, where that is not an option of the run.
 LEVERS = {
+    "nothing": ("nothing: a second process of the same", None),
     "batch_norm": ("fused batch normalization", _batch_norm),
     "convolutions": ("convolutions by the fastest algorithm", _convolutions),
     "leaky_relu": ("LeakyReLU differentiated from its output", _leaky_relu),

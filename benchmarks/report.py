@@ -12,8 +12,7 @@ command beside it, on one machine: {cores} cores of {cpu}, no GPU, TensorFlow {t
 {torch}. On other hardware they will be others.
 
 A ratio is the median over rounds in which all configurations take turns, each in a process of its own; brackets hold
-its quartiles. Above 1 the zoo is faster. Two processes of one and the same configuration can differ by some 4 %, which
-the quartiles do not show.
+its quartiles. Above 1 the zoo is faster.
 """
 
 THROUGHPUT = """
@@ -56,9 +55,10 @@ LEVERS = """
 ## What each lever is worth
 
     python benchmarks/levers.py --rows=dcgan-64,dcgan-ring8 --json=docs/performance.json
+    python benchmarks/levers.py --rows=wgan_gp-64 --precisions=mixed_bfloat16 --json=docs/performance.json
 
 The time of a step without the lever over that with all of them: 1.10 means that the lever makes the step 1.1 times as
-fast. Levers multiply, and a ratio whose quartiles enclose 1 is noise.
+fast. Levers multiply. The first line takes nothing away: what it shows is noise.
 
 | lever | {columns} |
 |---|{rule}

@@ -83,6 +83,16 @@ def test_values_and_gradients_of_two_orders(algorithm, name, case):
         np.testing.assert_allclose(ours / scale, reference / scale, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["convolve", "convolve_transpose", "kernel_gradient"])
+@pytest.mark.parametrize("channels", [(3, 5), (6, 2)])
+def test_the_batch_size_may_be_unknown(algorithm, name, channels):
+    """As in an exported generator."""
+    x, kernel, dy = _tensors(5, 2, (8, 8), channels)
+    any_batch = [tf.TensorSpec(shape) for shape in ((None, *x.shape[1:]), kernel.shape, (None, *dy.shape[1:]))]
+    function = tf.function(lambda x, kernel, dy: _ours(name, x, kernel, dy, 2), input_signature=any_batch)
+    np.testing.assert_allclose(function(x, kernel, dy), _reference(name, x, kernel, dy, 2), atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
 @pytest.mark.parametrize("name", ["convolve", "convolve_transpose", "kernel_gradient"])
 def test_a_deep_layer_takes_the_matrix_product(name, dtype):
