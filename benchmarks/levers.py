@@ -52,7 +52,7 @@ def _resting_player():
 
 
 def _kept_fakes():
-    """The generator moves on the images that the discriminator's turn made, as in the DCGAN authors' Torch code."""
+    """The generator moves on the images that the discriminator's turn made, with the latents of that turn."""
 
     def train_step(self, x):
         z = self.sample_latent(gan.batch_size(x))

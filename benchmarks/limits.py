@@ -8,15 +8,13 @@ on the algorithm that the zoo then takes. Positions that fall into padding count
 import collections
 import json
 import math
-import os
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import tensorflow as tf
-from worker import Row, Zoo
+from worker import Zoo, task
 
 from gan_zoo import convolution
 
@@ -75,27 +73,25 @@ def flops(key) -> int:
     return 2 * math.prod(dy[:3]) * math.prod(kernel)
 
 
-def _median_seconds(function, *args, rounds=5) -> float:
+def times(function, *args, rounds=5) -> list[float]:
+    """Seconds of each round, after one that traces and compiles."""
     function(*args)
-    times = []
+    found = []
     for _ in range(rounds):
         start = time.perf_counter()
         function(*args)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        found.append(time.perf_counter() - start)
+    return found
+
+
+def _median_seconds(function, *args) -> float:
+    return statistics.median(times(function, *args))
 
 
 def matmul_rate(dtype, n=2048, rounds=15) -> float:
     """FLOPs per second of a large matrix product at its fastest: what disturbs a round does not lower the limit."""
     a = tf.cast(tf.random.normal([n, n]), dtype)
-    product = tf.function(tf.matmul)
-    product(a, a)
-    rates = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        product(a, a)
-        rates.append(2 * n**3 / (time.perf_counter() - start))
-    return max(rates)
+    return 2 * n**3 / min(times(tf.function(tf.matmul), a, a, rounds=rounds))
 
 
 def seconds_alone(key, dtype) -> float:
@@ -143,21 +139,18 @@ def profile(zoo, steps: int) -> tuple[dict[str, float], float]:
 
 
 def main() -> None:
-    task = json.loads(sys.argv[1])
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+    asked, row, answers = task()
     # One kernel at a time: what runs side by side would be counted twice.
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    row = Row(**{**task["row"], "shape": tuple(task["row"]["shape"])})
-    zoo = Zoo(row, task["precision"], [])
-    dtype = tf.bfloat16 if task["precision"] == "mixed_bfloat16" else tf.float32
+    zoo = Zoo(row, asked["precision"], [])
+    dtype = tf.bfloat16 if asked["precision"] == "mixed_bfloat16" else tf.float32
     found = products(zoo.gan, next(iter(zoo.dataset)))
     unit = row.steps_per_execution
     zoo.run(2 * unit)
     parts, seconds = profile(zoo, 4 * unit)
     result = {
         "row": row.name,
-        "precision": task["precision"],
+        "precision": asked["precision"],
         "step_flops": sum(flops(key) * count for key, count in found.items()),
         "matmul_flops_per_second": matmul_rate(dtype),
         "products_alone_seconds": sum(seconds_alone(key, dtype) * count for key, count in found.items()),

@@ -76,8 +76,7 @@ What they are:
 
 - **Convolutions by the fastest algorithm** ([convolution.py](../gan_zoo/convolution.py)): the gradient of a kernel with
   many weights, and on few positions the convolution itself, as one matrix product over patches; the last layer of a
-  generator as a 3 x 3 convolution that makes 2 x 2 blocks. Patches are cut with unit strides: TensorFlow's strided
-  slices are ten times slower.
+  generator as a 3 x 3 convolution that makes 2 x 2 blocks. `python benchmarks/convolutions.py` measures where they pay.
 - **Fused batch normalization**: Keras composes it from a dozen operations.
 - **LeakyReLU differentiated from its output**: its input is not kept, TensorFlow fuses it with the convolution before
   it, and the second derivative that a gradient penalty takes is cheaper.

@@ -10,17 +10,16 @@ of half its size.
 import argparse
 import contextlib
 import dataclasses
-import json
 import statistics
 import time
 from pathlib import Path
 
-from throughput import Worker, machine
+from throughput import Worker, write
 from worker import Row
 
 from gan_zoo import precision
 
-BASE = Row("base", "wgan_gp", (32, 32, 3), batch=64, width=64, n_critic=1)
+BASE = Row("base", "wgan_gp", (32, 32, 3), batch=64, width=64)
 AXES = {
     "batch size": [dataclasses.replace(BASE, batch=n) for n in (8, 16, 32, 64, 128, 256)],
     "resolution": [dataclasses.replace(BASE, shape=(n, n, 3)) for n in (16, 32, 64, 128)],
@@ -64,10 +63,7 @@ def main() -> None:
                 flush=True,
             )
     if args.json:
-        results = json.loads(args.json.read_text()) if args.json.exists() else {}
-        results["machine"] = machine()
-        results["scaling"] = {"date": time.strftime("%Y-%m-%d"), "precision": policy, "axes": found}
-        args.json.write_text(json.dumps(results, indent=1) + "\n")
+        write(args.json, "scaling", {"date": time.strftime("%Y-%m-%d"), "precision": policy, "axes": found})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from throughput import HERE, ROWS, limits, machine
+from throughput import HERE, ROWS, limits, write
 from worker import image_folder
 
 TRAIN = HERE.parent / "train.py"
@@ -120,9 +120,7 @@ def main() -> None:
     }
     print(json.dumps(results, indent=1))
     if args.json:
-        found = json.loads(args.json.read_text()) if args.json.exists() else {}
-        found |= {"machine": machine(), "system": results}
-        args.json.write_text(json.dumps(found, indent=1) + "\n")
+        write(args.json, "system", results)
 
 
 if __name__ == "__main__":

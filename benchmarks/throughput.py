@@ -29,8 +29,8 @@ HERE = Path(__file__).parent
 
 ROWS = [
     Row("dcgan-64", "dcgan", (64, 64, 3), batch=64, width=64),
-    Row("wgan_gp-64", "wgan_gp", (64, 64, 3), batch=64, width=64),
-    Row("wgan_gp-resnet-32", "wgan_gp", (32, 32, 3), batch=64, width=128, network="resnet"),
+    Row("wgan_gp-64", "wgan_gp", (64, 64, 3), batch=64, width=64, n_critic=5),
+    Row("wgan_gp-resnet-32", "wgan_gp", (32, 32, 3), batch=64, width=128, network="resnet", n_critic=5),
     Row("dcgan-ring8", "dcgan", (2,), batch=512, width=128, latent_dim=2, network="mlp", steps_per_execution=50),
 ]
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -40,7 +40,7 @@ class Worker:
     """A process of `worker.py`."""
 
     def __init__(self, row: Row, engine: str, precision: str, without: tuple[str, ...] = ()):
-        self.engine, self.without, self.row = engine, without, row
+        self.engine, self.row = engine, row
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         task = {"row": dataclasses.asdict(row), "engine": engine, "precision": precision, "without": without}
         self.process = subprocess.Popen(
@@ -90,42 +90,35 @@ def race(workers: dict[str, Worker], rounds: int, round_seconds: float) -> dict[
     return seconds
 
 
-def summary(seconds: list[float]) -> dict[str, float]:
-    """The median, and the quartiles as the spread."""
-    low, middle, high = statistics.quantiles(seconds, n=4, method="inclusive")
-    return {"seconds": middle, "low": low, "high": high}
+def summary(name: str, values: list[float]) -> dict[str, float]:
+    """The median, under `name`, and the quartiles as the spread."""
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return {name: middle, "low": low, "high": high}
 
 
 def ratio(slow: list[float], fast: list[float]) -> dict[str, float]:
     """How many times as fast `fast` is, by rounds."""
-    ratios = [a / b for a, b in zip(slow, fast, strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
-    return {"ratio": middle, "low": low, "high": high}
-
-
-def n_critic(row: Row) -> int:
-    """Minibatches that a step takes."""
-    return row.n_critic or (5 if row.model == "wgan_gp" else 1)
+    return summary("ratio", [a / b for a, b in zip(slow, fast, strict=True)])
 
 
 def measure(row: Row, precision: str, args: argparse.Namespace) -> dict:
     """The zoo and its rivals on one row."""
-    rivals = []
+    engines = {"zoo": precision}
     if args.vs_torch:
-        rivals += [("torch", precision, ()), ("torch.compile", precision, ())]
+        engines |= {"torch": precision, "torch.compile": precision}
     if row.model == "dcgan" and row.network == "dcgan":
-        rivals.append(("keras", "float32", ()))
+        engines["keras"] = "float32"
     with contextlib.ExitStack() as stack:
         workers = {}
-        for engine, its_precision, without in [("zoo", precision, ()), *rivals]:
-            workers[engine] = Worker(row, engine, its_precision, without)
+        for engine, its_precision in engines.items():
+            workers[engine] = Worker(row, engine, its_precision)
             stack.callback(workers[engine].close)
         seconds = race(workers, args.rounds, args.round_seconds)
     return {
         "row": row.name,
-        "images_per_step": row.batch * n_critic(row),
+        "images_per_step": row.batch * row.n_critic,
         "precision": precision,
-        "engines": {name: summary(values) for name, values in seconds.items()},
+        "engines": {name: summary("seconds", values) for name, values in seconds.items()},
         "ratios": {name: ratio(values, seconds["zoo"]) for name, values in seconds.items() if name != "zoo"},
     }
 
@@ -207,11 +200,15 @@ def record(path: Path | None, kind: str, result: dict) -> None:
     """Puts a result into the file, in the place of an older one of the same row and precision."""
     if path is None:
         return
+    found = json.loads(path.read_text()).get(kind, []) if path.exists() else []
+    kept = [r for r in found if (r["row"], r["precision"]) != (result["row"], result["precision"])]
+    write(path, kind, [*kept, {**result, "date": time.strftime("%Y-%m-%d")}])
+
+
+def write(path: Path, section: str, results) -> None:
+    """Puts a section into the file, with the machine it was measured on; the others stay."""
     found = json.loads(path.read_text()) if path.exists() else {}
-    found["machine"] = machine()
-    kept = [r for r in found.get(kind, []) if (r["row"], r["precision"]) != (result["row"], result["precision"])]
-    found[kind] = [*kept, {**result, "date": time.strftime("%Y-%m-%d")}]
-    path.write_text(json.dumps(found, indent=1) + "\n")
+    path.write_text(json.dumps({**found, "machine": machine(), section: results}, indent=1) + "\n")
 
 
 def main() -> None:

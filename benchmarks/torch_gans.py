@@ -117,7 +117,6 @@ def networks(row):
 
 
 class DCGANLosses:
-    n_critic = 1
     adam = (2e-4, (0.5, 0.999))
 
     def discriminator_loss(self, D, x, fake):
@@ -128,7 +127,6 @@ class DCGANLosses:
 
 
 class WGANGPLosses:
-    n_critic = 5
     adam = (1e-4, (0.0, 0.9))
 
     def discriminator_loss(self, D, x, fake):
@@ -181,7 +179,7 @@ class Trainer:
 
     def run(self, steps):
         for _ in range(steps):
-            for _ in range(self.losses.n_critic):
+            for _ in range(self.row.n_critic):
                 with self._autocast():
                     with torch.no_grad():
                         fake = self.g_call(self._latents())

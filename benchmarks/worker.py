@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Row:
     width: int
     latent_dim: int = 128
     network: str = "dcgan"
-    n_critic: int | None = None
+    n_critic: int = 1
     steps_per_execution: int = 1
 
 
@@ -63,9 +64,8 @@ class Zoo:
             levers.undo(without)
         keras.config.set_dtype_policy(precision)
         keras.utils.set_random_seed(0)
-        cls, arguments = find_model(row.model), {"latent_dim": row.latent_dim, "seed": 0}
-        if row.n_critic is not None:
-            arguments["n_critic"] = row.n_critic
+        cls = find_model(row.model)
+        arguments = {"latent_dim": row.latent_dim, "n_critic": row.n_critic, "seed": 0}
         if len(row.shape) == 1:
             self.gan = cls.for_points(row.shape[0], width=row.width, **arguments)
             source = data.open_source("ring8")
@@ -122,12 +122,17 @@ class CompiledTorch(Torch):
 ENGINES = {"zoo": Zoo, "keras": NaiveKeras, "torch": Torch, "torch.compile": CompiledTorch}
 
 
-def main() -> None:
-    task = json.loads(sys.argv[1])
-    answers = os.fdopen(os.dup(1), "w")  # what libraries print must not get between the answers
+def task() -> tuple[dict, Row, TextIO]:
+    """What this process was started for, its row, and where the answers go: what libraries print must not mix in."""
+    found = json.loads(sys.argv[1])
+    answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    row = Row(**{**task["row"], "shape": tuple(task["row"]["shape"])})
-    engine = ENGINES[task["engine"]](row, task["precision"], task.get("without", []))
+    return found, Row(**{**found["row"], "shape": tuple(found["row"]["shape"])}), answers
+
+
+def main() -> None:
+    asked, row, answers = task()
+    engine = ENGINES[asked["engine"]](row, asked["precision"], asked["without"])
     for line in itertools.chain([""], sys.stdin):
         answer = {"ready": True}
         if line:

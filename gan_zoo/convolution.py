@@ -3,15 +3,15 @@
 TensorFlow's CPU kernels (oneDNN) convolve near the machine's limit, with two exceptions that GANs meet in every step:
 deep layers, whose many weights multiply few positions, and layers that end in the three channels of an image. There the
 same sums are taken in another order: as one matrix product over patches, and as a convolution of stride 1 that makes
-all four pixels of a 2 x 2 block at once. `docs/performance.md` has the measurements. Other devices use their own
-kernels throughout.
+all four pixels of a 2 x 2 block at once. `benchmarks/convolutions.py` measures where that pays. Other devices use their
+own kernels throughout.
 
 The three functions are each other's derivatives, so gradients of any order are these again: with C(x, w) the
 convolution, I(dy, w) its gradient in x and W(x, dy) its gradient in w, all of them bilinear,
 
     dC = I, W        dI = C, W        dW = I, C
 
-Images are [B, H, W, C], square or not, kernels [K, K, in, out], padding "same".
+Images are [B, H, W, C] of a known size, square or not, kernels [K, K, in, out], padding "same".
 """
 
 import tensorflow as tf
@@ -96,7 +96,7 @@ def _kernel_gradient(x, dy, stride, kernel_size):
 
 def _by_matrix(shape, size, stride, dtype, many_weights, few_positions=None) -> bool:
     """Whether a matrix product over patches is faster than TensorFlow's kernel."""
-    if not _on_cpu() or None in size or dtype not in many_weights or stride > min(shape[:2]):
+    if not _on_cpu() or dtype not in many_weights or stride > min(shape[:2]):
         return False
     if tuple(shape[:2]) == (1, 1) and stride == 1:
         return True  # it is a matrix product
@@ -107,7 +107,7 @@ def _by_matrix(shape, size, stride, dtype, many_weights, few_positions=None) -> 
 
 def _by_blocks(shape, size, stride) -> bool:
     """Whether making the four pixels of a 2 x 2 block as channels is faster than TensorFlow's kernel."""
-    if not _on_cpu() or None in size:
+    if not _on_cpu():
         return False
     even = size[0] % 2 == size[1] % 2 == 0
     return even and stride == 2 and all(3 <= k <= 5 for k in shape[:2]) and shape[2] <= _FEW_CHANNELS

@@ -316,13 +316,8 @@ class GAN(keras.Model):
                 own, or "none" where that is "batch" and the network a perceptron.
             **kwargs: The variant's own arguments.
         """
-        norm = norm or cls.default_norm(network)
+        norm = norm or networks.default_norm(network, cls.discriminator_norm)
         return cls(*networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm), **kwargs)
-
-    @classmethod
-    def default_norm(cls, network: str) -> str:
-        """The discriminator's normalization in networks of the family `network`."""
-        return "none" if network == "mlp" and cls.discriminator_norm == "batch" else cls.discriminator_norm
 
     @classmethod
     def for_points(cls, dim: int = 2, *, latent_dim: int = 2, width: int = 128, depth: int = 2, **kwargs) -> "GAN":

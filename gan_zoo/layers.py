@@ -54,7 +54,7 @@ class Conv2D(keras.layers.Conv2D):
     """Keras's layer on `gan_zoo.convolution`, which is faster on CPUs where the convolution is of the kind it knows."""
 
     def convolution_op(self, inputs, kernel):
-        if self.padding == "same" and _is_plain(self):
+        if self.padding == "same" and _is_plain(self, inputs):
             return convolution.convolve(inputs, tf.convert_to_tensor(kernel), self.strides[0])
         return super().convolution_op(inputs, kernel)
 
@@ -64,7 +64,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """Keras's layer on `gan_zoo.convolution`: see `Conv2D`."""
 
     def call(self, inputs):
-        if self.padding != "same" or self.output_padding is not None or not _is_plain(self):
+        if self.padding != "same" or self.output_padding is not None or not _is_plain(self, inputs):
             return super().call(inputs)
         size = [length * self.strides[0] for length in inputs.shape[1:3]]
         y = convolution.convolve_transpose(inputs, tf.convert_to_tensor(self.kernel), self.strides[0], size)
@@ -74,12 +74,12 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         return self.activation(y)
 
 
-def _is_plain(layer) -> bool:
-    """Whether a convolution is of the kind that GANs use: for the rest there is Keras."""
-    one_stride = layer.strides[0] == layer.strides[1]
+def _is_plain(layer, inputs) -> bool:
+    """Whether a convolution is of the kind that GANs use, on images of a known size: for the rest there is Keras."""
     return (
         layer.data_format == "channels_last"
-        and one_stride
+        and None not in inputs.shape[1:3]
+        and layer.strides[0] == layer.strides[1]
         and layer.dilation_rate in (1, (1, 1))
         and getattr(layer, "groups", 1) == 1
     )

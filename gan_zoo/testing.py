@@ -191,8 +191,7 @@ def check_logs(make: Make, data: Any) -> None:
 def check_weights(make: Make, data: Any) -> None:
     """Training on after `save_weights` and `load_weights` equals training on without them, bit for bit."""
     data = _tensors(data)
-    gan = _compiled(make)
-    gan.train_step(data)
+    gan = _trained(make, data)
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "gan.weights.h5")
         gan.save_weights(path)
@@ -204,8 +203,7 @@ def check_weights(make: Make, data: Any) -> None:
 def check_keras_file(make: Make, data: Any) -> None:
     """Training on after `save` and `load_model` equals training on without them, bit for bit."""
     data = _tensors(data)
-    gan = _compiled(make)
-    gan.train_step(data)
+    gan = _trained(make, data)
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "gan.keras")
         gan.save(path)
@@ -274,8 +272,7 @@ def check_xla(make: Make, data: Any) -> None:
 
 def check_export(make: Make, data: Any) -> None:
     """A generator exported by `gan_zoo.export.saved_model` makes the samples of the one in memory."""
-    gan = _compiled(make)
-    gan.train_step(_tensors(data))  # moving statistics, too, must not be those of a new network
+    gan = _trained(make, _tensors(data))  # moving statistics, too, must not be those of a new network
     with tempfile.TemporaryDirectory() as folder:
         exported = tf.saved_model.load(str(saved_model.export(gan, Path(folder) / "generator")))
     expected = gan(gan.sample_latent(4, seed=3)).numpy()
@@ -311,6 +308,13 @@ def _build(make: Make, seed: int = 1) -> GAN:
 def _compiled(make: Make, seed: int = 1) -> GAN:
     gan = _build(make, seed)
     gan.compile()
+    return gan
+
+
+def _trained(make: Make, data: Any) -> GAN:
+    """After one step: nothing is as it was when it was new."""
+    gan = _compiled(make)
+    gan.train_step(data)
     return gan
 
 

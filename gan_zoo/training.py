@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gan_zoo import data
+from gan_zoo import data, networks
 from gan_zoo.errors import UserError
 from gan_zoo.models import VARIANTS
 from gan_zoo.runs import open_run
@@ -194,7 +194,9 @@ class Job:
             "steps": self.steps,
             "network": self.network,
             "width": self.width,
-            "norm": "none" if self.points else config.norm or self.cls.default_norm(self.network),
+            "norm": "none"
+            if self.points
+            else config.norm or networks.default_norm(self.network, self.cls.discriminator_norm),
             "arguments": arguments,
             "d_optimizer": _plain_config(gan.d_optimizer),
             "g_optimizer": _plain_config(gan.g_optimizer),
@@ -319,7 +321,7 @@ class Job:
         seconds = statistics.median(timer.seconds[1:]) / execution  # the first step compiles
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         rows = {
-            "step time": f"{seconds * 1000:.4g} ms (median of {len(timer.seconds) - 1})",
+            "step time": f"{seconds * 1000:.2f} ms (median of {len(timer.seconds) - 1})",
             "speed": f"{self.images_per_step / seconds:.1f} images/s",
             "total time": f"{callbacks.duration(seconds * self.steps)} for {self.steps} steps",
             "peak memory": f"{peak / 2**30:.2f} GiB",

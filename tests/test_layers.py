@@ -274,3 +274,24 @@ def test_convolutions_are_kerass(ours, theirs, settings, dtype):
         np.testing.assert_allclose(value / scale, expected / scale, atol=tolerance)
     again = ours.from_config(layers[0].get_config())
     assert again.get_config() == layers[0].get_config()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(Conv2D, keras.layers.Conv2D), (Conv2DTranspose, keras.layers.Conv2DTranspose)]
+)
+def test_convolutions_of_images_of_any_size_are_left_to_keras(ours, theirs):
+    x = normal(2, 8, 6, 2)
+    layers = [layer(3, 5, strides=2, padding="same") for layer in (ours, theirs)]
+    for layer in layers:
+        layer.build((None, None, None, 2))
+        layer.set_weights([normal(*weight.shape, seed=k) for k, weight in enumerate(layer.get_weights())])
+
+    def gradients(layer):
+        @tf.function(input_signature=[tf.TensorSpec((None, None, None, 2))])
+        def call(x):
+            return value_and_gradients(layer, x, None, 1.0)
+
+        return call(x)
+
+    for value, expected in zip(gradients(layers[0]), gradients(layers[1]), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-4)

@@ -28,6 +28,11 @@ def for_images(network: str, shape: tuple[int, int, int], *, latent_dim: int, wi
     return family.generator(shape, latent_dim, width), family.discriminator(shape, width, norm)
 
 
+def default_norm(network: str, norm: str) -> str:
+    """The discriminator's normalization in a family where the paper has `norm`: perceptrons have no "batch"."""
+    return "none" if network == "mlp" and norm == "batch" else norm
+
+
 def for_points(dim: int, *, latent_dim: int, width: int, depth: int):
     """A (generator, discriminator) pair of multilayer perceptrons for points, [B, dim]."""
     from gan_zoo.networks import mlp
