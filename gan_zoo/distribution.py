@@ -19,18 +19,37 @@ def replica_context() -> tuple[int, int | tf.Tensor]:
     return context.num_replicas_in_sync, context.replica_id_in_sync_group
 
 
-def global_mean(x: tf.Tensor) -> tf.Tensor:
-    """Mean of `x` over all its elements and all replicas, with the gradient through every replica's part.
+def global_mean(x: tf.Tensor, axis: int | list[int] | None = None, keepdims: bool = False) -> tf.Tensor:
+    """Mean of `x` over the given axes and over all replicas, with the gradient through every replica's part.
 
     Losses that hold a batch statistic inside a nonlinearity (relativistic averages, feature gaps) use it: the mean of
     the replicas' own statistics would give another loss. Plain averages use `tf.reduce_mean`, since the base class
     averages losses over replicas.
+
+    Args:
+        x: Any shape.
+        axis: The axes; by default all. The axis of the batch, 0, should be among them.
+        keepdims: Whether the axes stay, with length 1.
     """
-    mean = tf.reduce_mean(x)
+    return replica_mean(tf.reduce_mean(x, axis, keepdims))
+
+
+def replica_mean(x: tf.Tensor) -> tf.Tensor:
+    """Mean of the replicas' own `x`, of one shape on all, with the gradient through every replica's part.
+
+    For what a loss makes of the whole batch without a mean of its own, such as the gradient of a mean loss.
+    """
     replicas, _ = replica_context()
     if replicas == 1:
-        return mean
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, mean)
+        return x
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, x)
+
+
+def whole_batch(x: tf.Tensor) -> tf.Tensor:
+    """The rows of all replicas' `x`, [B / N, ...] each, as one, [B, ...]; nothing is differentiated through it."""
+    replicas, _ = replica_context()
+    x = tf.stop_gradient(x)
+    return x if replicas == 1 else tf.distribute.get_replica_context().all_gather(x, axis=0)
 
 
 def global_log(values: list[tf.Tensor]) -> tf.Tensor:

@@ -1,6 +1,5 @@
 """The base class: Algorithm 1 of Goodfellow et al. (2014) as a Keras model that a variant completes with two losses."""
 
-import inspect
 import random
 import threading
 from collections.abc import Callable, Sequence
@@ -9,15 +8,20 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gan_zoo import networks, optimizers
+from gan_zoo import balance as balances
+from gan_zoo import layers, networks, optimizers
+from gan_zoo.arguments import KeepsArguments
 from gan_zoo.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.errors import UserError
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError("gan_zoo needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow before keras is imported.")
 
+Loss = Callable[[Any, Any], tf.Tensor]
+Variables = Sequence[keras.Variable]
 
-class GAN(keras.Model):
+
+class GAN(KeepsArguments, keras.Model):
     """A generative adversarial network: two players, two losses, and the loop that trains them in turn.
 
     A variant subclasses `GAN` and states what its paper states, the losses:
@@ -41,6 +45,7 @@ class GAN(keras.Model):
         Data: One dataset batch holds `n_critic` minibatches of B examples, so that each of the discriminator's turns
             sees fresh data and one Keras step is one generator update. A generator loss that reads x gets the
             minibatch of the discriminator's last turn.
+        Layers: One with a method `begin_turn()` is told when a player's turn begins, before any network is called.
         Logs: "d_loss" (the mean over the discriminator's turns), "g_loss", and what the losses `record`.
         Replicas: The gradient applied is that of the mean loss over all replicas. Random numbers come from
             `self.random`, whose rows N replicas share out, so N replicas with B / N examples each take the step of
@@ -53,16 +58,26 @@ class GAN(keras.Model):
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1], or points, [B, 2].
         discriminator: Maps what the generator makes to raw scores, [B, 1], high for real data.
         n_critic: Discriminator turns for each generator turn (k in Algorithm 1). Defaults to 1, as in Section 5 there.
+        simultaneous: Whether both players move from the same point: simultaneous gradient descent, SimGD. By default G
+            sees D where its turn has taken it: alternating gradient descent, AltGD. Of `n_critic` turns of D, the last
+            is the simultaneous one. Mescheder et al. (2018), Section 2.
+        balance: When G's turn comes, see `gan_zoo.balance`: "constant", after every `n_critic` turns of D; "warm_up";
+            or "until(d_loss=...)". A step that G sits out still takes the time of its turn.
+        instance_noise: Standard deviation of the normal noise on everything that D sees, real and generated, in both
+            players' turns, Sonderby et al. (2017), Section 3. Defaults to 0, none.
+        noise_turns: Turns, of both players together, over which the noise falls linearly to 0; 0 keeps it constant.
         prior: p(z): "normal", N(0, I), or "uniform", U[-1, 1]^Z.
         latent_dim: Z; by default the generator's input size.
         seed: Seeds the latents and every other random draw of training. None draws one.
         **kwargs: `name`, `dtype` and so on, for `keras.Model`.
 
     Raises:
-        UserError: If `n_critic` or `prior` is none of the above, or Z cannot be told from the generator.
+        UserError: If an argument is none of the above, or Z cannot be told from the generator.
 
     References:
         Goodfellow et al., 2014, https://arxiv.org/abs/1406.2661
+        Sonderby et al., 2017, https://arxiv.org/abs/1610.04490
+        Mescheder et al., 2018, https://arxiv.org/abs/1801.04406
     """
 
     discriminator_norm = "batch"
@@ -73,6 +88,10 @@ class GAN(keras.Model):
         discriminator: keras.Model,
         *,
         n_critic: int = 1,
+        simultaneous: bool = False,
+        balance: str = "constant",
+        instance_noise: float = 0.0,
+        noise_turns: int = 0,
         prior: str = "normal",
         latent_dim: int | None = None,
         seed: int | None = None,
@@ -86,6 +105,10 @@ class GAN(keras.Model):
         self.generator = generator
         self.discriminator = discriminator
         self.n_critic = n_critic
+        self.simultaneous = simultaneous
+        self.balance = balance
+        self.instance_noise = instance_noise
+        self.noise_turns = noise_turns
         self.prior = prior
         self.latent_dim = latent_dim or _input_size(generator)
         self.seed = seed
@@ -93,6 +116,13 @@ class GAN(keras.Model):
         self.random = RandomStream(
             self.add_weight((2,), lambda *_, **__: start, dtype="int64", trainable=False, name="random_state")
         )
+        self._noise = layers.InstanceNoise(instance_noise, noise_turns, self.random) if instance_noise else None
+        self._balance = balances.parse(balance)
+        if not isinstance(self._balance, balances.Constant):
+            if simultaneous:
+                raise UserError(f"simultaneous=True moves both players at each step: leave out balance={balance!r}.")
+            # Discriminator turns since the generator's last update, and generator updates.
+            self._count = self.add_weight((2,), "zeros", dtype="int64", trainable=False, name="count")
         self._recorded = threading.local()  # MirroredStrategy traces each replica in a thread of its own
         if not generator.built:
             generator.build((None, self.latent_dim))
@@ -126,12 +156,15 @@ class GAN(keras.Model):
         Of several minibatches, real and generated ones, it gives as many scores. Convolutional networks that treat
         examples one by one see them in one pass; otherwise each has a pass, and batch statistics, of its own.
         """
-        if len(xs) == 1:
-            return tf.cast(self.discriminator(xs[0], training=True), tf.float32)
-        if not networks.one_pass_pays(self.discriminator):
-            return [self.D(x) for x in xs]
-        scores = self.D(tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *xs))
+        noisy = xs if self._noise is None else [self._noise(x) for x in xs]
+        if len(xs) == 1 or not networks.one_pass_pays(self.discriminator):
+            scores = [self._score(x) for x in noisy]
+            return scores[0] if len(xs) == 1 else scores
+        scores = self._score(tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *noisy))
         return tf.split(scores, [batch_size(x) for x in xs])
+
+    def _score(self, x: Any) -> Any:
+        return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32), self.discriminator(x, training=True))
 
     def sample_latent(self, n: int, seed: int | None = None) -> tf.Tensor:
         """`n` latents from the prior, float32, [n, Z].
@@ -150,20 +183,46 @@ class GAN(keras.Model):
     # Algorithm 1.
 
     @property
-    def discriminator_variables(self) -> Sequence[keras.Variable]:
+    def discriminator_variables(self) -> Variables:
         return self.discriminator.trainable_variables
 
     @property
-    def generator_variables(self) -> Sequence[keras.Variable]:
+    def generator_variables(self) -> Variables:
         return self.generator.trainable_variables
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """`n_critic` discriminator turns, then a generator turn, on `n_critic` minibatches; returns the logs."""
         self._recorded.__dict__.clear()
-        for x in self.split(data):
+        *minibatches, last = self.split(data)
+        for x in minibatches:
             self.discriminator_step(x)
-        self.generator_step(x)
+        self.both_step(last)
         return {name: global_log(values) for name, values in self._recorded.__dict__.items()}
+
+    def both_step(self, x: Any) -> None:
+        """The discriminator's last turn and the generator's, one after the other or `simultaneous`ly."""
+        if self.simultaneous:
+            loss, gradients = self.differentiate(self.generator_loss, x, self.generator_variables, self.g_optimizer)
+            with tf.control_dependencies([g for g in gradients if g is not None]):
+                self.discriminator_step(x)
+            self.g_optimizer.apply(gradients, self.generator_variables)
+            self.record("g_loss", loss)
+            return
+        self.discriminator_step(x)
+        if isinstance(self._balance, balances.Constant):
+            self.generator_step(x)
+            return
+        # Optimizers cannot be applied inside of a condition under a strategy: the turn is taken, and taken back.
+        count = self._count.value + tf.constant([self.n_critic, 0], tf.int64)
+        due = self._balance.due(count[0], count[1], self._recorded.d_loss[-1])
+        variables = [*self.generator.variables, *self.g_optimizer.variables]
+        before = [tf.identity(variable.value) for variable in variables]
+        with tf.control_dependencies([due, count, *before]):
+            self.generator_step(x)
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(tf.where(due, variable.value, value))
+        self._count.assign(tf.where(due, count * [0, 1] + [0, 1], count))
+        self.record("g_turns", tf.cast(due, tf.float32))
 
     def discriminator_step(self, x: Any) -> None:
         """The discriminator's turn: one update on the minibatch x and fresh latents."""
@@ -175,14 +234,15 @@ class GAN(keras.Model):
         loss = self.minimize(self.generator_loss, x, self.generator_variables, self.g_optimizer)
         self.record("g_loss", loss)
 
-    def minimize(
-        self,
-        loss: Callable[[Any, Any], tf.Tensor],
-        x: Any,
-        variables: Sequence[keras.Variable],
-        optimizer: keras.optimizers.Optimizer,
-    ) -> tf.Tensor:
+    def minimize(self, loss: Loss, x: Any, variables: Variables, optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
         """One optimizer step on `loss(x, z)` with respect to `variables` and fresh latents; returns the loss."""
+        value, gradients = self.differentiate(loss, x, variables, optimizer)
+        optimizer.apply(gradients, variables)
+        return value
+
+    def differentiate(self, loss: Loss, x: Any, variables: Variables, optimizer: keras.optimizers.Optimizer):
+        """Begins a turn: `loss(x, z)` at fresh latents, and what `optimizer` takes as its gradients."""
+        self.begin_turn()
         z = self.sample_latent(batch_size(x))
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
@@ -193,9 +253,13 @@ class GAN(keras.Model):
         # No variable moves before the last gradient is there. TensorFlow orders reads and writes itself, but Grappler
         # drops some of these orderings, and a penalty's read of a bias could then race with that bias's update.
         with tf.control_dependencies([value, *(g for g in gradients if g is not None)]):
-            gradients = [None if g is None else tf.identity(g) for g in gradients]
-        optimizer.apply(gradients, variables)
-        return value
+            return value, [None if g is None else tf.identity(g) for g in gradients]
+
+    def begin_turn(self) -> None:
+        """Tells the layers that want to know it that a turn begins."""
+        for layer in self._flatten_layers(include_self=False):
+            if hasattr(layer, "begin_turn"):
+                layer.begin_turn()
 
     def split(self, data: Any) -> list[Any]:
         """The `n_critic` minibatches of one dataset batch.
@@ -265,32 +329,6 @@ class GAN(keras.Model):
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
-
-    @classmethod
-    def argument_names(cls) -> list[str]:
-        """The names of the constructor's own arguments, from the variant's down to the base's."""
-        names = []
-        for klass in cls.__mro__[: cls.__mro__.index(GAN) + 1]:
-            if "__init__" in vars(klass):
-                parameters = list(inspect.signature(klass.__init__).parameters.values())[1:]
-                names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        return list(dict.fromkeys(names))
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments: each is kept in the attribute of its name."""
-        config = {"name": self.name, "trainable": self.trainable}
-        for name in self.argument_names():
-            config[name] = keras.saving.serialize_keras_object(getattr(self, name))
-        return config
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> "GAN":
-        with keras.saving.custom_object_scope(custom_objects or {}):
-            return cls(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        keras.saving.register_keras_serializable(package=cls.__module__)(cls)
 
     # Networks.
 

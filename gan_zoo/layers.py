@@ -123,8 +123,10 @@ class LeakyReLU(keras.layers.Layer):
 class SpectralNormalization(keras.layers.Wrapper):
     """Divides a layer's kernel by an estimate of its largest singular value.
 
-    Miyato et al. (2018), Algorithm 1: one power iteration at each call in training mode. The kernel is seen as a matrix
-    of (everything else) x (output channels); the singular vectors are constants of the gradient.
+    Miyato et al. (2018), Algorithm 1: one power iteration for each turn of a player, at its beginning (`begin_turn`,
+    which `gan_zoo.GAN` calls). In between, all calls see the same weights: real and generated images, and every
+    penalty, are scored by one discriminator. The kernel is seen as a matrix of (everything else) x (output channels);
+    the singular vectors are constants of the gradient.
 
     Args:
         layer: A `Dense` or `Conv2D` layer.
@@ -144,17 +146,20 @@ class SpectralNormalization(keras.layers.Wrapper):
             name="u",
         )
 
-    def call(self, inputs, training=False):
+    def begin_turn(self):
+        """One power iteration."""
+        matrix = self._matrix()
+        v = tf.math.l2_normalize(tf.matmul(self.u.value, matrix, transpose_b=True))
+        self.u.assign(tf.math.l2_normalize(tf.matmul(v, matrix)))
+
+    def _matrix(self):
+        return tf.reshape(tf.cast(self.layer.kernel.value, tf.float32), [-1, self.layer.kernel.shape[-1]])
+
+    def call(self, inputs):
         # The layer computes with the kernel that a stateless scope hands it; its own stays the unnormalized one.
-        kernel = self.layer.kernel
-        matrix = tf.reshape(tf.cast(kernel.value, tf.float32), [-1, kernel.shape[-1]])
-        constant = tf.stop_gradient(matrix)
-        u = self.u.value
-        v = tf.math.l2_normalize(tf.matmul(u, constant, transpose_b=True))
-        if training:
-            u = tf.math.l2_normalize(tf.matmul(v, constant))
-            self.u.assign(u)
-        u = tf.math.l2_normalize(u)
+        kernel, matrix = self.layer.kernel, self._matrix()
+        u = tf.math.l2_normalize(self.u.value)
+        v = tf.math.l2_normalize(tf.matmul(u, tf.stop_gradient(matrix), transpose_b=True))
         sigma = tf.reduce_sum(tf.matmul(v, matrix) * u)
         normalized = tf.cast(tf.cast(kernel.value, tf.float32) / sigma, kernel.dtype)
         with keras.StatelessScope(state_mapping=[(kernel, normalized)]):
@@ -162,3 +167,43 @@ class SpectralNormalization(keras.layers.Wrapper):
 
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)
+
+
+class InstanceNoise(keras.layers.Layer):
+    """Adds normal noise to what a discriminator sees, real and generated alike, so that their supports overlap.
+
+    Sonderby et al. (2017), Section 3; Arjovsky & Bottou (2017), Section 3. Every call draws anew. Integers in a
+    structure, such as labels, are passed on as they are.
+
+    Args:
+        stddev: Of the noise at the start, in units of the data.
+        turns: Turns, as `begin_turn` counts them, over which the standard deviation falls linearly to 0; with 0 turns
+            it stays what it is.
+        random: The `gan_zoo.distribution.RandomStream` to draw from.
+        **kwargs: As for `keras.layers.Layer`.
+
+    References:
+        Sonderby et al., 2017, https://arxiv.org/abs/1610.04490
+        Arjovsky & Bottou, 2017, https://arxiv.org/abs/1701.04862
+    """
+
+    def __init__(self, stddev: float, turns: int, random, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.stddev, self.turns, self.random = stddev, turns, random
+        self.taken = self.add_weight((), "zeros", dtype="int64", trainable=False, name="taken")
+        self.built = True
+
+    def begin_turn(self):
+        self.taken.assign(self.taken.value + 1)
+
+    def call(self, inputs):
+        stddev = self.stddev
+        if self.turns:
+            # The first turn has all of the noise.
+            gone = tf.cast(tf.maximum(self.taken.value - 1, 0), tf.float32) / self.turns
+            stddev *= tf.maximum(0.0, 1.0 - gone)
+
+        def noisy(x):
+            return x + stddev * self.random.normal(tf.shape(x)) if x.dtype.is_floating else x
+
+        return tf.nest.map_structure(noisy, inputs)

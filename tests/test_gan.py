@@ -174,7 +174,8 @@ def test_config_holds_every_argument():
     names = ("clip", "n_critic", "prior", "latent_dim", "seed", "name")
     assert [getattr(clone, name) for name in names] == [0.02, 2, "uniform", 3, 5, "critic"]
     assert clone.generator.output_shape == (None, 2)
-    assert set(WGAN.argument_names()) == {"generator", "discriminator", *names} - {"name"}
+    base = {"simultaneous", "balance", "instance_noise", "noise_turns"}
+    assert set(WGAN.argument_names()) == {"generator", "discriminator", *names, *base} - {"name"}
 
 
 def test_a_users_class_is_saved_and_loaded_without_being_named(tmp_path):

@@ -125,11 +125,11 @@ def test_leaky_relu_is_that_of_keras_to_the_second_derivative():
     assert LeakyReLU().negative_slope == 0.2
 
 
-def spectral(layer, shape, calls=0):
+def spectral(layer, shape, turns=0):
     wrapped = SpectralNormalization(layer)
     wrapped.build((None, *shape))
-    for _ in range(calls):
-        wrapped(tf.zeros([1, *shape]), training=True)
+    for _ in range(turns):
+        wrapped.begin_turn()
     return wrapped
 
 
@@ -143,7 +143,7 @@ def layers_under_test():
 @pytest.mark.parametrize("kind", ["dense", "conv"])
 def test_the_effective_kernel_has_spectral_norm_one(kind):
     layer, shape = layers_under_test()[kind]
-    wrapped = spectral(layer, shape, calls=100)
+    wrapped = spectral(layer, shape, turns=100)
     kernel = layer.kernel.numpy()
     sigma = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
     x = normal(3, *shape)
@@ -152,24 +152,27 @@ def test_the_effective_kernel_has_spectral_norm_one(kind):
     np.testing.assert_allclose(actual, layer(x) / sigma, rtol=1e-3, atol=1e-5)
 
 
-def test_one_power_iteration_for_each_call_in_training_mode():
+def test_one_power_iteration_for_each_turn():
     layer = keras.layers.Dense(4, use_bias=False)
     wrapped = spectral(layer, (6,))
     u, kernel = wrapped.u.numpy(), layer.kernel.numpy()
-    wrapped(normal(2, 6), training=False)
-    np.testing.assert_array_equal(wrapped.u.numpy(), u)
-    y = wrapped(normal(2, 6), training=True)
+    for training in (False, True):
+        wrapped(normal(2, 6), training=training)
+        np.testing.assert_array_equal(wrapped.u.numpy(), u)
+    wrapped.begin_turn()
     v = u @ kernel.T
     v /= np.linalg.norm(v)
     u = v @ kernel
     u /= np.linalg.norm(u)
     np.testing.assert_allclose(wrapped.u.numpy(), u, rtol=1e-5)
-    np.testing.assert_allclose(y, normal(2, 6) @ kernel / (v @ kernel @ u.T), rtol=1e-5)
+    expected = normal(2, 6) @ kernel / np.linalg.norm(u @ kernel.T)
+    for training in (False, True):
+        np.testing.assert_allclose(wrapped(normal(2, 6), training=training), expected, rtol=1e-5)
 
 
 def test_spectral_gradient_takes_the_singular_vectors_as_constants():
     layer = keras.layers.Dense(4, use_bias=False)
-    wrapped = spectral(layer, (6,), calls=3)
+    wrapped = spectral(layer, (6,), turns=3)
     x, weights = normal(5, 6), normal(5, 4, seed=1)
     u, kernel = wrapped.u.numpy(), layer.kernel.numpy()
     with tf.GradientTape() as tape:
@@ -205,8 +208,13 @@ def test_spectral_normalization_on_two_replicas(two_replicas):
         wrapped = spectral(keras.layers.Dense(4, use_bias=False), (6,))
         wrapped.set_weights(alone.get_weights())
     x = tf.constant(normal(2, 6))
-    results = tf.function(lambda: two_replicas.run(lambda: wrapped(x, training=True)))()
-    expected = alone(x, training=True)
+
+    def turn(layer):
+        layer.begin_turn()
+        return layer(x)
+
+    results = tf.function(lambda: two_replicas.run(turn, args=(wrapped,)))()
+    expected = turn(alone)
     for actual in two_replicas.experimental_local_results(results):
         np.testing.assert_allclose(actual, expected, rtol=1e-5)
     for u in two_replicas.experimental_local_results(wrapped.u.value):

@@ -140,8 +140,22 @@ CASES = {
 }
 
 
+# Variants whose players do not simply move one after the other, each down its own loss: the class, its arguments, and
+# (theta, psi) after one step from (theta, psi) on the data.
+UPDATES = {}
+
+
 def test_every_variant_has_a_case():
-    assert {cls.__name__ for cls, *_ in CASES.values()} == set(VARIANTS.values())
+    assert {cls.__name__ for cls, *_ in [*CASES.values(), *UPDATES.values()]} == set(VARIANTS.values())
+
+
+@pytest.mark.parametrize("theta_psi", [(0.8, 0.6), (-0.5, 1.7), (1.2, -0.4)])
+@pytest.mark.parametrize("data", [(0.0, 0.0), (0.9, -0.3)])
+@pytest.mark.parametrize("case", UPDATES)
+def test_one_step_of_both(case, data, theta_psi):
+    cls, arguments, update = UPDATES[case]
+    actual = step(dirac(cls, *theta_psi, RATE, **arguments), data)
+    np.testing.assert_allclose(actual, update(*theta_psi, data), atol=2e-6)
 
 
 @pytest.mark.parametrize("theta_psi", [(0.8, 0.6), (-0.5, 1.7), (1.2, -0.4)])
@@ -155,6 +169,15 @@ def test_one_step(case, data, theta_psi):
     new_theta = theta - RATE * g_gradient(theta, new_psi, data)
     actual = step(dirac(cls, theta, psi, RATE, **arguments), data)
     np.testing.assert_allclose(actual, (new_theta, new_psi), atol=2e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_simultaneous_step(case):
+    cls, arguments, d_gradient, g_gradient = CASES[case]
+    theta, psi, data = 0.8, 0.6, (0.9, -0.3)
+    expected = (theta - RATE * g_gradient(theta, psi, data), psi - RATE * d_gradient(theta, psi, data))
+    actual = step(dirac(cls, theta, psi, RATE, simultaneous=True, **arguments), data)
+    np.testing.assert_allclose(actual, expected, atol=2e-6)
 
 
 def test_weights_are_clipped_after_the_update():

@@ -1,0 +1,40 @@
+"""Models whose configuration is their constructor's arguments."""
+
+import inspect
+from typing import Any
+
+import keras
+
+
+class KeepsArguments:
+    """A mixin for `keras.Model`: every constructor argument, kept in the attribute of its name, is the configuration.
+
+    So a subclass that adds arguments has nothing to write for saving and loading. Subclasses are registered with Keras
+    by themselves, under their module's name.
+    """
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        keras.saving.register_keras_serializable(package=cls.__module__)(cls)
+
+    @classmethod
+    def argument_names(cls) -> list[str]:
+        """The names of the constructor's own arguments, from the variant's down to the base's."""
+        names = []
+        for klass in cls.__mro__[: cls.__mro__.index(KeepsArguments)]:
+            if "__init__" in vars(klass):
+                parameters = list(inspect.signature(klass.__init__).parameters.values())[1:]
+                names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        return list(dict.fromkeys(names))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments: each is kept in the attribute of its name."""
+        config = {"name": self.name, "trainable": self.trainable}
+        for name in self.argument_names():
+            config[name] = keras.saving.serialize_keras_object(getattr(self, name))
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> "KeepsArguments":
+        with keras.saving.custom_object_scope(custom_objects or {}):
+            return cls(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})

@@ -1,0 +1,102 @@
+"""Which player moves how often: when the generator's turn is due.
+
+`GAN(..., n_critic=5, balance="warm_up")` gives one of these by name, with its settings in parentheses if they are other
+than the defaults: "warm_up(turns=100, first=25, every=500)", "until(d_loss=0.5, turns=10)". A training step is always
+`n_critic` turns of the discriminator; the balance decides whether the generator's turn comes at its end.
+"""
+
+import ast
+import dataclasses
+
+import tensorflow as tf
+
+from gan_zoo.distribution import global_mean
+from gan_zoo.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """A generator turn after every `n_critic` discriminator turns: Algorithm 1 of Goodfellow et al. (2014)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmUp:
+    """More discriminator turns before the first generator updates, and now and then later.
+
+    The authors' code of Arjovsky et al. (2017) trains the critic nearly to its optimum in this way.
+
+    Args:
+        turns: Discriminator turns, at least, before such an update. Defaults to 100.
+        first: How many of the first generator updates are such. Defaults to 25.
+        every: After these, every `every`-th update is such; 0 for none. Defaults to 500.
+
+    References:
+        https://github.com/martinarjovsky/WassersteinGAN
+    """
+
+    turns: int = 100
+    first: int = 25
+    every: int = 500
+
+    def due(self, turns: tf.Tensor, updates: tf.Tensor, d_loss: tf.Tensor) -> tf.Tensor:
+        """See `Until.due`."""
+        special = updates < self.first
+        if self.every:
+            special |= updates % self.every == 0
+        return ~special | (turns >= self.turns)
+
+
+@dataclasses.dataclass(frozen=True)
+class Until:
+    """The discriminator trains until its loss is low enough, within a bound.
+
+    Args:
+        d_loss: The generator moves once the discriminator's loss, the mean over all replicas, is at most this. Defaults
+            to 1, which for a cross entropy lies between chance, log 4 = 1.39, and certainty, 0.
+        turns: Discriminator turns after which it moves all the same. Defaults to 10.
+    """
+
+    d_loss: float = 1.0
+    turns: int = 10
+
+    def due(self, turns: tf.Tensor, updates: tf.Tensor, d_loss: tf.Tensor) -> tf.Tensor:
+        """Whether the generator's turn has come.
+
+        Args:
+            turns: Of the discriminator, since the generator's last update: an int64 scalar.
+            updates: Of the generator, so far: an int64 scalar.
+            d_loss: The discriminator's loss in its last turn.
+        """
+        return (global_mean(d_loss) <= self.d_loss) | (turns >= self.turns)
+
+
+_KINDS = {"constant": Constant, "warm_up": WarmUp, "until": Until}
+
+
+def parse(text: str) -> Constant | WarmUp | Until:
+    """The balance that `text` describes: a name, or a name and settings, "warm_up(turns=50)".
+
+    Raises:
+        UserError: If there is none of that name or a setting is unknown or not a number it can take.
+    """
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+        call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
+        kind, settings = _KINDS[call.func.id], {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+        if call.args:
+            raise ValueError
+    except (SyntaxError, KeyError, AttributeError, ValueError):
+        raise UserError(
+            f"balance must be 'constant', 'warm_up(turns=100, first=25, every=500)' or 'until(d_loss=1.0, turns=10)', "
+            f"with any numbers, not {text!r}."
+        ) from None
+    for name, value in settings.items():
+        fields = {field.name: field.type for field in dataclasses.fields(kind)}
+        if name not in fields:
+            raise UserError(f"balance: {call.func.id} has no setting {name!r}; it has {', '.join(fields) or 'none'}.")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        least = 1 if name == "turns" else 0
+        if not number or (fields[name] is int and (not isinstance(value, int) or value < least)):
+            what = f"a whole number from {least} up" if fields[name] is int else "a number"
+            raise UserError(f"balance: {name} must be {what}, not {value!r}.")
+    return kind(**settings)
