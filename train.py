@@ -36,6 +36,9 @@ flags.DEFINE_multi_string("set", [], "name=value: any argument of the variant's 
 flags.DEFINE_integer("batch_size", None, "Examples in a minibatch, over all replicas.")
 flags.DEFINE_integer("steps", None, "Generator updates.")
 flags.DEFINE_integer("n_critic", None, "Discriminator updates for each generator update.")
+flags.DEFINE_string(
+    "balance", None, "When the generator moves: constant, warm_up or until(d_loss=1.0); see gan_zoo.balance."
+)
 flags.DEFINE_float("learning_rate", None, "Of both players; by default the variant's own.")
 flags.DEFINE_float("d_learning_rate", None, "Of the discriminator.")
 flags.DEFINE_float("g_learning_rate", None, "Of the generator.")
@@ -63,7 +66,7 @@ GROUPS = {
     "Data": ["data_dir", "split", "resolution", "crop", "cache_dir"],
     "Networks and variant": ["network", "width", "latent_dim", "norm", "set"],
     "Training": [
-        *("batch_size", "steps", "n_critic", "learning_rate", "d_learning_rate", "g_learning_rate"),
+        *("batch_size", "steps", "n_critic", "balance", "learning_rate", "d_learning_rate", "g_learning_rate"),
         *("ema_decay", "seed"),
     ],
     "Machine": ["precision", "strategy", "jit_compile", "steps_per_execution"],

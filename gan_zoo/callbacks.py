@@ -8,6 +8,7 @@ import math
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -83,6 +84,46 @@ class GeneratorEMA(StepCallback):
     def on_step(self, previous, logs):
         decay = min(self.decay, (1 + previous) / (10 + previous)) ** (self.step - previous)
         self._update(tf.constant(decay, tf.float32))
+
+
+class Grow(StepCallback):
+    """Moves growing networks along their schedule: stage, fade-in, and new optimizer state in each phase.
+
+    Optimizers forget their moments and step counts whenever a phase begins, as in the code of Karras et al. (2018):
+    those of other networks' gradients would be misleading.
+
+    Args:
+        growth: The schedule, a `gan_zoo.growth.Growth`.
+        ema: The moving average, whose network grows along; put it before this callback.
+        step: The step that training starts from.
+    """
+
+    def __init__(self, growth, ema: GeneratorEMA | None = None, step: int = 0):
+        super().__init__(step)
+        self.growth, self.ema = growth, ema
+
+    def on_train_begin(self, logs=None):
+        self._grow()
+
+    def on_step(self, previous, logs):
+        self._grow()
+        if self.growth.index(previous) != self.growth.index(self.step):
+            for optimizer in (self.model.d_optimizer, self.model.g_optimizer):
+                _reset(optimizer)
+
+    def _grow(self):
+        stage, alpha = self.growth.phase(self.step).stage, self.growth.alpha(self.step)
+        self.model.grow(stage, alpha)
+        if self.ema:
+            self.ema.generator.grow(stage, alpha)
+
+
+def _reset(optimizer) -> None:
+    """Puts an optimizer's state, except for its learning rate and loss scale, to where it began."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    for variable in optimizer.variables:
+        if variable is not optimizer._learning_rate:
+            variable.assign(tf.zeros_like(variable.value))
 
 
 class NonFiniteLoss(RuntimeError):
@@ -225,16 +266,16 @@ class MetricsLog(StepCallback):
 
     Args:
         path: Of the file, `metrics.jsonl`.
-        images_per_step: Real images that one step consumes: batch size times n_critic.
+        images_shown: Gives the number of real images that so many steps show.
         every: Steps between lines.
         writer: A `tf.summary` writer for the scalars, or None.
         step: The step that training starts from.
     """
 
-    def __init__(self, path: Path, images_per_step: int, every: int = 50, writer=None, step: int = 0):
+    def __init__(self, path: Path, images_shown: Callable[[int], int], every: int = 50, writer=None, step: int = 0):
         super().__init__(step)
-        self.path, self.images_per_step, self.every, self.writer = Path(path), images_per_step, every, writer
-        self._sums, self._count = {}, 0
+        self.path, self.images_shown, self.every, self.writer = Path(path), images_shown, every, writer
+        self._sums, self._count, self._start = {}, 0, None
 
     def on_train_begin(self, logs=None):
         if self.path.exists():
@@ -242,7 +283,7 @@ class MetricsLog(StepCallback):
             temporary = self.path.with_suffix(".tmp")
             temporary.write_text("".join(f"{line}\n" for line in kept))
             temporary.replace(self.path)
-        self._start = time.perf_counter()
+        self._start = self._start or time.perf_counter()
 
     def on_step(self, previous, logs):
         for name, value in logs.items():
@@ -260,7 +301,7 @@ class MetricsLog(StepCallback):
         self._sums, self._count = {}, 0
         line = {
             "step": self.step,
-            "kimg": self.step * self.images_per_step / 1000,
+            "kimg": self.images_shown(self.step) / 1000,
             "seconds": round(time.perf_counter() - self._start, 3),
             **means,
         }
@@ -287,15 +328,15 @@ class Progress(StepCallback):
 
     Args:
         total: The step at which training ends.
-        images_per_step: Real images that one step consumes: batch size times n_critic.
+        images_shown: Gives the number of real images that so many steps show.
         seconds: Between lines where the output is not a terminal.
         step: The step that training starts from.
         output: Where to write; standard output by default.
     """
 
-    def __init__(self, total: int, images_per_step: int, seconds=30.0, step: int = 0, output=None):
+    def __init__(self, total: int, images_shown: Callable[[int], int], seconds=30.0, step: int = 0, output=None):
         super().__init__(step)
-        self.total, self.images_per_step, self.output = total, images_per_step, output or sys.stdout
+        self.total, self.images_shown, self.output = total, images_shown, output or sys.stdout
         self.terminal = self.output.isatty()
         self.seconds = 1.0 if self.terminal else seconds
         self._printed = None
@@ -308,17 +349,18 @@ class Progress(StepCallback):
             self._write(logs, None)
         elif now - self._printed >= self.seconds or self.step == self.total:
             self._printed = now
-            self._write(logs, (self.step - self._first) / (now - self._start))
+            self._write(logs, now - self._start)
 
     def on_train_end(self, logs=None):
         if self.terminal:
             print(file=self.output)
 
-    def _write(self, logs, rate):
+    def _write(self, logs, seconds):
         parts = [f"step {self.step}/{self.total}", *(f"{name} {float(value):.4g}" for name, value in logs.items())]
-        if rate:
-            left = duration((self.total - self.step) / rate)
-            parts += [f"{rate * self.images_per_step:.0f} images/s", f"{left} left"]
+        if seconds:
+            images = self.images_shown(self.step) - self.images_shown(self._first)
+            left = duration((self.total - self.step) * seconds / (self.step - self._first))
+            parts += [f"{images / seconds:.0f} images/s", f"{left} left"]
         line = "  ".join(parts)
         print(f"\r{line}\033[K" if self.terminal else line, end="" if self.terminal else "\n", file=self.output)
         self.output.flush()

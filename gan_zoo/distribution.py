@@ -4,6 +4,7 @@ The rule that both serve: N replicas with B / N examples each take the very step
 """
 
 import math
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -52,6 +53,18 @@ def whole_batch(x: tf.Tensor) -> tf.Tensor:
     return x if replicas == 1 else tf.distribute.get_replica_context().all_gather(x, axis=0)
 
 
+def joined(x: tf.Tensor) -> tf.Tensor:
+    """The rows of all replicas' `x`, [B / N, ...] each, as one, [B, ...], with the gradient through everyone's part.
+
+    For losses of pairs, of which each replica takes those of its own rows with all.
+    """
+    replicas, index = replica_context()
+    if replicas == 1:
+        return x
+    places = tf.reshape(tf.one_hot(index, replicas, dtype=x.dtype), [replicas, *([1] * x.shape.rank)])
+    return tf.reshape(replicas * replica_mean(places * x), [-1, *x.shape[1:]])
+
+
 def global_log(values: list[tf.Tensor]) -> tf.Tensor:
     """The mean of scalars over all replicas, in the shape that Keras's `fit` can take.
 
@@ -95,6 +108,11 @@ class RandomStream:
         """Numbers from N(0, 1); `shape[0]` is the replica's batch size."""
         return _own_rows(_normal_of_bits if self.for_xla else tf.random.stateless_normal, shape, self._next())
 
+    def normals(self, shape) -> Callable[[tf.Tensor], tf.Tensor]:
+        """One draw for all steps of a compiled loop: a function of a step's number that gives its own `normal(shape)`."""
+        draw, seed = _normal_of_bits if self.for_xla else tf.random.stateless_normal, self._next()
+        return lambda step: _own_rows(draw, shape, tf.random.fold_in(seed, step, _ALGORITHM))
+
 
 class FixedStream:
     """Random numbers that depend on `seed` alone: the same call gives the same numbers, on every machine."""
@@ -113,6 +131,11 @@ class FixedStream:
     def normal(self, shape) -> tf.Tensor:
         """Numbers from N(0, 1)."""
         return tf.random.stateless_normal(shape, self._next(), alg=_ALGORITHM)
+
+    def normals(self, shape) -> Callable[[tf.Tensor], tf.Tensor]:
+        """One draw for all steps of a compiled loop: a function of a step's number that gives its own `normal(shape)`."""
+        seed = self._next()
+        return lambda step: tf.random.stateless_normal(shape, tf.random.fold_in(seed, step, _ALGORITHM), alg=_ALGORITHM)
 
 
 def _own_rows(draw, shape, seed, **kwargs) -> tf.Tensor:

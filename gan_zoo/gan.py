@@ -51,8 +51,9 @@ class GAN(KeepsArguments, keras.Model):
             `self.random`, whose rows N replicas share out, so N replicas with B / N examples each take the step of
             one with B; batch normalization is the exception, its statistics being each replica's own.
 
-    A class attribute `discriminator_norm` ("none", "batch" or "layer") says which normalization the paper's
-    discriminator has when `for_images` builds it.
+    Class attributes say what `for_images` builds where nothing else is asked for: `discriminator_norm`, the
+    normalization of the paper's discriminator ("none", "batch", "layer" or "spectral"), and `default_network`, the
+    family of networks that belongs to the method, if there is one.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1], or points, [B, 2].
@@ -81,6 +82,7 @@ class GAN(KeepsArguments, keras.Model):
     """
 
     discriminator_norm = "batch"
+    default_network = None
 
     def __init__(
         self,
@@ -337,7 +339,7 @@ class GAN(KeepsArguments, keras.Model):
         cls,
         shape: tuple[int, int, int],
         *,
-        network: str = "dcgan",
+        network: str | None = None,
         latent_dim: int = 128,
         width: int = 64,
         norm: str | None = None,
@@ -347,13 +349,14 @@ class GAN(KeepsArguments, keras.Model):
 
         Args:
             shape: (H, W, C) of the images.
-            network: "dcgan" or "resnet", see `gan_zoo.networks`.
+            network: One of `gan_zoo.networks.FAMILIES`; by default the variant's own, or "dcgan".
             latent_dim: Z.
             width: Channels at the images' own resolution.
             norm: The discriminator's normalization, "none", "batch", "layer" or "spectral"; by default the variant's
                 own, or "none" where that is "batch" and the network a perceptron.
             **kwargs: The variant's own arguments.
         """
+        network = network or cls.default_network or "dcgan"
         norm = norm or networks.default_norm(network, cls.discriminator_norm)
         return cls(*networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm), **kwargs)
 

@@ -1,9 +1,12 @@
 """The few layers that Keras lacks or runs slowly."""
 
+import math
+
 import keras
 import tensorflow as tf
 
 from gan_zoo import convolution
+from gan_zoo.distribution import global_mean
 
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
@@ -162,7 +165,9 @@ class SpectralNormalization(keras.layers.Wrapper):
         v = tf.math.l2_normalize(tf.matmul(u, tf.stop_gradient(matrix), transpose_b=True))
         sigma = tf.reduce_sum(tf.matmul(v, matrix) * u)
         normalized = tf.cast(tf.cast(kernel.value, tf.float32) / sigma, kernel.dtype)
-        with keras.StatelessScope(state_mapping=[(kernel, normalized)]):
+        # A scope hides the one around it, in which the layer's variables may have other values than their own, too.
+        values = [(variable, variable.value) for variable in self.layer.variables if variable is not kernel]
+        with keras.StatelessScope(state_mapping=[*values, (kernel, normalized)]):
             return self.layer(inputs)
 
     def compute_output_shape(self, input_shape):
@@ -207,3 +212,116 @@ class InstanceNoise(keras.layers.Layer):
             return x + stddev * self.random.normal(tf.shape(x)) if x.dtype.is_floating else x
 
         return tf.nest.map_structure(noisy, inputs)
+
+
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class EqualizedConv2D(Conv2D):
+    """A convolution with an equalised learning rate: its kernel is c w, w from N(0, 1), and c = gain / sqrt(fan in).
+
+    Karras et al. (2018), Section 4.1. Adam takes steps whose size does not depend on the gradient's; with the scale
+    outside of the variable, all layers learn at the same relative speed.
+
+    Args:
+        filters: Output channels.
+        kernel_size: Side of the kernel.
+        gain: Defaults to sqrt(2), for ReLU-like activations, as in He et al. (2015).
+        **kwargs: As for `keras.layers.Conv2D`; padding is "same".
+
+    References:
+        Karras et al., 2018, https://arxiv.org/abs/1710.10196
+    """
+
+    def __init__(self, filters, kernel_size, gain: float = 2**0.5, **kwargs):
+        super().__init__(filters, kernel_size, **{"padding": "same", "kernel_initializer": _UNIT_NORMAL, **kwargs})
+        self.gain = gain
+
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, _equalized(kernel, self.gain))
+
+    def get_config(self):
+        return {**super().get_config(), "gain": self.gain}
+
+
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class EqualizedDense(keras.layers.Dense):
+    """A dense layer with an equalised learning rate: see `EqualizedConv2D`."""
+
+    def __init__(self, units, gain: float = 2**0.5, **kwargs):
+        super().__init__(units, **{"kernel_initializer": _UNIT_NORMAL, **kwargs})
+        self.gain = gain
+
+    def call(self, inputs):
+        y = tf.matmul(inputs, _equalized(self.kernel, self.gain))
+        return self.activation(y + self.bias if self.use_bias else y)
+
+    def get_config(self):
+        return {**super().get_config(), "gain": self.gain}
+
+
+_UNIT_NORMAL = {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": 1.0}}
+
+
+def _equalized(kernel, gain: float) -> tf.Tensor:
+    kernel = tf.convert_to_tensor(kernel)
+    fan_in = math.prod(kernel.shape[:-1])
+    return kernel * tf.cast(gain / math.sqrt(fan_in), kernel.dtype)
+
+
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class PixelNormalization(keras.layers.Layer):
+    """x / sqrt(mean over the channels of x^2 + epsilon): the feature vector of every pixel has length sqrt(C).
+
+    Karras et al. (2018), Section 4.2. It keeps the magnitudes in a generator from escalating.
+    """
+
+    epsilon = 1e-8
+
+    def call(self, inputs):
+        x = tf.cast(inputs, tf.float32)
+        scale = tf.math.rsqrt(tf.reduce_mean(tf.square(x), axis=-1, keepdims=True) + self.epsilon)
+        return tf.cast(x * scale, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class MinibatchStd(keras.layers.Layer):
+    """Appends one channel that says how much the examples of a minibatch differ: [B, H, W, C] to [B, H, W, C + 1].
+
+    Karras et al. (2018), Section 3: the standard deviation of each feature at each place over the minibatch, averaged
+    over features and places to one number. A discriminator that sees it knows samples that are all alike. Real and
+    generated examples have to be scored apart.
+
+    Args:
+        group_size: None, the default and the paper's, takes all replicas' examples together. A number takes groups of
+            so many (or all, if there are fewer) of each replica's own, example i in group i mod (B / group_size), as in
+            the authors' code, where it is 4. B has to be a multiple of it.
+        **kwargs: As for `keras.layers.Layer`.
+    """
+
+    epsilon = 1e-8
+
+    def __init__(self, group_size: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.group_size = group_size
+
+    def call(self, inputs):
+        x = tf.cast(inputs, tf.float32)
+        shape = tf.shape(x)
+        mean = global_mean
+        if self.group_size is not None:
+            size = tf.minimum(self.group_size, shape[0])
+            x = tf.reshape(x, [size, shape[0] // size, *x.shape[1:]])
+            mean = tf.reduce_mean
+        variance = mean(tf.square(x - mean(x, 0, True)), 0, True)
+        std = tf.reduce_mean(tf.sqrt(variance + self.epsilon), axis=[-3, -2, -1], keepdims=True)
+        std = tf.reshape(tf.broadcast_to(std, tf.concat([tf.shape(x)[:-3], [1, 1, 1]], 0)), [-1, 1, 1, 1])
+        channel = tf.broadcast_to(std, [shape[0], *inputs.shape[1:3], 1])
+        return tf.concat([inputs, tf.cast(channel, inputs.dtype)], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] + 1)
+
+    def get_config(self):
+        return {**super().get_config(), "group_size": self.group_size}

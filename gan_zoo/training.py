@@ -42,6 +42,7 @@ class Config:
     batch_size: int | None = None
     steps: int | None = None
     n_critic: int | None = None
+    balance: str | None = None
     learning_rate: float | None = None
     d_learning_rate: float | None = None
     g_learning_rate: float | None = None
@@ -103,40 +104,51 @@ class Job:
 
         from gan_zoo import precision
 
-        self.source = data.open_source(
-            config.dataset,
-            split=config.split,
-            data_dir=config.data_dir,
-            resolution=config.resolution,
-            crop=config.crop,
-            cache_dir=config.cache_dir,
-        )
+        self.source = self._open(config.resolution)
+        self._sources = {self.source.shape[0]: self.source}
         self.points = self.source.kind == "points"
         self.precision, self.precision_reason = precision.resolve(config.precision, self.points)
         keras.config.set_dtype_policy(self.precision)
         defaults = DEFAULTS[self.source.kind]
         self.batch_size = config.batch_size or defaults["batch_size"]
-        self.steps = config.steps or defaults["steps"]
         self.width = config.width or defaults["width"]
-        self.network = config.network or ("mlp" if self.points else data.lookup(config.dataset).family)
-        self.execution = config.steps_per_execution or (self._steps_between_events() if self.points else 1)
-        if self.steps % self.execution:
-            raise UserError(f"--steps={self.steps} is not a multiple of --steps_per_execution={self.execution}.")
+        family = self.cls.default_network or data.lookup(config.dataset).family
+        self.network = config.network or ("mlp" if self.points else family)
         replicas = self.strategy.num_replicas_in_sync
         if config.jit_compile and replicas > 1 and not self.on_accelerators:
             raise UserError("--jit_compile does not work with several CPUs under one strategy: leave one of them out.")
-        if self.batch_size % replicas:
-            raise UserError(f"--batch_size={self.batch_size} cannot be shared out evenly to {replicas} replicas.")
         keras.utils.set_random_seed(config.seed)  # the initial weights
         with self.strategy.scope():
             self.gan = self._build()
+        # Where networks grow, the schedule says which images they see when, and how many.
+        self.growth = self.gan.growth(self.batch_size) if hasattr(self.gan, "growth") else None
+        for size in {self.batch_size} if self.growth is None else {p.batch_size for p in self.growth.phases}:
+            if size % replicas:
+                raise UserError(f"--batch_size={size} cannot be shared out evenly to {replicas} replicas.")
+        self.steps = config.steps or (self.growth.steps if self.growth else defaults["steps"])
+        self.execution = config.steps_per_execution or (self._steps_between_events() if self.points else 1)
+        if self.steps % self.execution:
+            raise UserError(f"--steps={self.steps} is not a multiple of --steps_per_execution={self.execution}.")
+        self.gan.steps_per_execution = self.execution
         self.dataset(0)  # a batch that the data cannot fill is refused before anything is written
+
+    def _open(self, resolution: int | None):
+        config = self.config
+        return data.open_source(
+            config.dataset,
+            split=config.split,
+            data_dir=config.data_dir,
+            resolution=resolution,
+            crop=config.crop,
+            cache_dir=config.cache_dir,
+        )
 
     def _build(self):
         config, cls = self.config, self.cls
         arguments = parse_arguments(cls, config.set)
-        if config.n_critic is not None:
-            arguments["n_critic"] = config.n_critic
+        for name in ("n_critic", "balance"):
+            if getattr(config, name) is not None:
+                arguments[name] = getattr(config, name)
         arguments.setdefault("seed", config.seed)
         arguments["latent_dim"] = config.latent_dim or DEFAULTS[self.source.kind]["latent_dim"]
         if self.points and (self.network != "mlp" or config.norm not in (None, "none")):
@@ -152,7 +164,7 @@ class Job:
             if rate is not None:
                 optimizer.learning_rate = rate
             optimizers[f"{player[0]}_optimizer"] = optimizer
-        gan.compile(**optimizers, jit_compile=config.jit_compile, steps_per_execution=self.execution)
+        gan.compile(**optimizers, jit_compile=config.jit_compile)
         return gan
 
     def _steps_between_events(self) -> int:
@@ -212,18 +224,31 @@ class Job:
             "keep_checkpoints": config.keep_checkpoints,
             "log_every": config.log_every,
             "steps_per_execution": self.execution,
+            **({"growth": [dataclasses.asdict(phase) for phase in self.growth.phases]} if self.growth else {}),
         }
 
     def describe_data(self) -> dict[str, Any]:
         """What the data are, wherever on this machine they lie."""
         return {name: value for name, value in self.source.describe().items() if name != "path"}
 
-    @property
-    def images_per_step(self) -> int:
-        return self.batch_size * self.gan.n_critic
+    def images_shown(self, step: int) -> int:
+        """Real images that the first `step` steps show."""
+        return self.growth.images(step) if self.growth else step * self.batch_size * self.gan.n_critic
+
+    def phase_end(self, step: int) -> int:
+        """The step at which other data than those of step `step` are due, or the last step."""
+        return min((self.growth and self.growth.end(step)) or self.steps, self.steps)
 
     def dataset(self, step: int):
-        return self.source.batches(self.batch_size, n_critic=self.gan.n_critic, seed=self.config.seed, start_step=step)
+        """The data from step `step` on, as far as `phase_end`."""
+        settings = {"n_critic": self.gan.n_critic, "seed": self.config.seed}
+        if self.growth is None:
+            return self.source.batches(self.batch_size, start_step=step, **settings)
+        phase = self.growth.phase(step)
+        if phase.resolution not in self._sources:
+            self._sources[phase.resolution] = self._open(phase.resolution)
+        source = self._sources[phase.resolution]
+        return source.batches(phase.batch_size, start_step=step - self.growth.start(step), **settings)
 
     def real_points(self):
         """Points of the data to draw samples over, [N, 2]; None for images."""
@@ -247,28 +272,27 @@ class Job:
         interrupted = callbacks.StopOnSignal()
         # The order matters: what is not finite must not be averaged, shown or saved.
         watchers = [interrupted, callbacks.StopOnNonFinite(step), ema]
+        if self.growth:
+            watchers.append(callbacks.Grow(self.growth, ema, step))
         if chief:
             writer = tf.summary.create_file_writer(str(run_dir / "events"))
             watchers += [
-                callbacks.MetricsLog(run_dir / "metrics.jsonl", self.images_per_step, config.log_every, writer, step),
+                callbacks.MetricsLog(run_dir / "metrics.jsonl", self.images_shown, config.log_every, writer, step),
                 callbacks.SampleGrid(
                     run_dir / "samples", config.sample_every, ema, real=self.real_points(), writer=writer, step=step
                 ),
                 callbacks.Checkpoint(
                     run_dir / "checkpoints", config.checkpoint_every, config.keep_checkpoints, ema, step
                 ),
-                callbacks.Progress(self.steps, self.images_per_step, step=step),
+                callbacks.Progress(self.steps, self.images_shown, step=step),
             ]
-        if step < self.steps:
+        while step < self.steps and not interrupted.received:
+            end = self.phase_end(step)
             # A run that is made longer may have stopped between two multiples of the new number.
-            gan.steps_per_execution = math.gcd(self.execution, self.steps - step)
+            gan.steps_per_execution = math.gcd(self.execution, end - step)
             with _divergence(run_dir):
-                gan.fit(
-                    self.dataset(step),
-                    steps_per_epoch=self.steps - step,
-                    verbose=0,
-                    callbacks=watchers,
-                )
+                gan.fit(self.dataset(step), steps_per_epoch=end - step, verbose=0, callbacks=watchers)
+            step = end
         if chief and (run_dir / "metrics.jsonl").exists():
             curves.plot(run_dir / "metrics.jsonl", run_dir / "curves.png")
         if interrupted.received:
@@ -304,29 +328,43 @@ class Job:
             "step": f"{gan.n_critic} x {self.batch_size} examples, {self.strategy.num_replicas_in_sync} replica(s)",
             "precision": f"{self.precision} ({self.precision_reason})",
         }
-        return "\n".join(f"{name:<14}{value}" for name, value in rows.items())
+        if self.growth:
+            del rows["step"]
+            for phase in self.growth.phases:
+                rows[f"{phase.resolution:>4} pixels{' fade' if phase.fade else ''}"] = (
+                    f"{phase.steps:,} steps of {gan.n_critic} x {phase.batch_size} examples"
+                )
+        return "\n".join(f"{name:<17}{value}" for name, value in rows.items())
 
     def dry_run(self, steps: int = 10) -> str:
         """Runs a few steps and estimates the whole; writes nothing to the run folder."""
         from gan_zoo import callbacks
 
-        gan, execution = self.gan, self.execution
-        timer = callbacks.StepTimer()
-        gan.fit(
-            self.dataset(0),
-            steps_per_epoch=steps * execution,
-            verbose=0,
-            callbacks=[callbacks.GeneratorEMA(self.config.ema_decay), timer],
-        )
-        seconds = statistics.median(timer.seconds[1:]) / execution  # the first step compiles
+        seconds, total, count, start = [], 0.0, 0, 0
+        while start < self.steps:
+            end = self.phase_end(start)
+            if self.growth:
+                self.gan.grow(self.growth.phase(start).stage, self.growth.alpha(start))
+            timer = callbacks.StepTimer()
+            self.gan.fit(
+                self.dataset(start),
+                steps_per_epoch=steps * self.execution,
+                verbose=0,
+                callbacks=[callbacks.GeneratorEMA(self.config.ema_decay), timer],
+            )
+            seconds.append(statistics.median(timer.seconds[1:]) / self.execution)  # the first step compiles
+            count += len(timer.seconds) - 1
+            total += seconds[-1] * (end - start)
+            start = end
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        times = " to ".join(f"{s * 1000:.2f}" for s in dict.fromkeys((min(seconds), max(seconds))))
         rows = {
-            "step time": f"{seconds * 1000:.2f} ms (median of {len(timer.seconds) - 1})",
-            "speed": f"{self.images_per_step / seconds:.1f} images/s",
-            "total time": f"{callbacks.duration(seconds * self.steps)} for {self.steps} steps",
+            "step time": f"{times} ms (medians of {count // len(seconds)})",
+            "speed": f"{self.images_shown(self.steps) / total:.1f} images/s",
+            "total time": f"{callbacks.duration(total)} for {self.steps} steps",
             "peak memory": f"{peak / 2**30:.2f} GiB",
         }
-        return self.describe() + "\n" + "\n".join(f"{name:<14}{value}" for name, value in rows.items())
+        return self.describe() + "\n" + "\n".join(f"{name:<17}{value}" for name, value in rows.items())
 
 
 def build_gan(cls: type, shape, *, network: str, width: int, norm: str | None, arguments: dict[str, Any]):

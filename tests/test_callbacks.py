@@ -70,7 +70,7 @@ def test_non_finite_logs_stop_training():
 def test_metrics_are_means_and_lines_beyond_the_step_go(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 2, "d_loss": 7.0}\n{"step": 4, "d_loss": 8.0}\n{"step": 5, "d_l')
-    log = callbacks.MetricsLog(path, images_per_step=100, every=2, step=2)
+    log = callbacks.MetricsLog(path, images_shown=lambda step: 100 * step, every=2, step=2)
     run(log, [{"d_loss": 1.0}, {"d_loss": 3.0}, {"d_loss": 5.0}])
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(row["step"], row["d_loss"]) for row in rows] == [(2, 7.0), (4, 2.0), (5, 5.0)]
@@ -83,7 +83,7 @@ def test_progress_is_one_line_on_a_terminal_and_few_elsewhere():
             return True
 
     for output, count in ((Terminal(), 1), (io.StringIO(), 2)):
-        run(callbacks.Progress(total=100, images_per_step=64, output=output), [{"d_loss": 0.5}] * 100)
+        run(callbacks.Progress(total=100, images_shown=lambda step: 64 * step, output=output), [{"d_loss": 0.5}] * 100)
         text = output.getvalue()
         assert text.count("\n") == count
         assert "step 100/100  d_loss 0.5" in text

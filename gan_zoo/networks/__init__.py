@@ -7,7 +7,7 @@ import importlib
 
 from gan_zoo.errors import UserError
 
-FAMILIES = ("dcgan", "resnet", "mlp")
+FAMILIES = ("dcgan", "resnet", "growing", "mlp")
 NORMS = ("none", "batch", "layer", "spectral")
 
 
@@ -29,7 +29,9 @@ def for_images(network: str, shape: tuple[int, int, int], *, latent_dim: int, wi
 
 
 def default_norm(network: str, norm: str) -> str:
-    """The discriminator's normalization in a family where the paper has `norm`: perceptrons have no "batch"."""
+    """The discriminator's normalization in a family where the paper has `norm`: some families have no "batch"."""
+    if network == "growing":
+        return "none"
     return "none" if network == "mlp" and norm == "batch" else norm
 
 
@@ -80,14 +82,16 @@ def kernel(layer, norm: str):
 def one_pass_pays(network) -> bool:
     """Whether several minibatches may go through the network as one, and are faster so.
 
-    They may not if an example can influence what the network makes of another: under batch normalization, and in a
-    layer that is neither Keras's nor the zoo's, which may do anything. Perceptrons are slower so on a CPU: their
-    separate passes run side by side.
+    They may not if an example can influence what the network makes of another: under batch normalization, beside the
+    minibatch's standard deviation, and in a layer that is neither Keras's nor the zoo's, which may do anything.
+    Perceptrons are slower so on a CPU: their separate passes run side by side.
     """
     import keras
 
+    from gan_zoo.layers import MinibatchStd
+
     layers = list(network._flatten_layers())
-    if any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers):
+    if any(isinstance(layer, keras.layers.BatchNormalization | MinibatchStd) for layer in layers):
         return False
     known = ("keras.src.layers.", "keras.src.models.", "gan_zoo.layers")
     return all(type(layer).__module__.startswith(known) for layer in layers) and any(

@@ -1,0 +1,238 @@
+"""The growing networks of progressive GAN.
+
+Karras et al. (2018), Sections 2 to 4 and Table 2: stages of 4 x 4, 8 x 8, ... pixels, each of two 3 x 3 convolutions.
+The variables of all stages exist from the start; `stage` says how many are in use, and `alpha` how much of the newest
+one shows beside the one before it, which is scaled up. Learning rates are equalised (weights from N(0, 1), scaled at
+every use), the generator normalizes every pixel's feature vector, the discriminator sees the minibatch's standard
+deviation, and nothing else is normalized.
+
+`width` is the number of channels at the last stage; each stage before it has twice as many, up to 512. The published
+networks for 1024 x 1024 have width 16.
+"""
+
+import keras
+import tensorflow as tf
+
+from gan_zoo import layers
+from gan_zoo.arguments import KeepsArguments
+from gan_zoo.errors import UserError
+
+BASE = 4
+"""Pixels. The side of the images of stage 0."""
+_MAX_CHANNELS = 512
+
+
+def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras.Model:
+    """Maps z, [B, latent_dim], to images, [B, 4 * 2^stage, 4 * 2^stage, C]; linear, about [-1, 1]."""
+    return GrowingGenerator(shape, latent_dim, width, name="generator")
+
+
+def discriminator(shape: tuple[int, int, int], width: int, norm: str = "none") -> keras.Model:
+    """Maps images, [B, 4 * 2^stage, 4 * 2^stage, C], to raw scores, [B, 1].
+
+    Raises:
+        UserError: If `norm` is not "none".
+    """
+    if norm != "none":
+        raise UserError(f"norm must be 'none' with growing networks, which equalise learning rates, not {norm!r}.")
+    return GrowingDiscriminator(shape, width, name="discriminator")
+
+
+def side_of(stage: int) -> int:
+    """The side of a stage's images in pixels."""
+    return BASE * 2**stage
+
+
+def stages_of(side: int) -> int:
+    """How many stages it takes to grow to images of `side` pixels.
+
+    Raises:
+        UserError: If the side is no power of two from 4 to 1024.
+    """
+    stages = int(side).bit_length() - 2
+    if side not in (side_of(k) for k in range(9)):
+        raise UserError(
+            f"growing networks need images with a side of 4, 8, 16, ... up to 1024, not {side}: set the "
+            f"resolution to one of these."
+        )
+    return stages
+
+
+def upsample(x: tf.Tensor) -> tf.Tensor:
+    """Twice the side, by nearest neighbours: [B, H, W, C] to [B, 2 H, 2 W, C]."""
+    batch, height, width, channels = x.shape
+    x = tf.broadcast_to(
+        x[:, :, tf.newaxis, :, tf.newaxis, :],
+        [tf.shape(x)[0] if batch is None else batch, height, 2, width, 2, channels],
+    )
+    return tf.reshape(x, [-1, 2 * height, 2 * width, channels])
+
+
+def downsample(x: tf.Tensor, times: int = 1) -> tf.Tensor:
+    """Half the side, by averages of 2 x 2 pixels, `times` times: [B, H, W, C] to [B, H / 2^times, W / 2^times, C]."""
+    return tf.nn.avg_pool2d(x, 2**times, 2**times, "VALID") if times else x
+
+
+def fade(old: tf.Tensor, new: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
+    """(1 - alpha) old + alpha new: exactly the one or the other at 0 and 1."""
+    alpha = tf.cast(alpha, new.dtype)
+    return (1.0 - alpha) * old + alpha * new
+
+
+class _Growing(KeepsArguments, keras.Model):
+    """What both networks share: the stages' channels, where growth stands, and what of it trains."""
+
+    def __init__(self, shape: tuple[int, int, int], **kwargs):
+        super().__init__(**kwargs)
+        if shape[0] != shape[1]:
+            raise UserError(f"growing networks need square images, not {shape[0]} x {shape[1]}.")
+        self.shape = tuple(shape)
+        self.stages = stages_of(shape[0])
+        # A variable, so that weight files, copies of the network and its moving average know it.
+        self._stage = self.add_weight(
+            (), lambda *_, **__: self.stages - 1, dtype="int64", trainable=False, name="stage"
+        )
+        self._alpha = self.add_weight((), "ones", dtype="float32", trainable=False, autocast=False, name="alpha")
+
+    def channels(self, stage: int) -> int:
+        return min(self.width * 2 ** (self.stages - 1 - stage), _MAX_CHANNELS)
+
+    @property
+    def stage(self) -> int:
+        """The newest stage in use; 0 is 4 x 4 pixels. A graph keeps the stage it was traced with."""
+        with tf.init_scope():
+            return int(self._stage.value.numpy())
+
+    @property
+    def alpha(self) -> tf.Tensor:
+        """How much of the newest stage shows, from 0 to 1: a float32 scalar."""
+        return self._alpha.value
+
+    def grow(self, stage: int, alpha: float) -> None:
+        """Sets both.
+
+        Raises:
+            UserError: If there is no such stage, or alpha is outside of [0, 1].
+        """
+        if stage not in range(self.stages) or not 0 <= alpha <= 1:
+            raise UserError(
+                f"stage must be a whole number from 0 to {self.stages - 1}, and alpha in [0, 1]: not {stage}, {alpha}."
+            )
+        self._stage.assign(stage)
+        self._alpha.assign(alpha)
+
+    @property
+    def side(self) -> int:
+        """The side of the images at this stage in pixels."""
+        return side_of(self.stage)
+
+    @property
+    def active_variables(self) -> list[keras.Variable]:
+        """The trainable variables in use at this stage."""
+        stage = self.stage
+        used = [*self.blocks[: stage + 1], *self.images[max(stage - 1, 0) : stage + 1]]
+        return [variable for layer in used for variable in layer.trainable_variables]
+
+
+class GrowingGenerator(_Growing):
+    """See the module.
+
+    Args:
+        shape: (H, W, C) of the last stage's images.
+        latent_dim: Z.
+        width: Channels at the last stage.
+        **kwargs: As for `keras.Model`.
+    """
+
+    def __init__(self, shape, latent_dim: int, width: int, **kwargs):
+        super().__init__(shape, **kwargs)
+        self.latent_dim, self.width = latent_dim, width
+        self.blocks, self.images = [], []
+        for stage in range(self.stages):
+            channels = self.channels(stage)
+            if stage:
+                before = keras.Input((side_of(stage - 1),) * 2 + (self.channels(stage - 1),))
+                x = _normalized(layers.EqualizedConv2D(channels, 3)(keras.layers.UpSampling2D(2)(before)))
+            else:
+                before = keras.Input((latent_dim,))
+                # The paper's 4 x 4 convolution of one pixel. Its gain is the authors', which makes it learn slower.
+                x = layers.EqualizedDense(BASE * BASE * channels, gain=2**0.5 / 4)(layers.PixelNormalization()(before))
+                x = _normalized(keras.layers.Reshape((BASE, BASE, channels))(x))
+            x = _normalized(layers.EqualizedConv2D(channels, 3)(x))
+            self.blocks.append(keras.Model(before, x, name=f"block_{stage}"))
+            to_image = layers.EqualizedConv2D(shape[-1], 1, gain=1.0, dtype="float32")
+            to_image.build((None, None, None, channels))
+            self.images.append(to_image)
+        self.built = True
+
+    @property
+    def input_shape(self):
+        return (None, self.latent_dim)
+
+    @property
+    def output_shape(self):
+        return (None, self.side, self.side, self.shape[-1])
+
+    def call(self, z):
+        stage = self.stage
+        x = self.blocks[0](z)
+        for block in self.blocks[1:stage]:
+            x = block(x)
+        if stage == 0:
+            return self.images[0](x)
+        new = self.images[stage](self.blocks[stage](x))
+        return fade(upsample(self.images[stage - 1](x)), new, self.alpha)
+
+
+class GrowingDiscriminator(_Growing):
+    """See the module.
+
+    Args:
+        shape: (H, W, C) of the last stage's images.
+        width: Channels at the last stage.
+        **kwargs: As for `keras.Model`.
+    """
+
+    def __init__(self, shape, width: int, **kwargs):
+        super().__init__(shape, **kwargs)
+        self.width = width
+        self.blocks, self.images = [], []
+        for stage in range(self.stages):
+            channels = self.channels(stage)
+            x = after = keras.Input((side_of(stage),) * 2 + (channels,))
+            if stage:
+                x = layers.LeakyReLU()(layers.EqualizedConv2D(channels, 3)(x))
+                x = layers.LeakyReLU()(layers.EqualizedConv2D(self.channels(stage - 1), 3)(x))
+                x = keras.layers.AveragePooling2D(2)(x)
+            else:
+                x = layers.MinibatchStd()(x)
+                x = layers.LeakyReLU()(layers.EqualizedConv2D(channels, 3)(x))
+                x = layers.LeakyReLU()(layers.EqualizedDense(channels)(keras.layers.Flatten()(x)))
+                x = layers.EqualizedDense(1, gain=1.0, dtype="float32")(x)
+            self.blocks.append(keras.Model(after, x, name=f"block_{stage}"))
+            image = keras.Input((side_of(stage),) * 2 + (shape[-1],))
+            x = layers.LeakyReLU()(layers.EqualizedConv2D(channels, 1)(image))
+            self.images.append(keras.Model(image, x, name=f"from_image_{stage}"))
+        self.built = True
+
+    @property
+    def input_shape(self):
+        return (None, self.side, self.side, self.shape[-1])
+
+    @property
+    def output_shape(self):
+        return (None, 1)
+
+    def call(self, x):
+        stage = self.stage
+        y = self.images[stage](x)
+        if stage:
+            y = self.blocks[stage](y)
+            y = fade(self.images[stage - 1](downsample(x)), y, self.alpha)
+        for block in self.blocks[stage - 1 : 0 : -1] if stage else []:
+            y = block(y)
+        return self.blocks[0](y)
+
+
+def _normalized(x):
+    return layers.PixelNormalization()(layers.LeakyReLU()(x))
