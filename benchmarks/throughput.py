@@ -32,8 +32,12 @@ ROWS = [
     Row("wgan_gp-64", "wgan_gp", (64, 64, 3), batch=64, width=64, n_critic=5),
     Row("wgan_gp-resnet-32", "wgan_gp", (32, 32, 3), batch=64, width=128, network="resnet", n_critic=5),
     Row("dcgan-ring8", "dcgan", (2,), batch=512, width=128, latent_dim=2, network="mlp", steps_per_execution=50),
+    Row("progressive_gan-32", "progressive_gan", (32, 32, 3), batch=16, width=64, latent_dim=512, network="growing"),
+    Row("unrolled_gan-ring8", "unrolled_gan", (2,), 512, 128, latent_dim=256, network="mlp", steps_per_execution=50),
 ]
 PRECISIONS = ("float32", "mixed_bfloat16")
+IN_TORCH = ("dcgan", "wgan_gp")
+"""Models that `torch_gans.py` has."""
 
 
 class Worker:
@@ -104,7 +108,7 @@ def ratio(slow: list[float], fast: list[float]) -> dict[str, float]:
 def measure(row: Row, precision: str, args: argparse.Namespace) -> dict:
     """The zoo and its rivals on one row."""
     engines = {"zoo": precision}
-    if args.vs_torch:
+    if args.vs_torch and row.model in IN_TORCH:
         engines |= {"torch": precision, "torch.compile": precision}
     if row.model == "dcgan" and row.network == "dcgan":
         engines["keras"] = "float32"

@@ -1,4 +1,4 @@
-"""Models whose configuration is their constructor's arguments."""
+"""Models that save and load themselves: their constructor's arguments, and their optimizers."""
 
 import inspect
 from typing import Any
@@ -38,3 +38,18 @@ class KeepsArguments:
     def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> "KeepsArguments":
         with keras.saving.custom_object_scope(custom_objects or {}):
             return cls(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+
+
+class KeepsOptimizers:
+    """A mixin for a `keras.Model` with several optimizers, whose attributes are also arguments of `compile`."""
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """The optimizers with their settings; None before `compile`."""
+        if not self.compiled:
+            return None
+        found = {name: value for name, value in vars(self).items() if isinstance(value, keras.optimizers.Optimizer)}
+        return {name: keras.saving.serialize_keras_object(optimizer) for name, optimizer in found.items()}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles with the optimizers of `get_compile_config`."""
+        self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})

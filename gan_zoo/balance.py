@@ -18,9 +18,49 @@ from gan_zoo.errors import UserError
 class Constant:
     """A generator turn after every `n_critic` discriminator turns: Algorithm 1 of Goodfellow et al. (2014)."""
 
+    def prepare(self, gan) -> None:
+        """Called once, when the GAN is made."""
+
+    def generator_turn(self, gan, x) -> None:
+        """Called at the end of every step, after the discriminator's turns, with the minibatch x of the last one."""
+        gan.generator_step(x)
+
+
+class Waiting:
+    """A balance in which the generator sits steps out."""
+
+    def due(self, turns: tf.Tensor, updates: tf.Tensor, d_loss: tf.Tensor) -> tf.Tensor:
+        """Whether the generator's turn has come.
+
+        Args:
+            turns: Of the discriminator, since the generator's last update: an int64 scalar.
+            updates: Of the generator, so far: an int64 scalar.
+            d_loss: The discriminator's loss in its last turn.
+        """
+        raise NotImplementedError
+
+    def prepare(self, gan) -> None:
+        if gan.simultaneous:
+            raise UserError(f"simultaneous=True moves both players at each step: leave out balance={gan.balance!r}.")
+        # Discriminator turns since the generator's last update, and generator updates.
+        gan.turn_count = gan.add_weight((2,), "zeros", dtype="int64", trainable=False, name="turn_count")
+
+    def generator_turn(self, gan, x) -> None:
+        """Takes the turn, and takes it back where it is not due: strategies allow no optimizer in a condition."""
+        count = gan.turn_count.value + tf.constant([gan.n_critic, 0], tf.int64)
+        due = self.due(count[0], count[1], gan.recorded("d_loss")[-1])
+        variables = [*gan.generator.variables, *gan.g_optimizer.variables]
+        before = [tf.identity(variable.value) for variable in variables]
+        with tf.control_dependencies([due, count, *before]):
+            gan.generator_step(x)
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(tf.where(due, variable.value, value))
+        gan.turn_count.assign(tf.where(due, count * [0, 1] + [0, 1], count))
+        gan.record("g_turns", tf.cast(due, tf.float32))
+
 
 @dataclasses.dataclass(frozen=True)
-class WarmUp:
+class WarmUp(Waiting):
     """More discriminator turns before the first generator updates, and now and then later.
 
     The authors' code of Arjovsky et al. (2017) trains the critic nearly to its optimum in this way.
@@ -39,7 +79,6 @@ class WarmUp:
     every: int = 500
 
     def due(self, turns: tf.Tensor, updates: tf.Tensor, d_loss: tf.Tensor) -> tf.Tensor:
-        """See `Until.due`."""
         special = updates < self.first
         if self.every:
             special |= updates % self.every == 0
@@ -47,7 +86,7 @@ class WarmUp:
 
 
 @dataclasses.dataclass(frozen=True)
-class Until:
+class Until(Waiting):
     """The discriminator trains until its loss is low enough, within a bound.
 
     Args:
@@ -60,13 +99,6 @@ class Until:
     turns: int = 10
 
     def due(self, turns: tf.Tensor, updates: tf.Tensor, d_loss: tf.Tensor) -> tf.Tensor:
-        """Whether the generator's turn has come.
-
-        Args:
-            turns: Of the discriminator, since the generator's last update: an int64 scalar.
-            updates: Of the generator, so far: an int64 scalar.
-            d_loss: The discriminator's loss in its last turn.
-        """
         return (global_mean(d_loss) <= self.d_loss) | (turns >= self.turns)
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from gan_zoo import balance as balances
 from gan_zoo import layers, networks, optimizers
-from gan_zoo.arguments import KeepsArguments
+from gan_zoo.arguments import KeepsArguments, KeepsOptimizers
 from gan_zoo.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.errors import UserError
 
@@ -21,7 +21,7 @@ Loss = Callable[[Any, Any], tf.Tensor]
 Variables = Sequence[keras.Variable]
 
 
-class GAN(KeepsArguments, keras.Model):
+class GAN(KeepsArguments, KeepsOptimizers, keras.Model):
     """A generative adversarial network: two players, two losses, and the loop that trains them in turn.
 
     A variant subclasses `GAN` and states what its paper states, the losses:
@@ -120,11 +120,7 @@ class GAN(KeepsArguments, keras.Model):
         )
         self._noise = layers.InstanceNoise(instance_noise, noise_turns, self.random) if instance_noise else None
         self._balance = balances.parse(balance)
-        if not isinstance(self._balance, balances.Constant):
-            if simultaneous:
-                raise UserError(f"simultaneous=True moves both players at each step: leave out balance={balance!r}.")
-            # Discriminator turns since the generator's last update, and generator updates.
-            self._count = self.add_weight((2,), "zeros", dtype="int64", trainable=False, name="count")
+        self._balance.prepare(self)
         self._recorded = threading.local()  # MirroredStrategy traces each replica in a thread of its own
         if not generator.built:
             generator.build((None, self.latent_dim))
@@ -143,7 +139,7 @@ class GAN(KeepsArguments, keras.Model):
         raise NotImplementedError(f"{type(self).__name__} must implement generator_loss(x, z).")
 
     def default_optimizer(self, player: str) -> keras.optimizers.Optimizer:
-        """The paper's optimizer for `player`, "discriminator" or "generator"; here that of DCGAN's Section 4."""
+        """The paper's optimizer for `player`, "discriminator" or "generator"; here that of Radford et al. (2016)."""
         return optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
 
     # The words that losses are written in.
@@ -180,7 +176,11 @@ class GAN(KeepsArguments, keras.Model):
 
     def record(self, name: str, value: tf.Tensor) -> None:
         """Logs a term of a loss, a scalar, under `name`; where a step records it more than once, their mean."""
-        self._recorded.__dict__.setdefault(name, []).append(value)
+        self.recorded(name).append(value)
+
+    def recorded(self, name: str) -> list[tf.Tensor]:
+        """What was recorded under `name` in this step so far."""
+        return self._recorded.__dict__.setdefault(name, [])
 
     # Algorithm 1.
 
@@ -211,20 +211,7 @@ class GAN(KeepsArguments, keras.Model):
             self.record("g_loss", loss)
             return
         self.discriminator_step(x)
-        if isinstance(self._balance, balances.Constant):
-            self.generator_step(x)
-            return
-        # Optimizers cannot be applied inside of a condition under a strategy: the turn is taken, and taken back.
-        count = self._count.value + tf.constant([self.n_critic, 0], tf.int64)
-        due = self._balance.due(count[0], count[1], self._recorded.d_loss[-1])
-        variables = [*self.generator.variables, *self.g_optimizer.variables]
-        before = [tf.identity(variable.value) for variable in variables]
-        with tf.control_dependencies([due, count, *before]):
-            self.generator_step(x)
-        for variable, value in zip(variables, before, strict=True):
-            variable.assign(tf.where(due, variable.value, value))
-        self._count.assign(tf.where(due, count * [0, 1] + [0, 1], count))
-        self.record("g_turns", tf.cast(due, tf.float32))
+        self._balance.generator_turn(self, x)
 
     def discriminator_step(self, x: Any) -> None:
         """The discriminator's turn: one update on the minibatch x and fresh latents."""
@@ -321,17 +308,6 @@ class GAN(KeepsArguments, keras.Model):
             return keras.optimizers.LossScaleOptimizer(optimizer)
         return optimizer
 
-    def get_compile_config(self) -> dict[str, Any] | None:
-        if not self.compiled:
-            return None
-        return {
-            "d_optimizer": keras.saving.serialize_keras_object(self.d_optimizer),
-            "g_optimizer": keras.saving.serialize_keras_object(self.g_optimizer),
-        }
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
-
     # Networks.
 
     @classmethod
@@ -349,14 +325,14 @@ class GAN(KeepsArguments, keras.Model):
 
         Args:
             shape: (H, W, C) of the images.
-            network: One of `gan_zoo.networks.FAMILIES`; by default the variant's own, or "dcgan".
+            network: One of `gan_zoo.networks.FAMILIES`; by default the variant's own, or the first.
             latent_dim: Z.
             width: Channels at the images' own resolution.
             norm: The discriminator's normalization, "none", "batch", "layer" or "spectral"; by default the variant's
                 own, or "none" where that is "batch" and the network a perceptron.
             **kwargs: The variant's own arguments.
         """
-        network = network or cls.default_network or "dcgan"
+        network = network or cls.default_network or networks.FAMILIES[0]
         norm = norm or networks.default_norm(network, cls.discriminator_norm)
         return cls(*networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm), **kwargs)
 

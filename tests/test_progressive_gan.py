@@ -265,7 +265,6 @@ def config(run_dir, **kwargs):
     )
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_run_continues_in_the_middle_of_a_fade(tmp_path, capsys):
     training.run(config(tmp_path / "whole"))
     steps = [checkpoints.read_step(p) for p in checkpoints.list_checkpoints(tmp_path / "whole" / "checkpoints")]
