@@ -123,29 +123,11 @@ def export_run(run_dir: str | Path, path: str | Path | None = None, *, step: int
     Raises:
         UserError: If there is no such run or checkpoint, or as for `export`.
     """
-    from gan_zoo import checkpoints, runs, training
+    from gan_zoo import runs
 
-    run_dir = Path(run_dir)
-    settings = runs.read_run(run_dir)["settings"]
-    found = {checkpoints.read_step(p): p for p in checkpoints.list_checkpoints(run_dir / "checkpoints") if p.is_dir()}
-    sound = {s: p for s, p in found.items() if not checkpoints.verify(p, [checkpoints.EMA])}
-    if not sound or step not in (None, *sound):
-        there = ", ".join(map(str, sound)) or "none"
-        raise UserError(f"{run_dir} has no undamaged checkpoint of step {step or 'any'}; steps that it has: {there}.")
-    step = max(sound) if step is None else step
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(settings["precision"])
-    try:
-        gan = training.build_gan(
-            training.find_model(settings["model"]),
-            settings["data"]["shape"],
-            **{name: settings[name] for name in ("network", "width", "norm", "arguments")},
-        )
-    finally:
-        keras.config.set_dtype_policy(policy)
-    gan.generator.load_weights(sound[step] / checkpoints.EMA)
+    gan, step, settings = runs.load_gan(run_dir, step)
     metadata = {name: settings[name] for name in ("model", "dataset", "data", "ema_decay")}
-    return export(gan, path or run_dir / "saved_model", metadata={**metadata, "step": step})
+    return export(gan, path or Path(run_dir) / "saved_model", metadata={**metadata, "step": step})
 
 
 def _check_free(destination: Path) -> None:

@@ -45,6 +45,7 @@ _MODULES = (
     "models",
     "networks",
     "penalties",
+    "refine",
     "testing",
 )
 

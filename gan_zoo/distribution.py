@@ -109,7 +109,7 @@ class RandomStream:
         return _own_rows(_normal_of_bits if self.for_xla else tf.random.stateless_normal, shape, self._next())
 
     def normals(self, shape) -> Callable[[tf.Tensor], tf.Tensor]:
-        """One draw for all steps of a compiled loop: a function of a step's number that gives its own `normal(shape)`."""
+        """One draw for all steps of a compiled loop: a function of a step's number, which gives `normal(shape)`."""
         draw, seed = _normal_of_bits if self.for_xla else tf.random.stateless_normal, self._next()
         return lambda step: _own_rows(draw, shape, tf.random.fold_in(seed, step, _ALGORITHM))
 
@@ -133,7 +133,7 @@ class FixedStream:
         return tf.random.stateless_normal(shape, self._next(), alg=_ALGORITHM)
 
     def normals(self, shape) -> Callable[[tf.Tensor], tf.Tensor]:
-        """One draw for all steps of a compiled loop: a function of a step's number that gives its own `normal(shape)`."""
+        """One draw for all steps of a compiled loop: a function of a step's number, which gives `normal(shape)`."""
         seed = self._next()
         return lambda step: tf.random.stateless_normal(shape, tf.random.fold_in(seed, step, _ALGORITHM), alg=_ALGORITHM)
 

@@ -5,9 +5,11 @@ real data. Every function returns a scalar. sp is softplus, s the sigmoid, E the
 computed as `sp(-t)`, which neither overflows nor loses the gradient of a confident discriminator.
 """
 
+import math
+
 import tensorflow as tf
 
-from gan_zoo.distribution import global_mean
+from gan_zoo.distribution import global_mean, joined, replica_mean, whole_batch
 
 mean = tf.reduce_mean
 softplus = tf.math.softplus
@@ -56,6 +58,62 @@ def hinge_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
 def hinge_generator(fake: tf.Tensor) -> tf.Tensor:
     """-E f: Miyato et al. (2018), equation 17."""
     return -mean(fake)
+
+
+def density_ratio(fake: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
+    """w = exp(f / T) / E exp(f / T), of the shape of `fake`: weights with mean 1 over the whole batch of all replicas.
+
+    Song and Ermon (2020): of all w >= 0 with mean 1, those that minimise -E w f + T E w log w. Where T is 1 and D(x) is
+    log p(x) / q(x), up to a constant, they are p / q. The loss of one example depends on the scores of all through the
+    mean; `tf.stop_gradient` around w cuts that.
+    """
+    t = fake / temperature
+    # Shifted by the greatest score, so that nothing overflows; by that of all replicas, so that it cancels.
+    greatest = tf.reduce_max(whole_batch(tf.reduce_max(t)[tf.newaxis]))
+    weights = tf.exp(t - greatest)
+    return weights / global_mean(weights)
+
+
+def energy_hinge(real: tf.Tensor, fake: tf.Tensor, margin: float) -> tf.Tensor:
+    """E real + E max(0, margin - fake), for energies, [B], which are LOW for real data: Zhao et al. (2017), equation 1.
+
+    The hinge is per example: one whose energy is above the margin is left alone, however low the others' are.
+    """
+    return mean(real) + mean(tf.nn.relu(margin - fake))
+
+
+def pulling_away(codes: tf.Tensor) -> tf.Tensor:
+    """Sum of cos(S_i, S_j)^2 over all i != j, by N (N - 1): the pulling-away term of Zhao et al. (2017).
+
+    0 if all codes are orthogonal, 1 if all are parallel. The pairs are those of the whole batch of all replicas, and
+    the gradient is that of the whole batch's value. A code of length 0 is orthogonal to all; a lone one gives 0.
+
+    Args:
+        codes: S, [B, ...], float32, as many on every replica.
+    """
+    directions = tf.math.l2_normalize(tf.reshape(codes, [-1, math.prod(codes.shape[1:])]), axis=1)
+    everyone = joined(directions)
+    squares = tf.square(tf.matmul(directions, everyone, transpose_b=True))
+    others = tf.reduce_sum(squares, axis=1) - tf.square(tf.reduce_sum(tf.square(directions), axis=1))
+    return mean(tf.math.divide_no_nan(others, tf.cast(tf.shape(everyone)[0] - 1, tf.float32)))
+
+
+def kernel_density(samples: tf.Tensor, points: tf.Tensor, sigma: float, normalized: bool = False) -> tf.Tensor:
+    """mean_j k(samples_j - points_i) with a Gaussian kernel k(u) = exp(-||u||^2 / (2 sigma^2)), [M].
+
+    The mean is over the samples of all replicas, whose points must be the same: see `distribution.whole_batch`.
+
+    Args:
+        samples: [B, ...], float32.
+        points: Where the density is wanted, [M, ...]. Takes memory for B M differences.
+        sigma: Width of the kernel.
+        normalized: Whether k integrates to 1: times (2 pi sigma^2)^(-d/2), with d numbers in a point.
+    """
+    samples, points = (tf.reshape(t, [-1, math.prod(t.shape[1:])]) for t in (samples, points))
+    # Not by way of inner products, which lose the small distances that the kernel is about.
+    squares = tf.reduce_sum(tf.math.squared_difference(points[:, tf.newaxis], samples), axis=-1)
+    log_scale = -0.5 * samples.shape[-1] * math.log(2.0 * math.pi * sigma**2) if normalized else 0.0
+    return replica_mean(tf.reduce_mean(tf.exp(log_scale - squares / (2.0 * sigma**2)), axis=1))
 
 
 # What an objective asks of a relative score t: `high` is small where t is high, `low` where t is low.

@@ -1,7 +1,11 @@
-"""Adam in one kernel."""
+"""Adam in one kernel, and Adam as a formula."""
+
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
+
+from gan_zoo.errors import UserError
 
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
@@ -40,3 +44,65 @@ class Adam(keras.optimizers.Adam):
 def _handle(variable):
     """The resource of a Keras variable, or of the TensorFlow variable that a strategy hands to an update."""
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
+
+
+def updates(optimizer: keras.optimizers.Optimizer | None) -> tf.Tensor:
+    """How many updates an optimizer has made, int64: a count of turns that checkpoints keep. 0 where there is none."""
+    return tf.constant(0, tf.int64) if optimizer is None else tf.cast(optimizer.iterations.value, tf.int64)
+
+
+class AdamFormula:
+    """Adam's steps from where an optimizer stands, as a formula on tensors: gradients flow through them.
+
+    Kingma & Ba (2015), Algorithm 1, with Keras's epsilon. With g_t the t-th gradient, t counted on from the optimizer's
+    own steps,
+
+        m_t = b1 m_t-1 + (1 - b1) g_t
+        v_t = b2 v_t-1 + (1 - b2) g_t^2
+        w_t = w_t-1 - rate sqrt(1 - b2^t) / (1 - b1^t) m_t / (sqrt(v_t) + epsilon)
+
+    The optimizer's moments, m and v, and its count are where this starts. It leaves them alone.
+
+    Args:
+        optimizer: A built `keras.optimizers.Adam`.
+        variables: Those of the optimizer's variables that the steps are for.
+        learning_rate: By default the optimizer's own, as it stands.
+
+    Raises:
+        UserError: If `optimizer` does more than the formula.
+
+    References:
+        Kingma & Ba, 2015, https://arxiv.org/abs/1412.6980
+    """
+
+    # The square root has no derivative at 0, where v stays if a gradient is always 0. Far below any epsilon's square.
+    _TINY = 1e-30
+
+    def __init__(
+        self,
+        optimizer: keras.optimizers.Adam,
+        variables: Sequence[keras.Variable],
+        learning_rate: float | None = None,
+    ):
+        for name in ("amsgrad", "weight_decay", "clipnorm", "global_clipnorm", "clipvalue"):
+            if getattr(optimizer, name):
+                raise UserError(f"Adam's steps cannot be continued with {name}: leave it out of the optimizer.")
+        indices = [optimizer._get_variable_index(variable) for variable in variables]
+        self._first = [tf.convert_to_tensor(optimizer._momentums[index].value) for index in indices]
+        self._second = [tf.convert_to_tensor(optimizer._velocities[index].value) for index in indices]
+        self._count = tf.convert_to_tensor(optimizer.iterations.value)
+        self._rate = optimizer.learning_rate if learning_rate is None else learning_rate
+        self._optimizer = optimizer
+
+    def __call__(self, weights: Sequence[tf.Tensor], gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """The weights after one more step."""
+        beta_1, beta_2, epsilon = (getattr(self._optimizer, name) for name in ("beta_1", "beta_2", "epsilon"))
+        self._count += 1
+        after = []
+        for k, (w, g) in enumerate(zip(weights, gradients, strict=True)):
+            t, rate = tf.cast(self._count, w.dtype), tf.cast(self._rate, w.dtype)
+            m = self._first[k] = beta_1 * self._first[k] + (1.0 - beta_1) * g
+            v = self._second[k] = beta_2 * self._second[k] + (1.0 - beta_2) * tf.square(g)
+            rate *= tf.sqrt(1.0 - beta_2**t) / (1.0 - beta_1**t)
+            after.append(w - rate * m / (tf.sqrt(v + self._TINY) + epsilon))
+        return after

@@ -23,13 +23,19 @@ def squared_gradient_norm(D: Discriminator, x: tf.Tensor) -> tf.Tensor:
         D: Maps points, [B, ...], to raw scores, [B, 1] or [B].
         x: Points, [B, ...], float32.
     """
+    return _scores_and_squared_norms(D, x)[1]
+
+
+def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """D(x) and ||grad_x D(x)||_2^2 of each example, both [B], float32, at the cost of the latter alone."""
     x = tf.stop_gradient(x)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
+        scores = tf.reshape(tf.cast(D(x), tf.float32), [-1])
         # Examples do not influence each other's scores: the gradient of the sum holds every example's own gradient.
-        total = tf.reduce_sum(tf.cast(D(x), tf.float32))
+        total = tf.reduce_sum(scores)
     gradient = tape.gradient(total, x)
-    return tf.reduce_sum(tf.square(gradient), axis=list(range(1, x.shape.rank)))
+    return scores, tf.reduce_sum(tf.square(gradient), axis=list(range(1, x.shape.rank)))
 
 
 def gradient_norm(D: Discriminator, x: tf.Tensor) -> tf.Tensor:
@@ -53,6 +59,41 @@ def gradient_penalty(D: Discriminator, x: tf.Tensor, target: float = 1.0, one_si
 def zero_centered_penalty(D: Discriminator, x: tf.Tensor) -> tf.Tensor:
     """E ||grad D(x)||_2^2: times gamma / 2, the R1 (x real) or R2 (x generated) of Mescheder et al. (2018), eq. 9."""
     return tf.reduce_mean(squared_gradient_norm(D, x))
+
+
+def js_regularizer(D: Discriminator, real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
+    """E (1 - s(r))^2 ||grad r||_2^2 + E s(f)^2 ||grad f||_2^2, with r = D(x) and f = D(G(z)).
+
+    Times gamma / 2, the regularizer of Roth et al. (2017) for the Jensen-Shannon divergence: what instance noise of
+    variance gamma does to the loss of D, to first order in gamma, where D is optimal. The weights are differentiated,
+    too.
+
+    Args:
+        D: Maps points, [B, ...], to raw scores, [B, 1].
+        real: Real examples, [B, ...].
+        fake: Generated examples, [B, ...].
+    """
+    r, real_norms = _scores_and_squared_norms(D, real)
+    f, fake_norms = _scores_and_squared_norms(D, fake)
+    at_real = tf.reduce_mean(tf.square(tf.sigmoid(-r)) * real_norms)
+    return at_real + tf.reduce_mean(tf.square(tf.sigmoid(f)) * fake_norms)
+
+
+def lazily(penalty: Callable[[], tf.Tensor], turn: int | tf.Tensor, interval: int) -> tf.Tensor:
+    """`interval` times the penalty in every `interval`-th turn, from turn 0 on; in the others 0, and no work.
+
+    Karras et al. (2020), Appendix B, "lazy regularization": the mean over turns is that of the penalty in each. They
+    take a step of its own for the penalty, and so correct Adam's settings; here it is part of the loss, and nothing
+    needs that.
+
+    Args:
+        penalty: Computes the penalty. With an interval above 1, nothing in it may talk to other replicas.
+        turn: Turns taken before this one.
+        interval: From 1, every turn, up.
+    """
+    if interval == 1:
+        return penalty()
+    return tf.cond(tf.equal(turn % interval, 0), lambda: interval * penalty(), lambda: tf.constant(0.0))
 
 
 def interpolate(real: tf.Tensor, fake: tf.Tensor, epsilon: tf.Tensor) -> tf.Tensor:

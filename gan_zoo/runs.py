@@ -76,6 +76,46 @@ def read_run(run_dir: Path) -> dict:
         raise UserError(f"{run_dir} is not a run folder: it has no run.json that can be read.") from None
 
 
+def load_gan(run_dir: str | Path, step: int | None = None) -> tuple["GAN", int, dict]:  # noqa: F821
+    """The GAN of a run's checkpoint, with the moving average in the place of its generator.
+
+    Args:
+        run_dir: A run folder of `train.py`.
+        step: Of the checkpoint; by default the newest that is undamaged.
+
+    Returns:
+        The GAN, not compiled; the step of the checkpoint; and the run's settings.
+
+    Raises:
+        UserError: If there is no such run or checkpoint.
+    """
+    import keras
+
+    from gan_zoo import checkpoints, training
+
+    run_dir = Path(run_dir)
+    settings = read_run(run_dir)["settings"]
+    found = {checkpoints.read_step(p): p for p in checkpoints.list_checkpoints(run_dir / "checkpoints") if p.is_dir()}
+    sound = {s: p for s, p in found.items() if not checkpoints.verify(p, [checkpoints.MODEL, checkpoints.EMA])}
+    if not sound or step not in (None, *sound):
+        there = ", ".join(map(str, sound)) or "none"
+        raise UserError(f"{run_dir} has no undamaged checkpoint of step {step or 'any'}; steps that it has: {there}.")
+    step = max(sound) if step is None else step
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(settings["precision"])
+    try:
+        gan = training.build_gan(
+            training.find_model(settings["model"]),
+            settings["data"]["shape"],
+            **{name: settings[name] for name in ("network", "width", "norm", "arguments")},
+        )
+    finally:
+        keras.config.set_dtype_policy(policy)
+    gan.load_weights(sound[step] / checkpoints.MODEL)
+    gan.generator.load_weights(sound[step] / checkpoints.EMA)
+    return gan, step, settings
+
+
 def _circumstances() -> dict:
     packages = ("tensorflow", "keras", "numpy", "tensorflow-datasets")
     return {

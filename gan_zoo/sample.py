@@ -18,10 +18,12 @@ The same model, number and seed give the same samples again.
 
 GROUPS = {
     "What": ["model", "num", "seed", "interpolate"],
+    "Refinement": ["refine", "refine_steps", "refine_step_size", "refine_noise", "refine_gradient_clip"],
     "Result": ["output", "columns"],
 }
 
 _SUFFIXES = (".png", ".npy", ".npz")
+REFINEMENTS = ("none", "latent", "pixel")
 
 
 def define_flags() -> None:
@@ -33,6 +35,18 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "output", "samples.png", "The file: .png is a picture, .npy and .npz hold float32 arrays, images in [-1, 1]."
     )
+    flags.DEFINE_enum(
+        "refine",
+        "none",
+        list(REFINEMENTS),
+        "Langevin dynamics on the discriminator of a run folder: see gan_zoo.refine.",
+    )
+    flags.DEFINE_integer("refine_steps", 20, "Steps of it.")
+    flags.DEFINE_float("refine_step_size", 0.1, "Its step, in units of the latents or of the samples.")
+    flags.DEFINE_float(
+        "refine_noise", 0.1, "Factor of its noise; 1 is the paper's, 0 climbs the discriminator's score."
+    )
+    flags.DEFINE_float("refine_gradient_clip", 0.0, "Bound of each component of its gradient; 0 is none.")
     flags.DEFINE_integer("columns", None, "Images in a row; by default the picture is about square.")
 
 
@@ -46,6 +60,11 @@ def main() -> None:
             seed=values.seed,
             interpolate=values.interpolate,
             columns=values.columns,
+            refine=values.refine,
+            steps=values.refine_steps,
+            step_size=values.refine_step_size,
+            noise=values.refine_noise,
+            gradient_clip=values.refine_gradient_clip,
         )
     )
 
@@ -58,6 +77,8 @@ def write_samples(
     seed: int = 0,
     interpolate: bool = False,
     columns: int | None = None,
+    refine: str = "none",
+    **dynamics: float,
 ) -> str:
     """Samples a model and writes the samples to a file.
 
@@ -69,6 +90,9 @@ def write_samples(
         seed: Decides the samples.
         interpolate: Whether each row of the picture leads from one random sample to another.
         columns: Images in a row. With `interpolate` it must divide `num`.
+        refine: "none", or the space in which the samples are refined by the discriminator, "latent" or "pixel"; the
+            model must be a run folder then.
+        **dynamics: Numbers of `gan_zoo.refine.Dynamics`.
 
     Returns:
         One line that says what was written.
@@ -92,7 +116,7 @@ def write_samples(
     folder = next(parent for parent in output.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"--output={output} cannot be written: {folder} is no folder that can be written in.")
-    generator = pretrained.load_pretrained(model)
+    generator = pretrained.load_pretrained(model) if refine == "none" else _Refined(model, seed, refine, dynamics)
     latents = _latents(generator, num, seed, columns if interpolate else None)
     samples = generator(latents)
     try:
@@ -114,6 +138,40 @@ def _save_arrays(output: Path, samples: np.ndarray, latents: np.ndarray) -> None
             np.savez_compressed(file, samples=samples, latents=latents)
 
 
+class _Refined:
+    """The GAN of a run folder, whose samples its discriminator refines; for the rest like `pretrained.Pretrained`."""
+
+    def __init__(self, run_dir: str | Path, seed: int, space: str, dynamics: dict[str, float]):
+        from gan_zoo import runs
+        from gan_zoo.refine import Dynamics
+
+        try:
+            self._dynamics = {"space": space, **dynamics}
+            Dynamics(**self._dynamics)
+        except UserError as error:
+            raise UserError(f"--refine_{error}") from None
+        if not (Path(run_dir) / "run.json").exists():
+            raise UserError(
+                f"--refine={space} needs the discriminator, which the run folder of train.py has: {run_dir} is none. A "
+                f"SavedModel holds the generator alone."
+            )
+        self._gan, _, settings = runs.load_gan(run_dir)
+        self._seed = seed
+        self.metadata = {
+            "model": f"{settings['model']}, refined in {space} space",
+            "shape": self._gan.generator.output_shape[1:],
+            "prior": self._gan.prior,
+        }
+
+    def latents(self, n: int, seed: int) -> np.ndarray:
+        return self._gan.sample_latent(n, seed).numpy()
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        from gan_zoo.refine import refine
+
+        return refine(self._gan, z, seed=self._seed, **self._dynamics).numpy()
+
+
 def _steps(num: int, columns: int | None) -> int:
     """The samples of one interpolation: `columns`, or else the divisor of `num` that makes the picture most square."""
     if num < 2:
@@ -125,7 +183,7 @@ def _steps(num: int, columns: int | None) -> int:
     return columns
 
 
-def _latents(generator: pretrained.Pretrained, num: int, seed: int, steps: int | None) -> np.ndarray:
+def _latents(generator, num: int, seed: int, steps: int | None) -> np.ndarray:
     if steps is None:
         return generator.latents(num, seed)
     pairs = generator.latents(2 * num // steps, seed).reshape(num // steps, 2, -1)

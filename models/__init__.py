@@ -17,6 +17,20 @@ _INDEX = {
     "rgan": ("RGAN", "The relativistic discriminator (paired), Jolicoeur-Martineau, 2019"),
     "ragan": ("RaGAN", "The relativistic discriminator (average), Jolicoeur-Martineau, 2019"),
     "hinge_gan": ("HingeGAN", "Geometric GAN, Lim and Ye, 2017"),
+    "progressive_gan": ("ProgressiveGAN", "Progressive Growing of GANs, Karras et al., 2018"),
+    "unrolled_gan": ("UnrolledGAN", "Unrolled Generative Adversarial Networks, Metz et al., 2017"),
+    "gradient_regularized_gan": (
+        "GradientRegularizedGAN",
+        "Gradient descent GAN optimization is locally stable, Nagarajan and Kolter, 2017",
+    ),
+    "consensus_gan": ("ConsensusGAN", "The Numerics of GANs, Mescheder et al., 2017"),
+    "primal_dual_gan": ("PrimalDualGAN", "Training GANs via Primal-Dual Subgradient Methods, Chen et al., 2018"),
+    "r1_gan": ("R1GAN", "Which Training Methods for GANs Do Actually Converge? (R1), Mescheder et al., 2018"),
+    "r2_gan": ("R2GAN", "Which Training Methods for GANs Do Actually Converge? (R2), Mescheder et al., 2018"),
+    "roth_gan": ("RothGAN", "Stabilizing Training of GANs through Regularization, Roth et al., 2017"),
+    "gan_gp": ("GANGP", "Many Paths to Equilibrium, Fedus et al., 2018"),
+    "kl_wgan": ("KLWGAN", "Bridging the Gap Between f-GANs and Wasserstein GANs, Song and Ermon, 2020"),
+    "ebgan": ("EBGAN", "Energy-based Generative Adversarial Network, Zhao et al., 2017"),
 }
 
 VARIANTS = {name: class_name for name, (class_name, _) in _INDEX.items()}

@@ -7,7 +7,29 @@ import math
 import keras
 import numpy as np
 import pytest
-from gan_zoo.models import DCGAN, DRAGAN, LSGAN, RGAN, VARIANTS, WGAN, WGANGP, HingeGAN, RaGAN, VanillaGAN
+from gan_zoo.models import (
+    DCGAN,
+    DRAGAN,
+    EBGAN,
+    GANGP,
+    KLWGAN,
+    LSGAN,
+    R1GAN,
+    R2GAN,
+    RGAN,
+    VARIANTS,
+    WGAN,
+    WGANGP,
+    ConsensusGAN,
+    GradientRegularizedGAN,
+    HingeGAN,
+    PrimalDualGAN,
+    ProgressiveGAN,
+    RaGAN,
+    RothGAN,
+    UnrolledGAN,
+    VanillaGAN,
+)
 
 from gan_zoo import models
 from gan_zoo.gan import GAN
@@ -86,6 +108,82 @@ def average_g(objective, scale=1.0):
     return derivative
 
 
+def slope(t):
+    """The derivative of the sigmoid."""
+    return s(t) * s(-t)
+
+
+def curvature(theta, psi, data):
+    """The derivatives of `cross_entropy` with respect to theta and psi."""
+    by_theta = s(psi * theta) + psi * theta * slope(psi * theta)
+    return by_theta, mean(c * c * slope(psi * c) for c in data) + theta * theta * slope(psi * theta)
+
+
+def unrolled(steps, rate):
+    """d f_K / d theta, with psi_k's derivative by theta carried along."""
+
+    def derivative(theta, psi, data):
+        moved = 0.0
+        for _ in range(steps):
+            by_theta, by_psi = curvature(theta, psi, data)
+            psi, moved = psi - rate * cross_entropy(theta, psi, data), moved - rate * (by_theta + by_psi * moved)
+        return -psi * s(psi * theta) - cross_entropy(theta, psi, data) * moved
+
+    return derivative
+
+
+def gradient_regularized(eta):
+    def derivative(theta, psi, data):
+        by_theta, _ = curvature(theta, psi, data)
+        return -psi * s(psi * theta) + eta * 2 * cross_entropy(theta, psi, data) * by_theta
+
+    return derivative
+
+
+def primal_dual(alpha, sigma, weight):
+    def derivative(theta, psi, data):
+        def term(c):
+            kernel = math.exp(-((theta - c) ** 2) / (2 * sigma**2))
+            return 2 * alpha * math.log(2 * s(-psi * c)) * kernel * (c - theta) / sigma**2
+
+        return -psi * s(psi * theta) + weight * mean(term(c) for c in data)
+
+    return derivative
+
+
+def consensus(gamma):
+    """v + gamma v'^T v, v' written out, of the non-saturating game."""
+
+    def update(theta, psi, data):
+        v_theta, v_psi = non_saturating(theta, psi, data), cross_entropy(theta, psi, data)
+        psi_by_theta, psi_by_psi = curvature(theta, psi, data)
+        theta_by_theta, theta_by_psi = psi**2 * slope(psi * theta), psi * theta * slope(psi * theta) - s(-psi * theta)
+        w_theta = v_theta + gamma * (theta_by_theta * v_theta + psi_by_theta * v_psi)
+        w_psi = v_psi + gamma * (theta_by_psi * v_theta + psi_by_psi * v_psi)
+        return theta - RATE * w_theta, psi - RATE * w_psi
+
+    return update
+
+
+def js_regularized(theta, psi, data):
+    """The derivative of E[(1 - s(r))^2 psi^2] + E[s(f)^2 psi^2]."""
+    at_data = mean(2 * s(-psi * c) ** 2 * psi - psi**2 * 2 * s(-psi * c) * slope(psi * c) * c for c in data)
+    return at_data + 2 * s(psi * theta) ** 2 * psi + psi**2 * 2 * s(psi * theta) * slope(psi * theta) * theta
+
+
+def energy_d(margin, energy, derivative):
+    """D(x) = psi x as an autoencoder: the energy is a function of (psi - 1) x, and psi moves it by x."""
+
+    def by_psi(c, psi):
+        return derivative((psi - 1) * c) * c
+
+    def total(theta, psi, data):
+        pushed = by_psi(theta, psi) if energy((psi - 1) * theta) < margin else 0.0
+        return mean(by_psi(c, psi) for c in data) - pushed
+
+    return total
+
+
 CASES = {
     "vanilla_gan": (VanillaGAN, {}, cross_entropy, non_saturating),
     "vanilla_gan saturating": (
@@ -102,6 +200,15 @@ CASES = {
     "wgan_gp": (
         *(WGANGP, {"n_critic": 1, "gp_weight": 3.0}),
         lambda theta, psi, data: wasserstein(theta, psi, data) + 3.0 * two_sided(psi),
+        lambda theta, psi, data: -psi,
+    ),
+    "progressive_gan": (
+        *(ProgressiveGAN, {"gp_weight": 3.0, "gp_target": 2.0, "drift_weight": 0.5}),
+        lambda theta, psi, data: (
+            wasserstein(theta, psi, data)
+            + 3.0 * 2 * (abs(psi) - 2.0) * sign(psi) / 4.0
+            + 0.5 * 2 * psi * mean(c**2 for c in data)
+        ),
         lambda theta, psi, data: -psi,
     ),
     "dragan form 1": (
@@ -135,6 +242,58 @@ CASES = {
         average_g("standard"),
     ),
     "ragan mean": (RaGAN, {"reduction": "mean"}, average_d("standard", 0.5), average_g("standard", 0.5)),
+    "unrolled_gan": (
+        *(UnrolledGAN, {"unroll_steps": 3, "inner_learning_rate": 0.4}, cross_entropy),
+        unrolled(3, 0.4),
+    ),
+    "gradient_regularized_gan": (
+        *(GradientRegularizedGAN, {"eta": 0.7}, cross_entropy),
+        gradient_regularized(0.7),
+    ),
+    "primal_dual_gan": (
+        *(PrimalDualGAN, {"alpha": 0.3, "sigma": 0.8, "penalty_weight": 2.0}, cross_entropy),
+        primal_dual(0.3, 0.8, 2.0),
+    ),
+    "r1_gan": (
+        *(R1GAN, {"gamma": 3.0}),
+        lambda theta, psi, data: cross_entropy(theta, psi, data) + 3.0 * psi,
+        non_saturating,
+    ),
+    "r2_gan": (
+        *(R2GAN, {"gamma": 3.0}),
+        lambda theta, psi, data: cross_entropy(theta, psi, data) + 3.0 * psi,
+        non_saturating,
+    ),
+    "roth_gan": (
+        *(RothGAN, {"gamma": 3.0}),
+        lambda theta, psi, data: cross_entropy(theta, psi, data) + 1.5 * js_regularized(theta, psi, data),
+        non_saturating,
+    ),
+    "gan_gp": (
+        *(GANGP, {"gp_weight": 0.5}),
+        lambda theta, psi, data: cross_entropy(theta, psi, data) + 0.5 * two_sided(psi),
+        non_saturating,
+    ),
+    # All samples are one point, and so have the weight 1.
+    **{
+        f"kl_wgan {form}": (
+            *(KLWGAN, {"n_critic": 1, "temperature": 0.7, "form": form}),
+            lambda theta, psi, data: (
+                mean(-c if psi * c < 1 else 0.0 for c in data) + (theta if psi * theta > -1 else 0.0)
+            ),
+            lambda theta, psi, data: -psi,
+        )
+        for form in ("stop_gradient", "published")
+    },
+    "kl_wgan linear": (KLWGAN, {"n_critic": 1, "objective": "linear"}, wasserstein, lambda theta, psi, data: -psi),
+    "ebgan": (
+        *(EBGAN, {"margin": 1.0}, energy_d(1.0, abs, sign)),
+        lambda theta, psi, data: sign((psi - 1) * theta) * (psi - 1),
+    ),
+    "ebgan mse": (
+        *(EBGAN, {"margin": 1.0, "distance": "mse"}, energy_d(1.0, lambda e: e**2, lambda e: 2 * e)),
+        lambda theta, psi, data: 2 * (psi - 1) ** 2 * theta,
+    ),
     **{f"rgan {o}": (RGAN, {"objective": o}, relativistic_d(o), relativistic_g(o)) for o in H},
     **{f"ragan {o}": (RaGAN, {"objective": o}, average_d(o), average_g(o)) for o in H},
 }
@@ -142,7 +301,9 @@ CASES = {
 
 # Variants whose players do not simply move one after the other, each down its own loss: the class, its arguments, and
 # (theta, psi) after one step from (theta, psi) on the data.
-UPDATES = {}
+UPDATES = {
+    "consensus_gan": (ConsensusGAN, {"gamma": 0.6}, consensus(0.6)),
+}
 
 
 def test_every_variant_has_a_case():
@@ -206,6 +367,7 @@ def test_a_zero_gradient_is_penalised_without_nan():
 def test_defaults_are_the_papers():
     adam = {"learning_rate": 1e-4, "beta_1": 0.5, "beta_2": 0.9}
     dcgan = {"learning_rate": 2e-4, "beta_1": 0.5, "beta_2": 0.999}
+    ring = {"learning_rate": 1e-4, "beta_1": 0.5, "beta_2": 0.999}
     expected = {
         "vanilla_gan": (1, "normal", keras.optimizers.Adam, dcgan),
         "dcgan": (1, "uniform", keras.optimizers.Adam, dcgan),
@@ -216,6 +378,17 @@ def test_defaults_are_the_papers():
         "rgan": (1, "normal", keras.optimizers.Adam, dcgan),
         "ragan": (1, "normal", keras.optimizers.Adam, dcgan),
         "hinge_gan": (1, "normal", keras.optimizers.Adam, dcgan),
+        "progressive_gan": (1, "normal", keras.optimizers.Adam, {"learning_rate": 1e-3, "beta_1": 0.0, "beta_2": 0.99}),
+        "unrolled_gan": (1, "normal", keras.optimizers.Adam, ring),
+        "gradient_regularized_gan": (1, "normal", keras.optimizers.Adam, ring),
+        "consensus_gan": (1, "normal", keras.optimizers.RMSprop, {"learning_rate": 1e-4, "rho": 0.9}),
+        "primal_dual_gan": (1, "normal", keras.optimizers.Adam, dcgan),
+        "r1_gan": (1, "normal", keras.optimizers.RMSprop, {"learning_rate": 1e-4, "rho": 0.99, "epsilon": 1e-8}),
+        "r2_gan": (1, "normal", keras.optimizers.RMSprop, {"learning_rate": 1e-4, "rho": 0.99, "epsilon": 1e-8}),
+        "roth_gan": (1, "normal", keras.optimizers.Adam, dcgan),
+        "gan_gp": (1, "normal", keras.optimizers.Adam, ring),
+        "kl_wgan": (5, "normal", keras.optimizers.RMSprop, {"learning_rate": 2e-4, "rho": 0.99, "epsilon": 1e-8}),
+        "ebgan": (1, "normal", keras.optimizers.Adam, {"learning_rate": 1e-3, "beta_1": 0.5, "beta_2": 0.999}),
     }
     assert expected.keys() == VARIANTS.keys()
     for name, (n_critic, prior, optimizer, settings) in expected.items():
@@ -235,6 +408,19 @@ def test_defaults_are_the_papers():
         (RGAN, {"objective": "ls"}, "objective must be one of standard, least_squares, hinge, not 'ls'"),
         (RaGAN, {"objective": "ls"}, "objective must be one of"),
         (RaGAN, {"reduction": "max"}, "reduction must be 'sum' or 'mean', not 'max'"),
+        (UnrolledGAN, {"unroll_steps": -1}, "unroll_steps must be a whole number from 0 up, not -1"),
+        (UnrolledGAN, {"inner_optimizer": "rmsprop"}, "inner_optimizer must be 'sgd' or 'adam', not 'rmsprop'"),
+        (UnrolledGAN, {"inner_learning_rate": 0}, "inner_learning_rate must be a number above 0, or None, not 0"),
+        (ConsensusGAN, {"simultaneous": False}, "simultaneous must be True"),
+        (R1GAN, {"interval": 0}, "interval must be a whole number from 1 up, not 0"),
+        (R2GAN, {"interval": 1.5}, "interval must be a whole number from 1 up, not 1.5"),
+        (RothGAN, {"anneal_turns": -1}, "anneal_turns must be a whole number from 0 up, not -1"),
+        (KLWGAN, {"temperature": 0.0}, "temperature must be above 0, not 0.0"),
+        (KLWGAN, {"form": "through"}, "form must be 'stop_gradient' or 'published', not 'through'"),
+        (KLWGAN, {"objective": "wasserstein"}, "objective must be 'hinge' or 'linear', not 'wasserstein'"),
+        (EBGAN, {"margin": 0.0}, "margin must be above 0, not 0.0"),
+        (EBGAN, {"distance": "l1"}, "distance must be 'norm' or 'mse', not 'l1'"),
+        (PrimalDualGAN, {"sigma": -1.0}, "sigma must be a number above 0, not -1.0"),
     ],
 )
 def test_bad_arguments(cls, arguments, sentence):

@@ -7,7 +7,7 @@ import importlib
 
 from gan_zoo.errors import UserError
 
-FAMILIES = ("dcgan", "resnet", "growing", "mlp")
+FAMILIES = ("dcgan", "resnet", "growing", "column_rnn", "mlp")
 NORMS = ("none", "batch", "layer", "spectral")
 
 

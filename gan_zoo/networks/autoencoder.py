@@ -1,0 +1,85 @@
+"""Autoencoders in the discriminator's place: networks that map their input to a pair (reconstruction, code).
+
+The reconstruction has the input's shape; the code is what the encoder hands to the decoder, before its activation.
+"""
+
+import math
+
+import keras
+
+from gan_zoo import layers
+from gan_zoo.networks import doublings, kernel, normalization
+
+_MAX_FACTOR = 8  # the deepest layer has at most 8 times the channels of the shallowest
+
+
+def discriminator(network: str, shape: tuple[int, int, int], width: int, norm: str = "none") -> keras.Model:
+    """The autoencoder that goes with a family of generators of images, [B, H, W, C] in [-1, 1].
+
+    Args:
+        network: One of `gan_zoo.networks.FAMILIES`: "mlp" gets a perceptron, every other one convolutions.
+        shape: (H, W, C).
+        width: Units of a layer, or channels at half the images' side.
+        norm: "none", "batch", "layer" or "spectral", on all layers but the first and the last.
+    """
+    if network == "mlp":
+        return perceptron(shape, width, norm)
+    return convolutional(shape, width, norm)
+
+
+def perceptron(shape: tuple[int, ...], width: int, norm: str = "none", depth: int = 2) -> keras.Model:
+    """A perceptron for points, [B, D] for shape (D,), or images, [B, H, W, C] in [-1, 1].
+
+    `depth` layers of `width` ReLU units lead to a code of `width` / 4 numbers, two at least, and as many back.
+    """
+
+    def hidden(x):
+        x = kernel(keras.layers.Dense(width), norm)(x)
+        normalize = normalization(norm, rank=2)
+        return keras.layers.ReLU()(x if normalize is None else normalize(x))
+
+    x = inputs = keras.Input(shape)
+    if len(shape) > 1:
+        x = keras.layers.Flatten()(x)
+    for _ in range(depth):
+        x = hidden(x)
+    x = code = kernel(keras.layers.Dense(max(2, width // 4)), norm)(x)
+    for _ in range(depth):
+        x = hidden(x)
+    x = keras.layers.Dense(math.prod(shape), dtype="float32")(x)
+    if len(shape) > 1:
+        x = keras.layers.Reshape(shape, dtype="float32")(keras.layers.Activation("tanh", dtype="float32")(x))
+    return keras.Model(inputs, [x, code], name="discriminator")
+
+
+def convolutional(shape: tuple[int, int, int], width: int, norm: str = "none") -> keras.Model:
+    """Strided 4x4 convolutions down to 8 x 8 (or 7 x 7) positions, but at least once, and transposed ones back.
+
+    Width 64 gives, for 64 x 64 images, the channels 64, 128, 256 and back 128, 64, C. LeakyReLU(0.2) in the encoder,
+    ReLU in the decoder, weights from N(0, 0.02), as in DCGAN.
+    """
+    base, times = doublings(shape)
+    halvings = max(1, times - (base == 4))
+
+    def channels(k):
+        return width * min(2 ** (k - 1), _MAX_FACTOR)
+
+    def weights():
+        return keras.initializers.RandomNormal(0.0, 0.02)
+
+    def normalized(layer, size, x, norm):
+        normalize = normalization(norm)
+        make = layer(size, 4, 2, "same", use_bias=normalize is None, kernel_initializer=weights())
+        x = kernel(make, norm)(x)
+        return x if normalize is None else normalize(x)
+
+    images = x = keras.Input(shape)
+    for k in range(1, halvings + 1):
+        x = layers.LeakyReLU(0.2)(x) if k > 1 else x
+        x = normalized(layers.Conv2D, channels(k), x, norm if k > 1 or norm == "spectral" else "none")
+    code = x
+    for k in range(halvings - 1, 0, -1):
+        x = normalized(layers.Conv2DTranspose, channels(k), keras.layers.ReLU()(x), norm)
+    x = keras.layers.ReLU()(x)
+    x = layers.Conv2DTranspose(shape[-1], 4, 2, "same", kernel_initializer=weights())(x)
+    return keras.Model(images, [keras.layers.Activation("tanh", dtype="float32")(x), code], name="discriminator")

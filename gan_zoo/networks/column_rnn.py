@@ -1,0 +1,54 @@
+"""A recurrent generator that writes an image column by column, as in the MNIST experiment of unrolled GANs.
+
+After figure 3 of Metz et al. (2017): a dense layer with ReLU makes the initial state of an LSTM from z; the LSTM takes
+one step for each column, from left to right, and a dense layer with tanh makes the column of its output. The LSTM has
+no input: all that it knows is its state, so that the one z has to reach every column through all the steps before. The
+forget gates' bias starts at 1, all kernels at Glorot's.
+
+The discriminator sees the whole image: three strided convolutions with LeakyReLU(0.3) and a linear output.
+
+Where nothing is known of the paper's choice, this is the library's: the initial state is the LSTM's output h and its
+cell c alike, convolutions are 3x3, and `norm` comes before the activation of all convolutions but the first.
+"""
+
+import keras
+
+from gan_zoo import layers
+from gan_zoo.networks import kernel, normalization
+
+
+def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras.Model:
+    """Maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1], of any shape; `width` LSTM units."""
+    height, columns, channels = shape
+    z = keras.Input((latent_dim,))
+    state = keras.layers.Dense(width, "relu")(z)
+    nothing = keras.layers.RepeatVector(columns)(z[:, :0])
+    # Unrolled: loops neither compile with XLA nor have second derivatives everywhere.
+    lstm = keras.layers.LSTM(
+        width, return_sequences=True, unroll=True, use_cudnn=False, recurrent_initializer="glorot_uniform"
+    )
+    x = lstm(nothing, initial_state=[state, state])
+    x = keras.layers.Dense(height * channels, "tanh", dtype="float32")(x)
+    x = keras.layers.Reshape((columns, height, channels), dtype="float32")(x)
+    return keras.Model(z, keras.layers.Permute((2, 1, 3), dtype="float32")(x), name="generator")
+
+
+def discriminator(shape: tuple[int, int, int], width: int, norm: str = "batch") -> keras.Model:
+    """Maps images, [B, H, W, C], to raw scores, [B, 1].
+
+    Args:
+        shape: (H, W, C).
+        width: The convolutions have width / 16, width / 8 and width / 8 channels: 16, 32 and 32 at width 256.
+        norm: "none", "batch", "layer" or "spectral".
+    """
+    images = x = keras.Input(shape)
+    for index, share in enumerate((16, 8, 8)):
+        # The first layer is not normalized: it would lose the images' own mean and scale.
+        normalize = normalization(norm) if index else None
+        conv = layers.Conv2D(max(1, width // share), 3, 2, "same", use_bias=normalize is None)
+        x = kernel(conv, norm)(x)
+        if normalize is not None:
+            x = normalize(x)
+        x = layers.LeakyReLU(0.3)(x)
+    score = keras.layers.Dense(1, dtype="float32")(keras.layers.Flatten()(x))
+    return keras.Model(images, score, name="discriminator")

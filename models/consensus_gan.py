@@ -1,0 +1,106 @@
+"""Consensus optimization: both players move so that all gradients become small."""
+
+import keras
+import tensorflow as tf
+
+from gan_zoo.distribution import replica_mean
+from gan_zoo.errors import UserError
+from gan_zoo.gan import GAN, batch_size
+from gan_zoo.losses import cross_entropy_discriminator, minimax_generator, non_saturating_generator
+
+
+class ConsensusGAN(GAN):
+    """GAN trained by consensus optimization.
+
+    Mescheder et al. (2017). With theta the generator's weights and psi the discriminator's, on one
+    minibatch x and one z for both,
+
+        L_D = -E[log s(D(x))] - E[log(1 - s(D(G(z))))]
+        L_G = -E[log s(D(G(z)))], or E[log(1 - s(D(G(z))))] if saturating
+
+        v = (grad_psi L_D, grad_theta L_G)
+        L = 1/2 ||v||_2^2
+        (psi, theta) moves along -(v + gamma grad L), all of it at once
+
+    so each player steps down its own loss and, with all of its weights, down gamma L, in which both players' gradients
+    stand.
+
+    Why: at an equilibrium the eigenvalues of v's derivative, v', say how both players move together. In a game of two
+    networks their imaginary parts are large beside the real ones: the players circle, and steps that are not tiny carry
+    them outward. L is 0 where neither player wants to move. Descent on L alone finds such points, but does not care
+    whether a player's loss is there lowest or highest; with v it does. At an equilibrium grad L adds gamma v'^T v' to
+    v', a positive definite matrix, which damps the circling, and the equilibria stay what they are. On the bilinear
+    game L_G = -L_D = psi theta, plain steps of 0.1 go outward by a factor of 1.005 each, and with gamma = 1 inward by
+    one of 0.906.
+
+    The value of L on a minibatch is biased: it holds the gradients' variance, too.
+
+    The update is simultaneous by definition, so `simultaneous` is True and G's turn is never left out. Of `n_critic`
+    discriminator turns the last is the consensus step, and those before it are plain ones.
+
+    Args:
+        generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
+        discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
+        gamma: Weight of grad L. Defaults to 10, as in most of the authors' experiments; that with their smallest
+            network has 0.1. 0 is simultaneous gradient descent.
+        saturating: Whether G plays the zero-sum game. Defaults to False, as in the authors' experiments on images.
+        simultaneous: True.
+        **kwargs: As for `GAN`.
+
+    Raises:
+        UserError: If `simultaneous` is False, or `balance` is other than "constant".
+
+    Logs:
+        field_energy: L, before the step.
+
+    Differs from the authors' code: none known in the losses and the update; the networks are this library's.
+
+    References:
+        Mescheder et al., 2017, https://arxiv.org/abs/1705.10461
+        Authors' code, https://github.com/LMescheder/TheNumericsOfGANs
+    """
+
+    discriminator_norm = "none"
+
+    def __init__(self, generator, discriminator, *, gamma=10.0, saturating=False, simultaneous=True, **kwargs):
+        super().__init__(generator, discriminator, simultaneous=simultaneous, **kwargs)
+        if not simultaneous:
+            raise UserError("simultaneous must be True: consensus optimization moves both players at once.")
+        self.gamma = gamma
+        self.saturating = saturating
+
+    def default_optimizer(self, player):
+        # The authors' CIFAR-10 experiments. The last two are the defaults of their optimizer.
+        return keras.optimizers.RMSprop(1e-4, rho=0.9, epsilon=1e-10)
+
+    def discriminator_loss(self, x, z):
+        return cross_entropy_discriminator(*self.D(x, self.G(z)))
+
+    def generator_loss(self, x, z):
+        fake = self.D(self.G(z))
+        return minimax_generator(fake) if self.saturating else non_saturating_generator(fake)
+
+    def both_step(self, x):
+        self.begin_turn()
+        z = self.sample_latent(batch_size(x))
+        players = ((self.discriminator_variables, self.d_optimizer), (self.generator_variables, self.g_optimizer))
+        psi, theta = ([variable.value for variable in variables] for variables, _ in players)
+        with tf.GradientTape(watch_accessed_variables=False) as outer:
+            outer.watch([*psi, *theta])
+            with tf.GradientTape(watch_accessed_variables=False, persistent=True) as inner:
+                inner.watch([*psi, *theta])
+                d_loss, g_loss = self.discriminator_loss(x, z), self.generator_loss(x, z)
+            zero = {"unconnected_gradients": "zero"}
+            v = [*inner.gradient(d_loss, psi, **zero), *inner.gradient(g_loss, theta, **zero)]
+            v = [replica_mean(part) for part in v]
+            energy = 0.5 * tf.add_n([tf.reduce_sum(tf.square(part)) for part in v])
+        corrections = outer.gradient(energy, [*psi, *theta], **zero)
+        # Optimizers sum over replicas. Each has v whole, and of the energy's gradient the part that goes through it.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        w = [(part + self.gamma * c) / replicas for part, c in zip(v, corrections, strict=True)]
+        with tf.control_dependencies(w):  # no variable moves before the last gradient is there
+            w = [tf.identity(part) for part in w]
+        for (variables, optimizer), own in zip(players, (w[: len(psi)], w[len(psi) :]), strict=True):
+            optimizer.apply([optimizer.scale_loss(part) for part in own], variables)
+        for name, value in (("d_loss", d_loss), ("g_loss", g_loss), ("field_energy", energy)):
+            self.record(name, value)

@@ -1,0 +1,122 @@
+"""EBGAN: the discriminator is an energy, an autoencoder's reconstruction error."""
+
+import math
+
+import tensorflow as tf
+
+from gan_zoo import networks, optimizers
+from gan_zoo.errors import UserError
+from gan_zoo.gan import GAN
+from gan_zoo.losses import energy_hinge, mean, pulling_away
+from gan_zoo.networks import autoencoder
+
+# Keeps the norm differentiable at a perfect reconstruction, where its derivative would be 0 / 0.
+_TINY = 1e-12
+
+
+class EBGAN(GAN):
+    """Energy-based GAN, with an autoencoder for a discriminator.
+
+    CAREFUL, THE SIGN: here D(x) is an ENERGY, LOW for real data, where every other variant has scores, high for real
+    data. `score(x)` is its negative, for code that wants scores.
+
+    Equations 1 and 2 of Zhao et al. (2017), with the energy D(x) = ||Dec(Enc(x)) - x||_2 and [t]+ = max(0, t):
+
+        L_D = E[D(x)] + E[[m - D(G(z))]+]
+        L_G = E[D(G(z))]  (+ w PT for EBGAN-PT)
+
+        PT = 1 / (N (N - 1)) sum over i != j of cos(S_i, S_j)^2,  S = Enc(G(z))
+
+    Why: an autoencoder trained on data reconstructs what resembles them, and little else, so that its error measures
+    how unlike the data something is. D is that autoencoder, with counterexamples: it also learns to reconstruct samples
+    badly, by m at least. One that is worse already is left alone: the hinge is per sample. Each image tells such a D of
+    all its pixels, where a classifier learns one bit from it. At the equilibrium samples are distributed like the data,
+    all energies are one constant from 0 to m, and L_D is m. The pulling-away term makes the samples' codes point in
+    different directions, so that they cannot all be the same.
+
+    Gradients reach G through both places of G(z) in the energy: the autoencoder's input, and its target.
+
+    Args:
+        generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
+        discriminator: The autoencoder: maps images, [B, H, W, C], to a pair (reconstruction, code), [B, H, W, C] and
+            [B, ...], see `gan_zoo.networks.autoencoder`. Where PT has no weight, the reconstruction alone will do.
+        margin: m, in units of the distance: a norm of m is an error of m / sqrt(H W C) in every pixel. If it is too
+            small, D stops to teach G while samples are still bad; one that no image's error reaches never lets go of
+            any. Defaults to 10. That of `for_images` is an error of 1/3 in every pixel, and that of `for_points` 1.
+        pt_weight: w. Defaults to 0; the paper's EBGAN-PT has 0.1.
+        distance: "norm", the Euclidean norm over all of an image, as in the paper, or "mse", the mean squared error per
+            pixel, which is 4 at most and wants margins below 1. Defaults to "norm".
+        **kwargs: As for `GAN`. With `instance_noise`, the autoencoder sees noisy images and is asked for the clean
+            ones.
+
+    Raises:
+        UserError: If there is no such distance, the margin is not above 0, or PT has no code to act on.
+
+    Logs:
+        real_energy, fake_energy: E[D(x)] and E[D(G(z))], in D's turns.
+        pulling_away: PT, where it has a weight.
+
+    Differs from the paper: the generators are this library's; the margin's default.
+
+    References:
+        Zhao et al., 2017, https://arxiv.org/abs/1609.03126
+    """
+
+    discriminator_norm = "batch"
+
+    def __init__(self, generator, discriminator, *, margin=10.0, pt_weight=0.0, distance="norm", **kwargs):
+        super().__init__(generator, discriminator, **kwargs)
+        if margin <= 0:
+            raise UserError(f"margin must be above 0, not {margin!r}.")
+        if distance not in ("norm", "mse"):
+            raise UserError(f"distance must be 'norm' or 'mse', not {distance!r}.")
+        self.margin = margin
+        self.pt_weight = pt_weight
+        self.distance = distance
+
+    def default_optimizer(self, player):
+        return optimizers.Adam(1e-3, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+
+    def energy(self, x, training=True):
+        """The energies of x, [B], low for real data, and their codes, [B, ...], or None if D gives none."""
+        output = self.D(x) if training else self.discriminator(x, training=False)
+        reconstruction, code = output if isinstance(output, list | tuple) else (output, None)
+        squares, axes = tf.square(tf.cast(reconstruction, tf.float32) - x), list(range(1, x.shape.rank))
+        if self.distance == "mse":
+            return tf.reduce_mean(squares, axes), code
+        return tf.sqrt(tf.reduce_sum(squares, axes) + _TINY), code
+
+    def score(self, x):
+        """Minus the energies of x in inference mode, [B, 1]: high for real data."""
+        return -self.energy(x, training=False)[0][:, tf.newaxis]
+
+    def discriminator_loss(self, x, z):
+        (real, _), (fake, _) = self.energy(x), self.energy(self.G(z))
+        self.record("real_energy", mean(real))
+        self.record("fake_energy", mean(fake))
+        return energy_hinge(real, fake, self.margin)
+
+    def generator_loss(self, x, z):
+        energies, code = self.energy(self.G(z))
+        if not self.pt_weight:
+            return mean(energies)
+        if code is None:
+            raise UserError("pt_weight needs a discriminator that returns (reconstruction, code); or set it to 0.")
+        pt = pulling_away(code)
+        self.record("pulling_away", pt)
+        return mean(energies) + self.pt_weight * pt
+
+    @classmethod
+    def for_images(cls, shape, *, network=None, latent_dim=128, width=64, norm=None, **kwargs):
+        """As `GAN.for_images`, with an autoencoder of the same width for D; the margin is 1/3 in every pixel."""
+        network = network or networks.FAMILIES[0]
+        norm = norm or networks.default_norm(network, cls.discriminator_norm)
+        generator, _ = networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm)
+        kwargs.setdefault("margin", 1 / 9 if kwargs.get("distance") == "mse" else math.prod(shape) ** 0.5 / 3)
+        return cls(generator, autoencoder.discriminator(network, shape, width, norm), **kwargs)
+
+    @classmethod
+    def for_points(cls, dim=2, *, latent_dim=2, width=128, depth=2, margin=1.0, **kwargs):
+        """As `GAN.for_points`, with an autoencoder of the same size for D."""
+        generator, _ = networks.for_points(dim, latent_dim=latent_dim, width=width, depth=depth)
+        return cls(generator, autoencoder.perceptron((dim,), width, depth=depth), margin=margin, **kwargs)

@@ -1,0 +1,59 @@
+"""GAN-GP: the non-saturating game with WGAN-GP's penalty."""
+
+from gan_zoo import optimizers
+from gan_zoo.gan import GAN, batch_size
+from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
+from gan_zoo.penalties import gradient_penalty, interpolate
+
+
+class GANGP(GAN):
+    """Non-saturating GAN with a gradient penalty.
+
+    Fedus et al. (2018), who keep the losses of Goodfellow et al. (2014) and add the penalty of Gulrajani et al. (2017).
+    With e ~ U[0, 1] per example and x_hat = e x + (1 - e) G(z),
+
+        L_D = -E[log s(D(x))] - E[log(1 - s(D(G(z))))] + lambda E[(||grad D(x_hat)||_2 - 1)^2]
+        L_G = -E[log s(D(G(z)))]
+
+    Why: the penalty was made for the Wasserstein distance, whose critic must be Lipschitz, but it does not need that
+    reason. It keeps D from becoming a step between data and samples, so that D has a slope for G to follow even where
+    their supports do not meet and the divergence itself is constant. So the gain of WGAN-GP need not come from its
+    distance.
+
+    The gradient is that of the raw score, before the sigmoid. The penalty is per example, so D may not use batch
+    normalization.
+
+    Args:
+        generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
+        discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
+        gp_weight: lambda. Defaults to 10, as for WGAN-GP.
+        **kwargs: As for `GAN`.
+
+    Logs:
+        penalty: E[(||grad D(x_hat)||_2 - 1)^2].
+
+    Differs from the paper: it writes D for the probability, s(D) here; the penalty is on the raw score, as in
+    implementations of it. Adam's learning rate is that of WGAN-GP and its betas are those of DCGAN.
+
+    References:
+        Fedus et al., 2018, https://arxiv.org/abs/1710.08446
+        Gulrajani et al., 2017, https://arxiv.org/abs/1704.00028
+    """
+
+    discriminator_norm = "none"
+
+    def __init__(self, generator, discriminator, *, gp_weight: float = 10.0, **kwargs):
+        super().__init__(generator, discriminator, **kwargs)
+        self.gp_weight = gp_weight
+
+    def default_optimizer(self, player):
+        return optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+
+    def discriminator_loss(self, x, z):
+        fake = self.G(z)
+        penalty = gradient_penalty(self.D, interpolate(x, fake, self.random.uniform([batch_size(x)])))
+        self.record("penalty", penalty)
+        return cross_entropy_discriminator(*self.D(x, fake)) + self.gp_weight * penalty
+
+    def generator_loss(self, x, z):
+        return non_saturating_generator(self.D(self.G(z)))

@@ -1,0 +1,65 @@
+"""Gradient-regularized GAN: the generator also makes the discriminator's gradient small."""
+
+import tensorflow as tf
+
+from gan_zoo import optimizers
+from gan_zoo.distribution import replica_mean
+from gan_zoo.gan import GAN
+from gan_zoo.losses import cross_entropy_discriminator
+
+
+class GradientRegularizedGAN(GAN):
+    """GAN whose generator minimises the norm of the discriminator's gradient, too.
+
+    Nagarajan & Kolter (2017). With V the minimax game's objective, theta the generator's weights and psi the
+    discriminator's,
+
+        V(theta, psi) = E[log s(D(x))] + E[log(1 - s(D(G(z))))]
+
+        L_D = -V
+        L_G =  V + eta ||grad_psi V||_2^2
+
+    The norm is that of the gradient of the minibatch's mean, over all of D's weights together. They are constants of
+    G's step, but the derivative of the penalty goes through grad_psi: a mixed second derivative of V.
+
+    Why: near the equilibrium of the plain game each player goes where the other one's position sends it, and both
+    circle. The gradient of V is what sends D; a G that makes it small lets D stay, and the circling is damped. Seen
+    from D's next step, V(theta, psi + eta grad_psi V) = V + eta ||grad_psi V||^2 + O(eta^2): the penalty is what
+    `unrolled_gan` foresees in one inner step at this rate, to first order.
+
+    Args:
+        generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
+        discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
+        eta: Weight of the squared norm, which has no 1/2. Defaults to 0.5, as in the authors' code.
+        **kwargs: As for `GAN`.
+
+    Logs:
+        penalty: ||grad_psi V||^2 at G's turn.
+
+    Differs from the authors' code: none known in the losses and optimizers; the networks are this library's.
+
+    References:
+        Nagarajan & Kolter, 2017, https://arxiv.org/abs/1706.04156
+        Authors' code, https://github.com/locuslab/gradient_regularized_gan
+    """
+
+    def __init__(self, generator, discriminator, *, eta: float = 0.5, **kwargs):
+        super().__init__(generator, discriminator, **kwargs)
+        self.eta = eta
+
+    def default_optimizer(self, player):
+        return optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+
+    def discriminator_loss(self, x, z):
+        return cross_entropy_discriminator(*self.D(x, self.G(z)))
+
+    def generator_loss(self, x, z):
+        weights = [weight.value for weight in self.discriminator_variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(weights)
+            loss = self.discriminator_loss(x, z)
+        # A weight that the loss does not reach has no gradient, and adds nothing to the norm.
+        gradients = [replica_mean(g) for g in tape.gradient(loss, weights) if g is not None]
+        penalty = tf.add_n([tf.reduce_sum(tf.square(g)) for g in gradients])
+        self.record("penalty", penalty)
+        return -loss + self.eta * penalty

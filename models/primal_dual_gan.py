@@ -1,0 +1,81 @@
+"""Primal-dual GAN: the generator also corrects its density where the data are."""
+
+import math
+
+import tensorflow as tf
+
+from gan_zoo.distribution import whole_batch
+from gan_zoo.errors import UserError
+from gan_zoo.gan import GAN
+from gan_zoo.losses import cross_entropy_discriminator, kernel_density, mean, minimax_generator, softplus
+
+
+class PrimalDualGAN(GAN):
+    """GAN trained by a primal-dual subgradient method.
+
+    Chen, Wang & Ge (2018). With f0(t) = log s(t) and f1(t) = log(2 (1 - s(t))) = log(2 s(-t)) for raw scores t,
+
+        L_D = -E[f0(D(x))] - E[f1(D(G(z)))]
+        L_G =  E[f1(D(G(z)))] + w 1/m sum_i (p~(x_i) - p_g(x_i))^2
+
+        p_g(x_i) = mean_j k(G(z_j) - x_i),  k(u) = exp(-||u||^2 / (2 sigma^2))
+        p~(x_i)  = p_g(x_i) - alpha f1(D(x_i)), a constant of the gradient
+
+    Why: read D's outputs as the variables of a convex program, max sum p_data(x) f0(D(x)) subject to f1(D(x)) >= 0,
+    that is, D says 1/2 or less. The game's objective is its Lagrangian, and p_g(x) is the multiplier of the constraint
+    at x. A subgradient method would move each multiplier by -alpha f1(D(x)): upward where D says more than 1/2. The
+    first term of L_G does so only where G has samples already. At a mode of the data that G misses, D is sure and p_g
+    should grow, but no sample feels it. The second term asks for it there: it draws the density at the data points,
+    estimated with a kernel, to where the method would have it.
+
+    At the weights where it is computed the penalty's value is alpha^2 mean f1(D(x_i))^2, whatever p_g is. What
+    trains G is its gradient, 2 alpha mean_i f1(D(x_i)) grad p_g(x_i).
+
+    Args:
+        generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1], or points.
+        discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
+        alpha: The method's step. Defaults to 0.1. 0 is the minimax game.
+        sigma: Width of the kernel, in the units of x. Samples further than a few sigma from all x_i feel nothing.
+            Defaults to 1; for points 3 to 10 times the width of a mode is a good start. Distances between images are
+            large: those of two random ones in [-1, 1] grow with the square root of H W C.
+        normalized: Whether k has the factor (2 pi sigma^2)^(-d/2) of a density in d dimensions. Defaults to False: in
+            the d of images it is no float32 number.
+        penalty_weight: w. Defaults to 1.
+        **kwargs: As for `GAN`.
+
+    Raises:
+        UserError: If sigma is not above 0.
+
+    Logs:
+        penalty: The mean of (p~ - p_g)^2, without its weight.
+
+    Differs from the paper: it leaves open what the kernel, its width and the step are, and no code of the authors is
+    known: these are this library's choices, and so are the optimizers. Distances are between images, not features.
+
+    References:
+        Chen, Wang & Ge, 2018, https://arxiv.org/abs/1802.01765
+    """
+
+    def __init__(
+        self, generator, discriminator, *, alpha=0.1, sigma=1.0, normalized=False, penalty_weight=1.0, **kwargs
+    ):
+        super().__init__(generator, discriminator, **kwargs)
+        if not sigma > 0:
+            raise UserError(f"sigma must be a number above 0, not {sigma!r}.")
+        self.alpha = alpha
+        self.sigma = sigma
+        self.normalized = normalized
+        self.penalty_weight = penalty_weight
+
+    def discriminator_loss(self, x, z):
+        return cross_entropy_discriminator(*self.D(x, self.G(z))) - math.log(2.0)
+
+    def generator_loss(self, x, z):
+        samples = self.G(z)
+        real, fake = self.D(x, samples)
+        constraint = whole_batch(math.log(2.0) - softplus(tf.reshape(real, [-1])))  # f1 at all replicas' x
+        density = kernel_density(samples, whole_batch(x), self.sigma, self.normalized)
+        target = tf.stop_gradient(density - self.alpha * constraint)
+        penalty = mean(tf.square(target - density))
+        self.record("penalty", penalty)
+        return minimax_generator(fake) + math.log(2.0) + self.penalty_weight * penalty

@@ -1,0 +1,82 @@
+"""RothGAN: instance noise without noise, as a penalty on D's gradient."""
+
+import tensorflow as tf
+
+from gan_zoo import optimizers
+from gan_zoo.errors import UserError
+from gan_zoo.gan import GAN
+from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
+from gan_zoo.optimizers import updates
+from gan_zoo.penalties import js_regularizer
+
+
+class RothGAN(GAN):
+    """GAN with the Jensen-Shannon regularizer of Roth et al. (2017).
+
+        L_D = -E[log s(D(x))] - E[log(1 - s(D(G(z))))] + gamma / 2 Omega
+        L_G = -E[log s(D(G(z)))]
+
+        Omega = E[(1 - s(D(x)))^2 ||grad D(x)||^2] + E[s(D(G(z)))^2 ||grad D(G(z))||^2]
+
+    Why: noise on everything that D sees, n ~ N(0, gamma I), spreads data and samples until they overlap, so that the
+    divergence between them has a gradient; but noise that helps has to fill all of the space, and drawing it is a poor
+    estimate of its mean effect. That effect can be had exactly, for little noise. To the first order in gamma,
+
+        E_n[-log s(D(x + n))] = -log s(D) + gamma / 2 (s (1 - s) ||grad D||^2 - (1 - s) lap D)
+
+    with s = s(D(x)), and for samples the same with + s lap D in the last place. With D at its optimum, s = p / (p + q)
+    for densities p of data and q of samples, the Laplacians cancel, and the two norms add up to the integral of p q /
+    (p + q) ||grad D||^2, which is what Omega is there. So gamma is the variance of the noise that the penalty stands
+    for. Other than R1's (`R1GAN`), it lets D slope where D is rightly sure of itself: the weights are D's own errors.
+
+    The gradient is that of each example's own raw score, so D may not use batch normalization. The weights are
+    differentiated, too, as in the authors' code.
+
+    Args:
+        generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
+        discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
+        gamma: The variance of the noise, in squared units of the data. Defaults to 2, with which the commands of the
+            authors' code start.
+        anneal_turns: Turns of D over which gamma falls exponentially to a hundredth, where it stays, as it does over
+            the whole run in the authors' commands. Defaults to 0: it is constant.
+        **kwargs: As for `GAN`.
+
+    Raises:
+        UserError: If `anneal_turns` is not a whole number from 0 up.
+
+    Logs:
+        penalty: Omega.
+
+    Differs from the authors' code: D has no batch normalization, and moves before G.
+
+    References:
+        Roth et al., 2017, https://arxiv.org/abs/1705.09367
+        Authors' code, https://github.com/rothk/Stabilizing_GANs
+    """
+
+    discriminator_norm = "none"
+
+    def __init__(self, generator, discriminator, *, gamma: float = 2.0, anneal_turns: int = 0, **kwargs):
+        super().__init__(generator, discriminator, **kwargs)
+        if not isinstance(anneal_turns, int) or anneal_turns < 0:
+            raise UserError(f"anneal_turns must be a whole number from 0 up, not {anneal_turns!r}.")
+        self.gamma = gamma
+        self.anneal_turns = anneal_turns
+
+    def default_optimizer(self, player):
+        return optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+
+    def current_gamma(self):
+        if not self.anneal_turns:
+            return self.gamma
+        gone = tf.cast(updates(getattr(self, "d_optimizer", None)), tf.float32) / self.anneal_turns
+        return self.gamma * 0.01 ** tf.minimum(gone, 1.0)
+
+    def discriminator_loss(self, x, z):
+        fake = self.G(z)
+        penalty = js_regularizer(self.D, x, fake)
+        self.record("penalty", penalty)
+        return cross_entropy_discriminator(*self.D(x, fake)) + 0.5 * self.current_gamma() * penalty
+
+    def generator_loss(self, x, z):
+        return non_saturating_generator(self.D(self.G(z)))
