@@ -21,7 +21,8 @@ def stage_ends(run_dir: Path) -> dict[int, int]:
     for phase in phases:
         start += phase["steps"]
         # The grid at the very end of a stage already shows the next one, of which nothing has faded in: the same image.
-        reached = [step for step in written if start - phase["steps"] < step <= start]
+        last = phase is phases[-1]  # which a longer run goes on with
+        reached = [step for step in written if start - phase["steps"] < step and (step <= start or last)]
         if reached:
             ends[4 * 2 ** phase["stage"]] = reached[-1]
     return ends

@@ -74,6 +74,20 @@ def density_ratio(fake: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
     return weights / global_mean(weights)
 
 
+DISTANCES = ("norm", "mse")
+
+
+def reconstruction_error(x: tf.Tensor, reconstruction: tf.Tensor, distance: str = "norm") -> tf.Tensor:
+    """How far each example is from its reconstruction, both [B, ...]: [B], float32, with a gradient also where it is 0.
+
+    `distance` is "norm", the Euclidean norm over all axes but the first, or "mse", the mean of the squares over them.
+    """
+    axes = list(range(1, x.shape.rank))
+    squares = tf.square(tf.cast(reconstruction, tf.float32) - x)
+    # The norm's derivative at 0 would be 0 / 0.
+    return tf.reduce_mean(squares, axes) if distance == "mse" else tf.sqrt(tf.reduce_sum(squares, axes) + 1e-12)
+
+
 def energy_hinge(real: tf.Tensor, fake: tf.Tensor, margin: float) -> tf.Tensor:
     """E real + E max(0, margin - fake), for energies, [B], which are LOW for real data: Zhao et al. (2017), equation 1.
 

@@ -7,11 +7,8 @@ import tensorflow as tf
 from gan_zoo import networks, optimizers
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
-from gan_zoo.losses import energy_hinge, mean, pulling_away
+from gan_zoo.losses import DISTANCES, energy_hinge, mean, pulling_away, reconstruction_error
 from gan_zoo.networks import autoencoder
-
-# Keeps the norm differentiable at a perfect reconstruction, where its derivative would be 0 / 0.
-_TINY = 1e-12
 
 
 class EBGAN(GAN):
@@ -68,8 +65,8 @@ class EBGAN(GAN):
         super().__init__(generator, discriminator, **kwargs)
         if margin <= 0:
             raise UserError(f"margin must be above 0, not {margin!r}.")
-        if distance not in ("norm", "mse"):
-            raise UserError(f"distance must be 'norm' or 'mse', not {distance!r}.")
+        if distance not in DISTANCES:
+            raise UserError(f"distance must be one of {', '.join(DISTANCES)}, not {distance!r}.")
         self.margin = margin
         self.pt_weight = pt_weight
         self.distance = distance
@@ -81,10 +78,7 @@ class EBGAN(GAN):
         """The energies of x, [B], low for real data, and their codes, [B, ...], or None if D gives none."""
         output = self.D(x) if training else self.discriminator(x, training=False)
         reconstruction, code = output if isinstance(output, list | tuple) else (output, None)
-        squares, axes = tf.square(tf.cast(reconstruction, tf.float32) - x), list(range(1, x.shape.rank))
-        if self.distance == "mse":
-            return tf.reduce_mean(squares, axes), code
-        return tf.sqrt(tf.reduce_sum(squares, axes) + _TINY), code
+        return reconstruction_error(x, reconstruction, self.distance), code
 
     def score(self, x):
         """Minus the energies of x in inference mode, [B, 1]: high for real data."""
@@ -109,14 +103,11 @@ class EBGAN(GAN):
     @classmethod
     def for_images(cls, shape, *, network=None, latent_dim=128, width=64, norm=None, **kwargs):
         """As `GAN.for_images`, with an autoencoder of the same width for D; the margin is 1/3 in every pixel."""
-        network = network or networks.FAMILIES[0]
         norm = norm or networks.default_norm(network, cls.discriminator_norm)
-        generator, _ = networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm)
         kwargs.setdefault("margin", 1 / 9 if kwargs.get("distance") == "mse" else math.prod(shape) ** 0.5 / 3)
-        return cls(generator, autoencoder.discriminator(network, shape, width, norm), **kwargs)
+        return cls(*autoencoder.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm), **kwargs)
 
     @classmethod
     def for_points(cls, dim=2, *, latent_dim=2, width=128, depth=2, margin=1.0, **kwargs):
         """As `GAN.for_points`, with an autoencoder of the same size for D."""
-        generator, _ = networks.for_points(dim, latent_dim=latent_dim, width=width, depth=depth)
-        return cls(generator, autoencoder.perceptron((dim,), width, depth=depth), margin=margin, **kwargs)
+        return cls(*autoencoder.for_points(dim, latent_dim, width, depth), margin=margin, **kwargs)

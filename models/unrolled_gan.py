@@ -93,31 +93,33 @@ class UnrolledGAN(GAN):
     def generator_loss(self, x, z):
         self._made.pair = z, self.G(z)  # one pass for all inner steps: D moves, the samples do not
         try:
-            return -self.unrolled_loss(x, z)
+            return -_unrolled_loss(self, x, z)
         finally:
             del self._made.pair
 
-    def unrolled_loss(self, x, z):
-        """L_D at psi_K."""
-        step = _inner_step(self)
-        weights = [tf.convert_to_tensor(weight.value) for weight in self.discriminator_variables]
-        draws = tf.convert_to_tensor(self.random.state.value)
-        for _ in range(self.unroll_steps):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(weights)
-                loss, draws = self.loss_at(weights, draws, x, z)
-            gradients = tape.gradient(loss, weights, unconnected_gradients="zero")
-            weights = step(weights, [replica_mean(gradient) for gradient in gradients])
-        loss, draws = self.loss_at(weights, draws, x, z)
-        self.random.state.assign(draws)
-        return loss
 
-    def loss_at(self, weights, draws, x, z):
-        """L_D where D has these weights and the random stream that state; and the state that the loss leaves it in."""
-        state = [*zip(self.discriminator_variables, weights, strict=True), (self.random.state, draws)]
-        with keras.StatelessScope(state) as scope:
-            loss = self.discriminator_loss(x, z)
-        return loss, scope.get_current_value(self.random.state)
+def _unrolled_loss(gan: UnrolledGAN, x, z):
+    """L_D at psi_K."""
+    step = _inner_step(gan)
+    weights = [tf.convert_to_tensor(weight.value) for weight in gan.discriminator_variables]
+    draws = tf.convert_to_tensor(gan.random.state.value)
+    for _ in range(gan.unroll_steps):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(weights)
+            loss, draws = _loss_at(gan, weights, draws, x, z)
+        gradients = tape.gradient(loss, weights, unconnected_gradients="zero")
+        weights = step(weights, [replica_mean(gradient) for gradient in gradients])
+    loss, draws = _loss_at(gan, weights, draws, x, z)
+    gan.random.state.assign(draws)
+    return loss
+
+
+def _loss_at(gan: UnrolledGAN, weights, draws, x, z):
+    """L_D where D has these weights and the random stream that state; and the state that the loss leaves it in."""
+    state = [*zip(gan.discriminator_variables, weights, strict=True), (gan.random.state, draws)]
+    with keras.StatelessScope(state) as scope:
+        loss = gan.discriminator_loss(x, z)
+    return loss, scope.get_current_value(gan.random.state)
 
 
 def _inner_step(gan: UnrolledGAN):

@@ -216,7 +216,7 @@ def test_pulling_away_of_images_conforms():
 
 @pytest.mark.parametrize(("side", "code"), [(8, 4), (14, 7), (28, 7), (32, 8), (64, 8), (128, 8)])
 def test_convolutions_lead_to_8_x_8_positions(side, code):
-    model = autoencoder.discriminator("dcgan", (side, side, 3), 2)
+    model = autoencoder.convolutional((side, side, 3), 2)
     reconstruction, codes = model(tf.zeros([1, side, side, 3]))
     assert reconstruction.shape == (1, side, side, 3) and codes.shape[1:3] == (code, code)
     assert reconstruction.dtype == "float32"
@@ -234,9 +234,9 @@ def test_the_64x64_autoencoder_is_that_of_the_paper():
 
 
 @pytest.mark.parametrize("norm", networks.NORMS)
-@pytest.mark.parametrize("network", ["dcgan", "mlp"])
-def test_normalizations(network, norm):
-    model = autoencoder.discriminator(network, (28, 28, 1), 4, norm)
+@pytest.mark.parametrize("build", [autoencoder.convolutional, autoencoder.perceptron])
+def test_normalizations(build, norm):
+    model = build((28, 28, 1), 4, norm)
     images = np.float32(np.linspace(-1, 1, 4 * 28 * 28).reshape(4, 28, 28, 1))
     reconstruction, code = model(images, training=True)
     assert reconstruction.shape == images.shape and np.abs(reconstruction).max() <= 1

@@ -137,8 +137,7 @@ def psi_after(turns, interval, gamma, theta, psi, rate):
     return psi
 
 
-@pytest.mark.parametrize("graph", [False, True])
-@pytest.mark.parametrize("cls", [R1GAN, R2GAN])
+@pytest.mark.parametrize(("cls", "graph"), [(R1GAN, True), (R2GAN, False)])
 def test_every_intervalth_turn_is_regularized(cls, graph):
     # Two turns of D a step: the penalty falls on turns 0, 3 and 6, in steps 0, 1 and 3.
     gan = dirac(cls, 0.7, 0.9, 0.1, gamma=0.5, interval=3, n_critic=2)
@@ -188,7 +187,6 @@ IMAGES = np.random.default_rng(0).uniform(-1, 1, size=(8, 8, 8, 1)).astype("floa
     [
         (R1GAN, testing.check_weights),
         (R1GAN, testing.check_xla),
-        (R2GAN, testing.check_mixed_precision),
         (R2GAN, testing.check_replicas),
     ],
     ids=lambda value: value.__name__,
@@ -202,8 +200,7 @@ def test_lazy_convolutional_gans_conform():
 
 
 def test_an_annealed_gan_conforms():
-    for check in (testing.check_weights, testing.check_replicas):
-        check(lambda: RothGAN.for_points(width=8, anneal_turns=3), POINTS)
+    testing.check_replicas(lambda: RothGAN.for_points(width=4, anneal_turns=3), POINTS)
 
 
 def test_gamma_is_annealed():

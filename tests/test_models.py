@@ -419,7 +419,7 @@ def test_defaults_are_the_papers():
         (KLWGAN, {"form": "through"}, "form must be 'stop_gradient' or 'published', not 'through'"),
         (KLWGAN, {"objective": "wasserstein"}, "objective must be 'hinge' or 'linear', not 'wasserstein'"),
         (EBGAN, {"margin": 0.0}, "margin must be above 0, not 0.0"),
-        (EBGAN, {"distance": "l1"}, "distance must be 'norm' or 'mse', not 'l1'"),
+        (EBGAN, {"distance": "l1"}, "distance must be one of norm, mse, not 'l1'"),
         (PrimalDualGAN, {"sigma": -1.0}, "sigma must be a number above 0, not -1.0"),
     ],
 )

@@ -162,7 +162,7 @@ def test_networks_are_saved_and_loaded(network, norm, tmp_path):
         np.testing.assert_array_equal(loaded(x), model(x))
 
 
-def test_the_column_network_is_that_of_the_unrolled_gan_paper():
+def test_the_sizes_of_the_column_network():
     generator, discriminator = pair("column_rnn", (28, 28, 1), latent_dim=256, width=256, norm="batch")
     (lstm,) = all_layers(generator, keras.layers.LSTM)
     assert lstm.units == 256

@@ -7,30 +7,33 @@ import math
 
 import keras
 
-from gan_zoo import layers
+from gan_zoo import layers, networks
 from gan_zoo.networks import doublings, kernel, normalization
 
 _MAX_FACTOR = 8  # the deepest layer has at most 8 times the channels of the shallowest
 
 
-def discriminator(network: str, shape: tuple[int, int, int], width: int, norm: str = "none") -> keras.Model:
-    """The autoencoder that goes with a family of generators of images, [B, H, W, C] in [-1, 1].
+def for_images(network: str | None, shape: tuple[int, int, int], *, latent_dim: int, width: int, norm: str = "none"):
+    """As `gan_zoo.networks.for_images`, with an autoencoder: a perceptron for "mlp", convolutions for the rest.
 
-    Args:
-        network: One of `gan_zoo.networks.FAMILIES`: "mlp" gets a perceptron, every other one convolutions.
-        shape: (H, W, C).
-        width: Units of a layer, or channels at half the images' side.
-        norm: "none", "batch", "layer" or "spectral", on all layers but the first and the last.
+    None is the first family.
     """
-    if network == "mlp":
-        return perceptron(shape, width, norm)
-    return convolutional(shape, width, norm)
+    network = network or networks.FAMILIES[0]
+    generator, _ = networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm)
+    return generator, (perceptron if network == "mlp" else convolutional)(shape, width, norm)
+
+
+def for_points(dim: int, latent_dim: int, width: int, depth: int):
+    """As `gan_zoo.networks.for_points`, with an autoencoder."""
+    generator, _ = networks.for_points(dim, latent_dim=latent_dim, width=width, depth=depth)
+    return generator, perceptron((dim,), width, depth=depth)
 
 
 def perceptron(shape: tuple[int, ...], width: int, norm: str = "none", depth: int = 2) -> keras.Model:
     """A perceptron for points, [B, D] for shape (D,), or images, [B, H, W, C] in [-1, 1].
 
-    `depth` layers of `width` ReLU units lead to a code of `width` / 4 numbers, two at least, and as many back.
+    `depth` layers of `width` ReLU units lead to a code of `width` / 4 numbers, two at least, and as many back. `norm`
+    is "none", "batch", "layer" or "spectral".
     """
 
     def hidden(x):
@@ -55,8 +58,10 @@ def perceptron(shape: tuple[int, ...], width: int, norm: str = "none", depth: in
 def convolutional(shape: tuple[int, int, int], width: int, norm: str = "none") -> keras.Model:
     """Strided 4x4 convolutions down to 8 x 8 (or 7 x 7) positions, but at least once, and transposed ones back.
 
-    Width 64 gives, for 64 x 64 images, the channels 64, 128, 256 and back 128, 64, C. LeakyReLU(0.2) in the encoder,
-    ReLU in the decoder, weights from N(0, 0.02), as in DCGAN.
+    `width` channels at half the images' side, twice as many at a quarter, and so on: width 64 gives, for 64 x 64
+    images, 64, 128, 256 channels, and back 128, 64, C. LeakyReLU(0.2) in the encoder, ReLU in the decoder, and weights
+    from N(0, 0.02), as in DCGAN. `norm` is "none", or "batch", "layer" or "spectral" on all layers but the first and
+    the last.
     """
     base, times = doublings(shape)
     halvings = max(1, times - (base == 4))

@@ -2,8 +2,8 @@
 
 After figure 3 of Metz et al. (2017): a dense layer with ReLU makes the initial state of an LSTM from z; the LSTM takes
 one step for each column, from left to right, and a dense layer with tanh makes the column of its output. The LSTM has
-no input: all that it knows is its state, so that the one z has to reach every column through all the steps before. The
-forget gates' bias starts at 1, all kernels at Glorot's.
+no input (one of no numbers): z reaches a column through all the steps before it. The forget gates' bias starts at 1,
+all kernels at Glorot's.
 
 The discriminator sees the whole image: three strided convolutions with LeakyReLU(0.3) and a linear output.
 
@@ -23,7 +23,7 @@ def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras
     z = keras.Input((latent_dim,))
     state = keras.layers.Dense(width, "relu")(z)
     nothing = keras.layers.RepeatVector(columns)(z[:, :0])
-    # Unrolled: loops neither compile with XLA nor have second derivatives everywhere.
+    # Unrolled: with a loop XLA does not come to an end where a variant takes second derivatives.
     lstm = keras.layers.LSTM(
         width, return_sequences=True, unroll=True, use_cudnn=False, recurrent_initializer="glorot_uniform"
     )
