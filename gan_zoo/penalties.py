@@ -83,8 +83,8 @@ def lazily(penalty: Callable[[], tf.Tensor], turn: int | tf.Tensor, interval: in
     """`interval` times the penalty in every `interval`-th turn, from turn 0 on; in the others 0, and no work.
 
     Karras et al. (2020), Appendix B, "lazy regularization": the mean over turns is that of the penalty in each. They
-    take a step of its own for the penalty, and so correct Adam's settings; here it is part of the loss, and nothing
-    needs that.
+    give the penalty a step of its own, and correct Adam's settings for the steps that this adds; here it is part of
+    the loss.
 
     Args:
         penalty: Computes the penalty. With an interval above 1, nothing in it may talk to other replicas.

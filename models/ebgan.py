@@ -53,7 +53,7 @@ class EBGAN(GAN):
         real_energy, fake_energy: E[D(x)] and E[D(G(z))], in D's turns.
         pulling_away: PT, where it has a weight.
 
-    Differs from the paper: the generators are this library's; the margin's default.
+    Differs from the paper: the margins, the generators and the details of the autoencoders are this library's.
 
     References:
         Zhao et al., 2017, https://arxiv.org/abs/1609.03126
