@@ -25,8 +25,8 @@ autocast ([torch_gans.py](../benchmarks/torch_gans.py)), eagerly and through `to
 only: a compiled discriminator cannot be differentiated twice). Keras is what one writes without thinking of speed: its
 own layers, float32, the defaults of `fit` ([keras_gans.py](../benchmarks/keras_gans.py)). The zoo is
 `gan.compile(); gan.fit(dataset)` on a decoded folder of images. Rows without ratios have no counterpart: progressive
-GAN with the networks of its last stage, and an unrolled GAN with five inner steps. Rows were measured on different days,
-at other clocks of the machine: compare ratios, not steps.
+GAN with the networks of its last stage, and an unrolled GAN with five inner steps. Rows were measured on different
+days, at other clocks of the machine: compare ratios, not steps.
 
 | row | precision | step | images/s | PyTorch | `torch.compile` | Keras, float32 |
 |---|---|---|---|---|---|---|
