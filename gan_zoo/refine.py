@@ -384,14 +384,17 @@ def fine_tune_run(
     optimizer = None if learning_rate is None else optimizers.Adam(learning_rate, beta_1=0.0, beta_2=0.9, epsilon=1e-8)
     batches = source.batches(settings["batch_size"], seed=settings["seed"])
     progress = callbacks.Progress(steps, lambda k: k * settings["batch_size"])
-    fine_tune(gan, batches, steps, dynamics, optimizer=optimizer, callbacks=[progress], **options)
     how = {
         **{"of": str(run_dir), "steps": steps, "learning_rate": learning_rate, **options},
         "dynamics": dataclasses.asdict(dynamics),
     }
     partial = output.with_name(f".{output.name}.{uuid.uuid4().hex[:12]}.partial")
     try:
-        partial.mkdir(parents=True)
+        partial.mkdir(parents=True)  # told now rather than after the training
+    except OSError as error:
+        raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
+    try:
+        fine_tune(gan, batches, steps, dynamics, optimizer=optimizer, callbacks=[progress], **options)
         run = runs.read_run(run_dir)
         run["settings"] = {**settings, "fine_tuned": how}
         (partial / "run.json").write_text(json.dumps(run, indent=1) + "\n")
@@ -432,7 +435,7 @@ def main() -> int:
         path = fine_tune_run(
             values.run_dir, values.output, values.steps, dynamics, **{name: values[name].value for name in names}
         )
-    except NonFiniteLoss as error:
+    except (NonFiniteLoss, FloatingPointError) as error:
         print(f"error: {error}; a lower --learning_rate or --step_size often helps.", file=sys.stderr)
         return 1
     print(f"wrote {path}")

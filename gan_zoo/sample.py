@@ -142,7 +142,7 @@ class _Refined:
     """The GAN of a run folder, whose samples its discriminator refines; for the rest like `pretrained.Pretrained`."""
 
     def __init__(self, run_dir: str | Path, seed: int, space: str, dynamics: dict[str, float]):
-        from gan_zoo import runs
+        from gan_zoo import checkpoints, runs
         from gan_zoo.refine import Dynamics
 
         try:
@@ -150,7 +150,9 @@ class _Refined:
             Dynamics(**self._dynamics)
         except UserError as error:
             raise UserError(f"--refine_{error}") from None
-        if not (Path(run_dir) / "run.json").exists():
+        run_dir = Path(run_dir).expanduser()
+        if not checkpoints.list_checkpoints(run_dir / "checkpoints"):
+            pretrained.find(run_dir)  # says so if there is no such model at all
             raise UserError(
                 f"--refine={space} needs the discriminator, which the run folder of train.py has: {run_dir} is none. A "
                 f"SavedModel holds the generator alone."

@@ -189,7 +189,16 @@ def test_a_saved_model_has_no_discriminator(run_dir, tmp_path):
         sample.write_samples(str(run_dir / "saved_model"), tmp_path / "x.png", refine="latent")
     with pytest.raises(UserError, match="--refine_step_size must be a positive number, not -1.0"):
         sample.write_samples(str(run_dir), tmp_path / "x.png", refine="latent", step_size=-1.0)
+    with pytest.raises(UserError, match="There is no pretrained model and no folder"):
+        sample.write_samples("wgan_gp-mnits", tmp_path / "x.png", refine="latent")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_cannot_be_written_is_told_before_training(run_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(refine, "fine_tune", None)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="--output=.*cannot be written"):
+        refine.fine_tune_run(run_dir, tmp_path / "file" / "tuned", 3)
 
 
 def test_a_run_is_fine_tuned_into_a_new_folder(run_dir, tmp_path, capsys):
