@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gan_zoo.data import synthetic
+
 HEAD = """# What the papers claim, measured
 
 Made by `python benchmarks/claims.py --page` of [claims.json](claims.json), which holds every run with all its settings:
@@ -15,8 +17,8 @@ say little; TensorFlow {tensorflow}, Keras {keras}. All use the zoo's own classe
     python benchmarks/claims.py --claims=all --seeds=3 --json=docs/claims.json
 
 These are small games, a few numbers or two coordinates, on which a claim can be seen in minutes; they say nothing of
-images. Where a setting had to be chosen, that was done on another seed, and the text says so; the seeds reported are 0,
-1, ..., none left out. A cell holds one value for each seed, and a claim counts the seeds for which all its runs are
+images. Where a setting had to be chosen, the text says how, and on which seeds; the seeds reported are 0, 1, ..., none
+left out. A cell holds one value for each seed, and a claim counts the seeds for which all its runs are
 there: those that train long have fewer than three. "In part" means that some criterion fails for some seed: the tables
 say which. Running the command again adds what is missing.
 
@@ -151,12 +153,12 @@ def ring8(figure, claim, results: list[dict]) -> None:
     """Samples over steps: figure 2 of Metz et al."""
     kept = _kept(results, claim.name)
     runs = {run: kept[run]["samples"] for run in claim.runs if run in kept and run != "K = 5"}
-    angle = 2 * np.pi * np.arange(8) / 8
+    centers = synthetic.modes("ring8")[0]
     rows = figure.subplots(len(runs), len(next(iter(runs.values()))), squeeze=False)
     figure.set_size_inches(9, 1.9 * len(runs))
     for row, (run, clouds) in zip(rows, runs.items(), strict=True):
         for axes, (step, points) in zip(row, sorted(clouds.items(), key=lambda kv: int(kv[0])), strict=True):
-            axes.scatter(2 * np.cos(angle), 2 * np.sin(angle), s=60, facecolors="none", edgecolors=RED, linewidths=0.8)
+            axes.scatter(*centers.T, s=60, facecolors="none", edgecolors=RED, linewidths=0.8)
             axes.scatter(*np.transpose(points), s=3, alpha=0.4, color=BLUE, linewidths=0)
             _bare(axes, 2.8)
             if axes.get_subplotspec().is_first_row():

@@ -17,8 +17,6 @@ from gan_zoo.data import synthetic
 from gan_zoo.gan import GAN
 from gan_zoo.training import find_model
 
-RING = "ring8"
-
 
 def _points(name: str, batch: int, n_critic: int, seed: int, scale: float = 1.0) -> tf.data.Dataset:
     dataset = gan_zoo.data.load(name, batch_size=batch, n_critic=n_critic, seed=seed)

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gan_zoo.networks.growing import side_of
+
 
 def stage_ends(run_dir: Path) -> dict[int, int]:
     """For each side of images that the run has come to, the last step of it that has a sample grid."""
@@ -24,7 +26,7 @@ def stage_ends(run_dir: Path) -> dict[int, int]:
         last = phase is phases[-1]  # which a longer run goes on with
         reached = [step for step in written if start - phase["steps"] < step and (step <= start or last)]
         if reached:
-            ends[4 * 2 ** phase["stage"]] = reached[-1]
+            ends[side_of(phase["stage"])] = reached[-1]
     return ends
 
 

@@ -101,8 +101,10 @@ class Grow(StepCallback):
     def __init__(self, growth, ema: GeneratorEMA | None = None, step: int = 0):
         super().__init__(step)
         self.growth, self.ema = growth, ema
+        self._state = None
 
     def on_train_begin(self, logs=None):
+        self._state = None  # the networks may have been put elsewhere meanwhile
         self._grow()
 
     def on_step(self, previous, logs):
@@ -112,10 +114,12 @@ class Grow(StepCallback):
                 _reset(optimizer)
 
     def _grow(self):
-        stage, alpha = self.growth.phase(self.step).stage, self.growth.alpha(self.step)
-        self.model.grow(stage, alpha)
+        state = self.growth.phase(self.step).stage, self.growth.alpha(self.step)
         if self.ema:
-            self.ema.generator.grow(stage, alpha)
+            self.ema.generator.grow(*state)  # each time: the average has moved its alpha, too
+        if state != self._state:
+            self._state = state
+            self.model.grow(*state)
 
 
 def _reset(optimizer) -> None:

@@ -53,7 +53,8 @@ class GAN(KeepsArguments, KeepsOptimizers, keras.Model):
 
     Class attributes say what `for_images` builds where nothing else is asked for: `discriminator_norm`, the
     normalization of the paper's discriminator ("none", "batch", "layer" or "spectral"), and `default_network`, the
-    family of networks that belongs to the method, if there is one.
+    family of networks that belongs to the method, if there is one. `networks`, a module with `for_images` and
+    `for_points`, makes them: by default `gan_zoo.networks`.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1], or points, [B, 2].
@@ -83,6 +84,7 @@ class GAN(KeepsArguments, KeepsOptimizers, keras.Model):
 
     discriminator_norm = "batch"
     default_network = None
+    networks = networks
 
     def __init__(
         self,
@@ -334,12 +336,12 @@ class GAN(KeepsArguments, KeepsOptimizers, keras.Model):
         """
         network = network or cls.default_network or networks.FAMILIES[0]
         norm = norm or networks.default_norm(network, cls.discriminator_norm)
-        return cls(*networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm), **kwargs)
+        return cls(*cls.networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm), **kwargs)
 
     @classmethod
     def for_points(cls, dim: int = 2, *, latent_dim: int = 2, width: int = 128, depth: int = 2, **kwargs) -> "GAN":
         """This variant on multilayer perceptrons for points, [B, dim]; see `gan_zoo.networks.mlp`."""
-        return cls(*networks.for_points(dim, latent_dim=latent_dim, width=width, depth=depth), **kwargs)
+        return cls(*cls.networks.for_points(dim, latent_dim=latent_dim, width=width, depth=depth), **kwargs)
 
 
 def batch_size(x: Any) -> int | tf.Tensor:

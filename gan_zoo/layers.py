@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from gan_zoo import convolution
 from gan_zoo.distribution import global_mean
+from gan_zoo.errors import UserError
 
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
@@ -187,6 +188,9 @@ class InstanceNoise(keras.layers.Layer):
         random: The `gan_zoo.distribution.RandomStream` to draw from.
         **kwargs: As for `keras.layers.Layer`.
 
+    Raises:
+        UserError: If `stddev` or `turns` is negative.
+
     References:
         Sonderby et al., 2017, https://arxiv.org/abs/1610.04490
         Arjovsky & Bottou, 2017, https://arxiv.org/abs/1701.04862
@@ -194,6 +198,10 @@ class InstanceNoise(keras.layers.Layer):
 
     def __init__(self, stddev: float, turns: int, random, **kwargs):
         super().__init__(dtype="float32", **kwargs)
+        if stddev < 0:
+            raise UserError(f"instance_noise must be 0 or more, not {stddev!r}.")
+        if not isinstance(turns, int) or turns < 0:
+            raise UserError(f"noise_turns must be a whole number from 0 up, not {turns!r}.")
         self.stddev, self.turns, self.random = stddev, turns, random
         self.taken = self.add_weight((), "zeros", dtype="int64", trainable=False, name="taken")
         self.built = True

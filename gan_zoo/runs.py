@@ -17,8 +17,12 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gan_zoo.errors import UserError
+
+if TYPE_CHECKING:
+    from gan_zoo.gan import GAN
 
 # A continued run may be longer, and may lie, or find its data, elsewhere.
 _FREE = {"steps", "run_dir", "data_dir", "steps_per_execution"}
@@ -76,7 +80,7 @@ def read_run(run_dir: Path) -> dict:
         raise UserError(f"{run_dir} is not a run folder: it has no run.json that can be read.") from None
 
 
-def load_gan(run_dir: str | Path, step: int | None = None) -> tuple["GAN", int, dict]:  # noqa: F821
+def load_gan(run_dir: str | Path, step: int | None = None) -> tuple["GAN", int, dict]:
     """The GAN of a run's checkpoint, with the moving average in the place of its generator.
 
     Args:

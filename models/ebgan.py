@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from gan_zoo import networks, optimizers
+from gan_zoo import optimizers
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import DISTANCES, energy_hinge, mean, pulling_away, reconstruction_error
@@ -59,7 +59,7 @@ class EBGAN(GAN):
         Zhao et al., 2017, https://arxiv.org/abs/1609.03126
     """
 
-    discriminator_norm = "batch"
+    networks = autoencoder
 
     def __init__(self, generator, discriminator, *, margin=10.0, pt_weight=0.0, distance="norm", **kwargs):
         super().__init__(generator, discriminator, **kwargs)
@@ -101,13 +101,12 @@ class EBGAN(GAN):
         return mean(energies) + self.pt_weight * pt
 
     @classmethod
-    def for_images(cls, shape, *, network=None, latent_dim=128, width=64, norm=None, **kwargs):
+    def for_images(cls, shape, **kwargs):
         """As `GAN.for_images`, with an autoencoder of the same width for D; the margin is 1/3 in every pixel."""
-        norm = norm or networks.default_norm(network, cls.discriminator_norm)
-        kwargs.setdefault("margin", 1 / 9 if kwargs.get("distance") == "mse" else math.prod(shape) ** 0.5 / 3)
-        return cls(*autoencoder.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm), **kwargs)
+        margin = 1 / 9 if kwargs.get("distance") == "mse" else math.prod(shape) ** 0.5 / 3
+        return super().for_images(shape, **{"margin": margin, **kwargs})
 
     @classmethod
-    def for_points(cls, dim=2, *, latent_dim=2, width=128, depth=2, margin=1.0, **kwargs):
+    def for_points(cls, dim=2, *, margin=1.0, **kwargs):
         """As `GAN.for_points`, with an autoencoder of the same size for D."""
-        return cls(*autoencoder.for_points(dim, latent_dim, width, depth), margin=margin, **kwargs)
+        return super().for_points(dim, margin=margin, **kwargs)

@@ -1,15 +1,11 @@
 """R1GAN: a penalty on D's gradient at real data, with which the game converges."""
 
-import keras
-
-from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
-from gan_zoo.optimizers import updates
-from gan_zoo.penalties import lazily, zero_centered_penalty
+from gan_zoo.regularization import ZeroCentered
 
 
-class R1GAN(GAN):
+class R1GAN(ZeroCentered, GAN):
     """GAN with the R1 regularizer: D's gradient at real data is drawn to zero.
 
     The non-saturating game with the penalty of equation 9 of Mescheder et al. (2018):
@@ -51,24 +47,8 @@ class R1GAN(GAN):
         Karras et al., 2020, https://arxiv.org/abs/1912.04958
     """
 
-    discriminator_norm = "none"
-
-    def __init__(self, generator, discriminator, *, gamma: float = 10.0, interval: int = 1, **kwargs):
-        super().__init__(generator, discriminator, **kwargs)
-        if not isinstance(interval, int) or interval < 1:
-            raise UserError(f"interval must be a whole number from 1 up, not {interval!r}.")
-        self.gamma = gamma
-        self.interval = interval
-
-    def default_optimizer(self, player):
-        # The authors' code. The decay is the default of its optimizer; Keras's own is 0.9.
-        return keras.optimizers.RMSprop(1e-4, rho=0.99, epsilon=1e-8)
-
     def discriminator_loss(self, x, z):
-        turn = updates(getattr(self, "d_optimizer", None))
-        penalty = lazily(lambda: zero_centered_penalty(self.D, x), turn, self.interval)
-        self.record("penalty", penalty)
-        return cross_entropy_discriminator(*self.D(x, self.G(z))) + 0.5 * self.gamma * penalty
+        return cross_entropy_discriminator(*self.D(x, self.G(z))) + self.regularizer(x)
 
     def generator_loss(self, x, z):
         return non_saturating_generator(self.D(self.G(z)))

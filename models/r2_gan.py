@@ -1,15 +1,11 @@
 """R2GAN: a penalty on D's gradient at generated data, with which the game converges."""
 
-import keras
-
-from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
-from gan_zoo.optimizers import updates
-from gan_zoo.penalties import lazily, zero_centered_penalty
+from gan_zoo.regularization import ZeroCentered
 
 
-class R2GAN(GAN):
+class R2GAN(ZeroCentered, GAN):
     """GAN with the R2 regularizer: D's gradient at generated data is drawn to zero.
 
     The non-saturating game with the second penalty of Section 4.1 of Mescheder et al. (2018):
@@ -18,10 +14,9 @@ class R2GAN(GAN):
         L_G = -E[log s(D(G(z)))]
 
     Why: as with R1 (`R1GAN`), a D that is flat where it can tell nothing lets both players come to rest at the
-        solution.
-    There, samples and data are the same points, so that it makes no difference to convergence at which of them the
-    penalty is taken; before, R2 flattens D where G is, and R1 where G should be. The points are constants of the
-    penalty: it moves D, never G.
+    solution. There, samples and data are the same points, so that it makes no difference to convergence at which of
+    them the penalty is taken; before, R2 flattens D where G is, and R1 where G should be. The points are constants of
+    the penalty: it moves D, never G.
 
     The gradient is that of the raw score, before the sigmoid, and that of each example's own score, so D may not use
     batch normalization.
@@ -50,25 +45,9 @@ class R2GAN(GAN):
         Karras et al., 2020, https://arxiv.org/abs/1912.04958
     """
 
-    discriminator_norm = "none"
-
-    def __init__(self, generator, discriminator, *, gamma: float = 10.0, interval: int = 1, **kwargs):
-        super().__init__(generator, discriminator, **kwargs)
-        if not isinstance(interval, int) or interval < 1:
-            raise UserError(f"interval must be a whole number from 1 up, not {interval!r}.")
-        self.gamma = gamma
-        self.interval = interval
-
-    def default_optimizer(self, player):
-        # The authors' code. The decay is the default of its optimizer; Keras's own is 0.9.
-        return keras.optimizers.RMSprop(1e-4, rho=0.99, epsilon=1e-8)
-
     def discriminator_loss(self, x, z):
         fake = self.G(z)
-        turn = updates(getattr(self, "d_optimizer", None))
-        penalty = lazily(lambda: zero_centered_penalty(self.D, fake), turn, self.interval)
-        self.record("penalty", penalty)
-        return cross_entropy_discriminator(*self.D(x, fake)) + 0.5 * self.gamma * penalty
+        return cross_entropy_discriminator(*self.D(x, fake)) + self.regularizer(fake)
 
     def generator_loss(self, x, z):
         return non_saturating_generator(self.D(self.G(z)))

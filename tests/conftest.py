@@ -1,6 +1,9 @@
 """Two logical CPUs, so that replicas can be compared with one; what tests change globally is put back."""
 
+import importlib
 import os
+import sys
+from pathlib import Path
 
 # TensorFlow's own messages about the machine say nothing about a test.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -27,3 +30,13 @@ def _same_start():
 def two_replicas():
     """A MirroredStrategy on two CPUs: the one that a process may have with TensorFlow's in-process collectives."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """Imports a benchmark by name."""
+    folder = Path(__file__).parent.parent / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    yield importlib.import_module
+    for file in folder.glob("*.py"):
+        sys.modules.pop(file.stem, None)

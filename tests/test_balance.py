@@ -172,6 +172,18 @@ def test_noise_without_an_end():
     np.testing.assert_array_equal(labels, range(4))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"instance_noise": -0.5}, "instance_noise must be 0 or more, not -0.5"),
+        ({"instance_noise": 0.5, "noise_turns": -1}, "noise_turns must be a whole number from 0 up, not -1"),
+    ],
+)
+def test_noise_that_makes_no_sense(arguments, sentence):
+    with pytest.raises(UserError, match=sentence):
+        VanillaGAN.for_points(width=2, **arguments)
+
+
 class Recorder(keras.layers.Layer):
     """Keeps what it is given."""
 

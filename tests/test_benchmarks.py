@@ -1,7 +1,6 @@
 """The benchmarks: what they count and compare, a worker's protocol, and that the page is made of the numbers."""
 
 import json
-import sys
 from pathlib import Path
 
 import keras
@@ -13,17 +12,6 @@ from gan_zoo.training import find_model
 
 HOME = Path(__file__).parent.parent
 DOCS = HOME / "docs"
-
-
-@pytest.fixture
-def benchmarks(monkeypatch):
-    """Imports a benchmark by name."""
-    import importlib
-
-    monkeypatch.syspath_prepend(str(HOME / "benchmarks"))
-    yield importlib.import_module
-    for name in ("worker", "throughput", "limits", "report"):
-        sys.modules.pop(name, None)
 
 
 def test_flops_of_a_step_are_those_on_paper(benchmarks):

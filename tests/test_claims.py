@@ -1,7 +1,6 @@
 """The claims: what their measures count, that results are kept, the page that is made of them, the quickest runs."""
 
 import dataclasses
-import importlib
 import json
 import math
 import sys
@@ -14,15 +13,6 @@ from gan_zoo.models import VanillaGAN
 
 HOME = Path(__file__).parent.parent
 DOCS = HOME / "docs"
-
-
-@pytest.fixture
-def benchmarks(monkeypatch):
-    """Imports a benchmark by name."""
-    monkeypatch.syspath_prepend(str(HOME / "benchmarks"))
-    yield importlib.import_module
-    for name in ("toys", "experiments", "claims", "claims_page", "throughput", "worker"):
-        sys.modules.pop(name, None)
 
 
 @pytest.fixture

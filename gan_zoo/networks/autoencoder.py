@@ -13,17 +13,13 @@ from gan_zoo.networks import doublings, kernel, normalization
 _MAX_FACTOR = 8  # the deepest layer has at most 8 times the channels of the shallowest
 
 
-def for_images(network: str | None, shape: tuple[int, int, int], *, latent_dim: int, width: int, norm: str = "none"):
-    """As `gan_zoo.networks.for_images`, with an autoencoder: a perceptron for "mlp", convolutions for the rest.
-
-    None is the first family.
-    """
-    network = network or networks.FAMILIES[0]
+def for_images(network: str, shape: tuple[int, int, int], *, latent_dim: int, width: int, norm: str = "none"):
+    """As `gan_zoo.networks.for_images`, with an autoencoder: a perceptron for "mlp", convolutions for the rest."""
     generator, _ = networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm)
     return generator, (perceptron if network == "mlp" else convolutional)(shape, width, norm)
 
 
-def for_points(dim: int, latent_dim: int, width: int, depth: int):
+def for_points(dim: int, *, latent_dim: int, width: int, depth: int):
     """As `gan_zoo.networks.for_points`, with an autoencoder."""
     generator, _ = networks.for_points(dim, latent_dim=latent_dim, width=width, depth=depth)
     return generator, perceptron((dim,), width, depth=depth)

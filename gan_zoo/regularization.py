@@ -1,0 +1,47 @@
+"""What variants share that draw D's gradient to zero."""
+
+import keras
+import tensorflow as tf
+
+from gan_zoo.errors import UserError
+from gan_zoo.optimizers import updates
+from gan_zoo.penalties import lazily, zero_centered_penalty
+
+
+class ZeroCentered:
+    """A mixin for a GAN with gamma / 2 E[||grad D||^2] at some points: the regularizers of Mescheder et al. (2018).
+
+    A variant writes `class MyGAN(ZeroCentered, GAN)` and adds `regularizer(points)` to D's loss.
+
+    Args:
+        *args: The GAN's.
+        gamma: The penalty's weight, of which half is taken.
+        interval: D takes the penalty in every `interval`-th of its turns, times `interval`: see `penalties.lazily`.
+        **kwargs: The GAN's.
+
+    Raises:
+        UserError: If `interval` is not a whole number from 1 up.
+
+    References:
+        Mescheder et al., 2018, https://arxiv.org/abs/1801.04406
+    """
+
+    discriminator_norm = "none"
+
+    def __init__(self, *args, gamma: float = 10.0, interval: int = 1, **kwargs):
+        super().__init__(*args, **kwargs)
+        if not isinstance(interval, int) or interval < 1:
+            raise UserError(f"interval must be a whole number from 1 up, not {interval!r}.")
+        self.gamma = gamma
+        self.interval = interval
+
+    def default_optimizer(self, player: str) -> keras.optimizers.Optimizer:
+        """That of the authors' code. The decay is the default of its optimizer; Keras's own is 0.9."""
+        return keras.optimizers.RMSprop(1e-4, rho=0.99, epsilon=1e-8)
+
+    def regularizer(self, points: tf.Tensor) -> tf.Tensor:
+        """gamma / 2 E[||grad D(points)||^2], a scalar; logs the mean as "penalty"."""
+        turn = updates(getattr(self, "d_optimizer", None))
+        penalty = lazily(lambda: zero_centered_penalty(self.D, points), turn, self.interval)
+        self.record("penalty", penalty)
+        return 0.5 * self.gamma * penalty
