@@ -13,6 +13,7 @@ from gan_zoo import layers, networks, optimizers
 from gan_zoo.arguments import KeepsArguments, KeepsOptimizers
 from gan_zoo.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.errors import UserError
+from gan_zoo.precision import at_least_float32
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError("gan_zoo needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow before keras is imported.")
@@ -45,6 +46,7 @@ class GAN(KeepsArguments, KeepsOptimizers, keras.Model):
         Data: One dataset batch holds `n_critic` minibatches of B examples, so that each of the discriminator's turns
             sees fresh data and one Keras step is one generator update. A generator loss that reads x gets the
             minibatch of the discriminator's last turn.
+        Precision: Networks compute in Keras's policy, losses in float32; in float64 if both networks and x are float64.
         Layers: One with a method `begin_turn()` is told when a player's turn begins, before any network is called.
         Logs: "d_loss" (the mean over the discriminator's turns), "g_loss", and what the losses `record`.
         Replicas: The gradient applied is that of the mean loss over all replicas. Random numbers come from
@@ -148,7 +150,7 @@ class GAN(KeepsArguments, KeepsOptimizers, keras.Model):
 
     def G(self, z: Any) -> tf.Tensor:
         """The generator in training mode: latents, [B, Z], to float32 images, [B, H, W, C]."""
-        return tf.cast(self.generator(z, training=True), tf.float32)
+        return at_least_float32(self.generator(z, training=True))
 
     def D(self, *xs: Any) -> Any:
         """The discriminator in training mode: images, [B, H, W, C], to float32 raw scores, [B, 1].
@@ -164,7 +166,7 @@ class GAN(KeepsArguments, KeepsOptimizers, keras.Model):
         return tf.split(scores, [batch_size(x) for x in xs])
 
     def _score(self, x: Any) -> Any:
-        return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32), self.discriminator(x, training=True))
+        return tf.nest.map_structure(at_least_float32, self.discriminator(x, training=True))
 
     def sample_latent(self, n: int, seed: int | None = None) -> tf.Tensor:
         """`n` latents from the prior, float32, [n, Z].

@@ -197,7 +197,7 @@ class InstanceNoise(keras.layers.Layer):
     """
 
     def __init__(self, stddev: float, turns: int, random, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(dtype="float32", autocast=False, **kwargs)
         if stddev < 0:
             raise UserError(f"instance_noise must be 0 or more, not {stddev!r}.")
         if not isinstance(turns, int) or turns < 0:
@@ -217,7 +217,7 @@ class InstanceNoise(keras.layers.Layer):
             stddev *= tf.maximum(0.0, 1.0 - gone)
 
         def noisy(x):
-            return x + stddev * self.random.normal(tf.shape(x)) if x.dtype.is_floating else x
+            return x + tf.cast(stddev * self.random.normal(tf.shape(x)), x.dtype) if x.dtype.is_floating else x
 
         return tf.nest.map_structure(noisy, inputs)
 

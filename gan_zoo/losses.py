@@ -10,6 +10,7 @@ import math
 import tensorflow as tf
 
 from gan_zoo.distribution import global_mean, joined, replica_mean, whole_batch
+from gan_zoo.precision import at_least_float32
 
 mean = tf.reduce_mean
 softplus = tf.math.softplus
@@ -83,7 +84,7 @@ def reconstruction_error(x: tf.Tensor, reconstruction: tf.Tensor, distance: str 
     `distance` is "norm", the Euclidean norm over all axes but the first, or "mse", the mean of the squares over them.
     """
     axes = list(range(1, x.shape.rank))
-    squares = tf.square(tf.cast(reconstruction, tf.float32) - x)
+    squares = tf.square(at_least_float32(reconstruction) - x)
     # The norm's derivative at 0 would be 0 / 0.
     return tf.reduce_mean(squares, axes) if distance == "mse" else tf.sqrt(tf.reduce_sum(squares, axes) + 1e-12)
 
@@ -109,7 +110,7 @@ def pulling_away(codes: tf.Tensor) -> tf.Tensor:
     everyone = joined(directions)
     squares = tf.square(tf.matmul(directions, everyone, transpose_b=True))
     others = tf.reduce_sum(squares, axis=1) - tf.square(tf.reduce_sum(tf.square(directions), axis=1))
-    return mean(tf.math.divide_no_nan(others, tf.cast(tf.shape(everyone)[0] - 1, tf.float32)))
+    return mean(tf.math.divide_no_nan(others, tf.cast(tf.shape(everyone)[0] - 1, others.dtype)))
 
 
 def kernel_density(samples: tf.Tensor, points: tf.Tensor, sigma: float, normalized: bool = False) -> tf.Tensor:

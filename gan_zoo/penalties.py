@@ -9,9 +9,11 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-# Keeps the norm differentiable at a zero gradient, where its derivative would be 0 / 0. The gradient of a float32
-# network is far above the square root of it.
-_TINY = 1e-12
+from gan_zoo.precision import at_least_float32
+
+# Keeps the norm differentiable at a zero gradient, where its derivative would be 0 / 0. The gradient of a network is far
+# above the square root of it.
+_TINY = {tf.float32: 1e-12, tf.float64: 1e-60}
 
 Discriminator = Callable[[tf.Tensor], tf.Tensor]
 
@@ -31,7 +33,7 @@ def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor) -> tuple[tf.Tensor
     x = tf.stop_gradient(x)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
-        scores = tf.reshape(tf.cast(D(x), tf.float32), [-1])
+        scores = tf.reshape(at_least_float32(D(x)), [-1])
         # Examples do not influence each other's scores: the gradient of the sum holds every example's own gradient.
         total = tf.reduce_sum(scores)
     gradient = tape.gradient(total, x)
@@ -40,7 +42,8 @@ def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor) -> tuple[tf.Tensor
 
 def gradient_norm(D: Discriminator, x: tf.Tensor) -> tf.Tensor:
     """||grad_x D(x)||_2 of each example, [B], differentiable also where it is zero."""
-    return tf.sqrt(squared_gradient_norm(D, x) + _TINY)
+    squared = squared_gradient_norm(D, x)
+    return tf.sqrt(squared + _TINY[squared.dtype])
 
 
 def gradient_penalty(D: Discriminator, x: tf.Tensor, target: float = 1.0, one_sided: bool = False) -> tf.Tensor:
@@ -105,5 +108,5 @@ def interpolate(real: tf.Tensor, fake: tf.Tensor, epsilon: tf.Tensor) -> tf.Tens
         epsilon: One number for each example, [B], drawn from U[0, 1]: the weight of the real one.
     """
     real = tf.convert_to_tensor(real)
-    epsilon = tf.reshape(epsilon, [-1] + [1] * (real.shape.rank - 1))
+    epsilon = tf.reshape(tf.cast(epsilon, real.dtype), [-1] + [1] * (real.shape.rank - 1))
     return epsilon * real + (1.0 - epsilon) * fake

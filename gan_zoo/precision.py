@@ -1,6 +1,10 @@
 """Which arithmetic to train in."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
@@ -29,6 +33,13 @@ def resolve(precision: str, points: bool) -> tuple[str, str]:
     if flags:
         return "mixed_bfloat16", f"the CPU has {min(flags)}"
     return "float32", "the CPU has no bfloat16 instructions"
+
+
+def at_least_float32(x: "tf.Tensor") -> "tf.Tensor":
+    """`x` in float32; in float64 if it is that: losses are computed in what the networks have, but never in half of it."""
+    import tensorflow as tf
+
+    return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
 
 
 def _cpu_flags() -> set[str]:

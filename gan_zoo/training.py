@@ -388,8 +388,8 @@ def _divergence(run_dir: Path):
         raise NonFiniteLoss(f"Training diverged: {error}; {last}. A lower --learning_rate often helps.") from None
 
 
-def find_model(name: str) -> type:
-    """The class for `--model`: a name of the zoo, or `module:Class`.
+def find_model(name: str, flag: str = "--model") -> type:
+    """The class for `--model`, or another `flag`: a name of the zoo, or `module:Class`.
 
     Raises:
         UserError: If there is none, with the nearest name.
@@ -397,8 +397,8 @@ def find_model(name: str) -> type:
     if ":" not in name:
         if name not in VARIANTS:
             raise UserError(
-                f"--model={name} is not in the zoo.{data.suggest(name, VARIANTS)} "
-                f"--list shows all; a class of your own is --model=my_module:MyGAN."
+                f"{flag}={name} is not in the zoo.{data.suggest(name, VARIANTS)} "
+                f"train.py --list shows all; a class of your own is {flag}=my_module:MyGAN."
             )
         from gan_zoo import models
 
@@ -409,17 +409,17 @@ def find_model(name: str) -> type:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # anything may go wrong in a user's module, and its message is what helps
-        raise UserError(f"--model={name}: importing {module_name} failed: {type(error).__name__}: {error}.") from None
+        raise UserError(f"{flag}={name}: importing {module_name} failed: {type(error).__name__}: {error}.") from None
     from gan_zoo.gan import GAN
 
     cls = getattr(module, class_name, None)
     if not (inspect.isclass(cls) and issubclass(cls, GAN)):
-        raise UserError(f"--model={name}: {module_name} has no subclass of gan_zoo.GAN named {class_name!r}.")
+        raise UserError(f"{flag}={name}: {module_name} has no subclass of gan_zoo.GAN named {class_name!r}.")
     return cls
 
 
-def parse_arguments(cls: type, assignments: tuple[str, ...]) -> dict[str, Any]:
-    """The constructor arguments that `--set name=value` flags name, with values of the defaults' types.
+def parse_arguments(cls: type, assignments: tuple[str, ...], flag: str = "--set") -> dict[str, Any]:
+    """The constructor arguments that `--set name=value`, or another `flag`, names, with values of the defaults' types.
 
     Raises:
         UserError: If an assignment is malformed, or the variant has no such argument, or it takes another type.
@@ -434,10 +434,10 @@ def parse_arguments(cls: type, assignments: tuple[str, ...]) -> dict[str, Any]:
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
-            raise UserError(f"--set={assignment} is not of the form name=value.")
+            raise UserError(f"{flag}={assignment} is not of the form name=value.")
         if name not in own:
             raise UserError(
-                f"--set={assignment}: {cls.__name__} has no argument {name!r}.{data.suggest(name, own)} "
+                f"{flag}={assignment}: {cls.__name__} has no argument {name!r}.{data.suggest(name, own)} "
                 f"It has {', '.join(own)}."
             )
         try:
@@ -449,7 +449,7 @@ def parse_arguments(cls: type, assignments: tuple[str, ...]) -> dict[str, Any]:
             value = float(value)
         if default is not None and type(value) is not type(default):
             raise UserError(
-                f"--set={assignment}: {name} takes a value of type {type(default).__name__}, as {default!r} is."
+                f"{flag}={assignment}: {name} takes a value of type {type(default).__name__}, as {default!r} is."
             )
         values[name] = value
     return values

@@ -1,0 +1,215 @@
+"""What is said and drawn of methods on the Dirac-GAN: a table of eigenvalues and verdicts, a figure, an animation."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gan_zoo.dynamics import game as games
+from gan_zoo.dynamics.dirac_gan import dirac
+from gan_zoo.images import atomic_file
+from gan_zoo.methods import Method
+
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#9a9a9a"
+_ON_AXIS = 1e-9
+"""Eigenvalues are exact to about 1e-12: a real part, or a radius's distance from 1, below this is none."""
+
+
+@dataclasses.dataclass
+class Found:
+    """A method on the Dirac-GAN.
+
+    Attributes:
+        name: The method's.
+        eigenvalues: Of the field's derivative at (0, 0), complex [2]; None where it has none.
+        radii: Of the update's derivative, by schedule: the factor a step in the end; empty where there is none.
+        paths: [steps + 1, 2], by schedule.
+        arrows: The field at a grid of points: (points, [M, 2]; values, [M, 2]).
+    """
+
+    name: str
+    eigenvalues: np.ndarray | None
+    radii: dict[str, float]
+    paths: dict[str, np.ndarray]
+    arrows: tuple[np.ndarray, np.ndarray]
+
+    def distance(self, schedule: str) -> float:
+        """From the equilibrium, at the end of the path."""
+        return float(np.linalg.norm(self.paths[schedule][-1]))
+
+    @property
+    def verdict(self) -> str:
+        """What the eigenvalues say about small steps of gradient descent near the equilibrium."""
+        if self.eigenvalues is None:
+            return "the field jumps at the equilibrium: no linear convergence"
+        real = self.eigenvalues.real.max()
+        if real > _ON_AXIS:
+            return "moves away from the equilibrium"
+        if real >= -_ON_AXIS:
+            return "undecided: no linear convergence"
+        circles = np.abs(self.eigenvalues.imag).max() > 1e-6
+        return "converges linearly, " + ("in a spiral" if circles else "without circling")
+
+
+def examine(
+    method: Method,
+    *,
+    start: Sequence[float],
+    step_size: float,
+    steps: int,
+    d_steps: int = 1,
+    limit: float = 3.0,
+    grid: int = 15,
+) -> Found:
+    """Everything about a method on the Dirac-GAN.
+
+    Args:
+        method: The method.
+        start: (theta, psi) of the paths.
+        step_size: h.
+        steps: Of the paths.
+        d_steps: D's steps for each of G in the alternating ones.
+        limit: The field is evaluated on [-limit, limit]^2.
+        grid: On so many points in each direction.
+    """
+    game = dirac(method.model, **method.arguments)
+    smooth = game.is_differentiable()
+    schedules = {name: dict(schedule=name, d_steps=d_steps) for name in games.SCHEDULES}
+    side = np.linspace(-limit, limit, grid)
+    points = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    radius = lambda how: games.spectral_radius(game.update_jacobian(step_size=step_size, **how))  # noqa: E731
+    return Found(
+        method.name,
+        games.eigenvalues(game.jacobian()) if smooth else None,
+        {name: radius(how) for name, how in schedules.items()} if smooth else {},
+        {n: game.trajectory(start, step_size=step_size, steps=steps, **how) for n, how in schedules.items()},
+        (points, game.fields(points)),
+    )
+
+
+def complex_text(values: np.ndarray | None) -> str:
+    """Eigenvalues as "-0.15 ± 0.477i" or "-1.866, -0.134"; or that there are none."""
+    if values is None:
+        return "none: the field jumps"
+    rounded = [complex(round(v.real, 6) + 0.0, round(v.imag, 6) + 0.0) for v in values]
+    if rounded[0].imag and rounded[0] == rounded[1].conjugate():
+        real = f"{rounded[0].real:.6g} " if rounded[0].real else ""
+        return f"{real}± {abs(rounded[0].imag):.6g}i"
+    return ", ".join(f"{v.real:.6g}" + (f" + {v.imag:.6g}i" if v.imag else "") for v in rounded)
+
+
+def table(found: Sequence[Found], step_size: float, steps: int) -> str:
+    """Eigenvalues, factors, distances and verdicts, a line for each method."""
+    head = ("method", "eigenvalues", f"|F'| h={step_size:g}", "alt.", f"|w| at {steps}", "alt.", "verdict")
+    rows = [head]
+    for one in found:
+        factors = [f"{one.radii[name]:.6f}" if one.radii else "none" for name in games.SCHEDULES]
+        ends = [f"{one.distance(name):.4g}" for name in games.SCHEDULES]
+        rows.append((one.name, complex_text(one.eigenvalues), *factors, *ends, one.verdict))
+    widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _figure(found: Sequence[Found], limit: float):
+    """Small multiples with the field only: the figure, its panels, and a note on what the colours mean."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    columns = min(6, max(1, math.ceil(math.sqrt(len(found)))))
+    rows = math.ceil(len(found) / columns)
+    figure = Figure(figsize=(2.25 * columns, 2.55 * rows + 0.6), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels = grid.ravel()[: len(found)]
+    for spare in grid.ravel()[len(found) :]:
+        spare.set_visible(False)
+    for axes, one in zip(panels, found, strict=True):
+        points, values = one.arrows
+        length = np.linalg.norm(values, axis=1, keepdims=True)
+        # Directions only, a little longer where the field is stronger: its strength spans decades.
+        unit = np.divide(values, length, out=np.zeros_like(values), where=length > 0) * np.tanh(2 * length + 0.3)
+        axes.quiver(*points.T, *unit.T, color=GREY, angles="xy", scale=22, width=0.006, zorder=1)
+        axes.plot(0, 0, "+", color="black", markersize=9, zorder=5)
+        axes.set_title(f"{one.name}\n{complex_text(_rounded(one.eigenvalues))}", fontsize=8.5)
+        axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+        axes.tick_params(labelsize=7)
+    for row in range(rows):
+        grid[row, 0].set_ylabel("ψ", fontsize=9)
+    for column in range(columns):
+        below = grid[max(row for row in range(rows) if row * columns + column < len(found)), column]
+        below.set_xlabel("θ", fontsize=9)
+        below.tick_params(labelbottom=True)
+    marks = [
+        Line2D([], [], color=BLUE, label="both at once (SimGD)"),
+        Line2D([], [], color=ORANGE, label="G, then D (AltGD)"),
+        Line2D([], [], color="black", marker="o", linestyle="", label="start"),
+        Line2D([], [], color="black", marker="s", linestyle="", markersize=5, label="end, in its path's colour"),
+        Line2D([], [], color="black", marker="+", linestyle="", markersize=9, label="equilibrium"),
+    ]
+    figure.legend(handles=marks, loc="outside lower center", ncols=min(5, 2 * columns), fontsize=8.5, frameon=False)
+    return figure, panels
+
+
+def _rounded(values: np.ndarray | None) -> np.ndarray | None:
+    return None if values is None else np.round(values, 3)
+
+
+def _curves(axes, one: Found, end: int):
+    """The paths up to a step, with their marks."""
+    artists = []
+    for schedule, colour, width in (("simultaneous", BLUE, 1.1), ("alternating", ORANGE, 0.8)):
+        path = one.paths[schedule][: end + 1]
+        artists += axes.plot(*path.T, color=colour, linewidth=width, zorder=2)
+        artists += axes.plot(*path[-1], "s", color=colour, markersize=5, markeredgecolor="white", zorder=4)
+    artists += axes.plot(*one.paths["simultaneous"][0], "o", color="black", markersize=4.5, zorder=3)
+    return artists
+
+
+def draw(found: Sequence[Found], output: Path, limit: float = 3.0) -> None:
+    """Writes the paths over the field, one panel for each method on shared axes, as a PNG file.
+
+    Args:
+        found: The methods.
+        output: The file.
+        limit: The axes go from -limit to limit.
+    """
+    figure, panels = _figure(found, limit)
+    for axes, one in zip(panels, found, strict=True):
+        _curves(axes, one, len(one.paths["simultaneous"]))
+    with atomic_file(output) as file:
+        figure.savefig(file, format="png", dpi=110, pil_kwargs={"optimize": True})
+
+
+def animate(found: Sequence[Found], output: Path, frames: int = 60, seconds: float = 6.0, limit: float = 3.0) -> None:
+    """Writes the same panels with the paths growing, as a GIF file that repeats.
+
+    Args:
+        found: The methods.
+        output: The file.
+        frames: How many pictures. The first steps have more of them than the last.
+        seconds: For which the paths grow; they then rest for two.
+        limit: The axes go from -limit to limit.
+    """
+    from PIL import Image
+
+    figure, panels = _figure(found, limit)
+    canvas = figure.canvas
+    canvas.draw()
+    background = canvas.copy_from_bbox(figure.bbox)
+    steps = len(found[0].paths["simultaneous"]) - 1
+    pictures = []
+    for end in np.unique(np.round(steps * np.linspace(0.0, 1.0, frames) ** 2).astype(int)):
+        canvas.restore_region(background)
+        for axes, one in zip(panels, found, strict=True):
+            for artist in _curves(axes, one, end):
+                axes.draw_artist(artist)
+                artist.remove()
+        pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
+    palette = pictures[-1].quantize(64, dither=Image.Dither.NONE)
+    pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    durations = [round(1000 * seconds / len(pictures))] * (len(pictures) - 1) + [2000]
+    with atomic_file(output) as file:
+        pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
