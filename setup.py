@@ -7,7 +7,7 @@ from setuptools import setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gan_zoo" / "__init__.py").read_text()).group(1)
-PACKAGES = ["gan_zoo", *(f"gan_zoo.{p.parent.name}" for p in sorted((HERE / "gan_zoo").glob("*/__init__.py")))]
+PACKAGES = [".".join(p.parent.relative_to(HERE).parts) for p in sorted((HERE / "gan_zoo").rglob("__init__.py"))]
 
 setup(
     name="gan_zoo",
@@ -19,6 +19,7 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=[*PACKAGES, "gan_zoo.models", "gan_zoo.export"],
     package_dir={"gan_zoo.models": "models", "gan_zoo.export": "export"},
+    package_data={"gan_zoo.compare": ["report.css", "report.js"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
@@ -30,9 +31,12 @@ setup(
         "matplotlib>=3.9",
         "scikit-learn>=1.5",
         "tensorboard>=2.20",
+        "scipy>=1.13",
+        "tqdm>=4.66",
+        "POT>=0.9.6",
     ],
     extras_require={
         "benchmarks": ["torch==2.13.0"],
-        "test": ["pytest>=8.3", "tensorflow-gan==2.1.0", "ruff>=0.12"],
+        "test": ["pytest>=8.3", "tensorflow-gan==2.1.0", "ruff>=0.12", "selenium>=4.30"],
     },
 )

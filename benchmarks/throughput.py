@@ -25,6 +25,8 @@ from pathlib import Path
 
 from worker import Row
 
+from gan_zoo.runs import cpu_model
+
 HERE = Path(__file__).parent
 
 ROWS = [
@@ -128,14 +130,11 @@ def measure(row: Row, precision: str, args: argparse.Namespace) -> dict:
 
 
 def machine() -> dict[str, str]:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     versions = {}
     for package in ("tensorflow", "keras", "torch"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-    return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
+    return {"cpu": cpu_model(), "cores": os.cpu_count(), "python": platform.python_version(), **versions}
 
 
 def print_ratio(name: str, value: dict[str, float]) -> None:

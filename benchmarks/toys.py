@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 import gan_zoo
-from gan_zoo import optimizers
+from gan_zoo import metrics, optimizers
 from gan_zoo.training import find_model
 
 # Networks.
@@ -169,29 +169,8 @@ def samples(gan, n: int, seed: int = 10_000) -> np.ndarray:
     return gan(gan.sample_latent(n, seed=seed)).numpy().astype("float64")
 
 
-def coverage(points: np.ndarray, centers: np.ndarray, radius: float) -> dict[str, float]:
-    """How samples are spread over the K modes of a mixture.
-
-    Returns:
-        kl_mode: KL divergence of the nearest mode's distribution from the uniform one, nats; log K is the worst.
-        modes: Modes that get at least 20 % of their fair share of samples within `radius`.
-        hq: Share of samples within `radius` of a mode.
-    """
-    if not np.isfinite(points).all():
-        return {"kl_mode": float("nan"), "modes": 0, "hq": 0.0}
-    distances = np.linalg.norm(points[:, None] - centers[None], axis=-1)
-    nearest, near = distances.argmin(axis=1), distances.min(axis=1) < radius
-    share = np.bincount(nearest, minlength=len(centers)) / len(points)
-    close = np.bincount(nearest[near], minlength=len(centers)) / len(points)
-    kl = sum(p * np.log(p * len(centers)) for p in share if p > 0)
-    return {"kl_mode": kl, "modes": int((close >= 0.2 / len(centers)).sum()), "hq": near.mean()}
-
-
-def sliced_wasserstein(a: np.ndarray, b: np.ndarray, directions: int = 64) -> float:
-    """Mean over directions in the plane of the Wasserstein-1 distance of the projections."""
-    angle = np.pi * np.arange(directions) / directions
-    lines = np.stack([np.cos(angle), np.sin(angle)])
-    return float(np.abs(np.sort(a @ lines, axis=0) - np.sort(b @ lines, axis=0)).mean())
+coverage = metrics.coverage
+sliced_wasserstein = metrics.sliced_wasserstein
 
 
 def squared_field(gan, x: tf.Tensor) -> float:

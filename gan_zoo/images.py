@@ -1,4 +1,4 @@
-"""Pictures of samples: grids of images, clouds of points, and PNG files that are never half written.
+"""Pictures of samples: grids of images, points in any dimension, and PNG files that are never half written.
 
 Everything here is numpy, Pillow and Matplotlib, so that callbacks and tools can use it without TensorFlow.
 """
@@ -16,6 +16,7 @@ from gan_zoo.errors import UserError
 
 _TILE = 64
 """Pixels. Grids of smaller images are magnified up to about this side."""
+_BINS = 100
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -87,26 +88,88 @@ def scatter(
     Raises:
         UserError: If `points` or `real` are not points in the plane.
     """
-    # Figures made without pyplot are seen by no other user of Matplotlib in the process, and need no display.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     clouds = [_finite("points", points)] if real is None else [_finite("real", real), _finite("points", points)]
     low, high = _limits(clouds[0]) if limits is None else limits
-    figure = Figure(figsize=(size / 100, size / 100), dpi=100)
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.08, 0.06, 0.9, 0.92), xlim=(low, high), ylim=(low, high), aspect="equal")
-    axes.tick_params(labelsize=8)
-    colours = ["#1f5fbf"] if real is None else ["#b0b0b0", "#1f5fbf"]
-    for cloud, colour, label in zip(clouds, colours, ("real", "samples"), strict=False):
+    figure, axes = _figure(size, xlim=(low, high), ylim=(low, high), aspect="equal")
+    for cloud, colour, label in _labelled(clouds):
         # Large sets are drawn finer, so that density still shows.
         area = min(20.0, max(2.0, 4000 / max(len(cloud), 1)))
         axes.scatter(*cloud.T, s=area, c=colour, alpha=0.6, linewidths=0, label=label)
     if real is not None:
         for handle in axes.legend(loc="upper right", fontsize=8).legend_handles:
             handle.set_sizes([20.0])
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return _pixels(figure)
+
+
+def histogram(
+    numbers: np.ndarray,
+    real: np.ndarray | None = None,
+    *,
+    limits: tuple[float, float] | None = None,
+    size: int = 512,
+) -> np.ndarray:
+    """A picture of points on the line: how densely they lie, in 100 bins.
+
+    Args:
+        numbers: [N, 1]. Numbers that are not finite are left out, and so are those outside `limits`, which still count
+            towards the total.
+        real: [M, 1], numbers of the data, drawn in grey underneath.
+        limits: The lowest and the highest number shown; by default as for `scatter`.
+        size: Side of the picture in pixels.
+
+    Returns:
+        uint8, [size, size, 3].
+
+    Raises:
+        UserError: If `numbers` or `real` are not points on the line.
+    """
+    clouds = [_finite("numbers", numbers, 1)]
+    if real is not None:
+        clouds.insert(0, _finite("real", real, 1))
+    low, high = _limits(clouds[0]) if limits is None else limits
+    edges = np.linspace(low, high, _BINS + 1)
+    figure, axes = _figure(size, xlim=(low, high))
+    heights = [np.histogram(c, edges)[0] / (max(len(c), 1) * (edges[1] - edges[0])) for c in clouds]
+    # The data alone decide the scale, so that pictures of one training run share it.
+    axes.set_ylim(0, 1.6 * heights[0].max() or 1.0)
+    for (_, colour, label), height in zip(_labelled(clouds), heights, strict=True):
+        axes.stairs(height, edges, fill=True, color=colour, alpha=0.6, label=label)
+    if real is not None:
+        axes.legend(loc="upper right", fontsize=8)
+    return _pixels(figure)
+
+
+def project(points: np.ndarray, real: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Points of a space of more than two dimensions, seen along the two directions in which they spread most.
+
+    The directions are the first two principal axes of `real`, or of `points` where there is no `real`, each turned so
+    that its largest component is positive.
+
+    Args:
+        points: [N, D]. Points that are not finite are left out.
+        real: [M, D].
+
+    Returns:
+        `points` and `real`, [N, 2] and [M, 2], from the mean of what decides the axes.
+
+    Raises:
+        UserError: If `points` and `real` are not points of one space of two or more dimensions.
+    """
+    points = np.asarray(points)
+    dim = points.shape[1] if points.ndim == 2 else 0
+    if dim < 2:
+        raise UserError(f"points must be [N, D] with D from 2 up, not of shape {points.shape}.")
+    points = _finite("points", points, dim)
+    real = None if real is None else _finite("real", real, dim)
+    base = points if real is None else real
+    if not len(base):
+        return points[:, :2], real if real is None else real[:, :2]
+    mean = base.mean(axis=0)
+    axes = np.linalg.svd(base - mean, full_matrices=False)[2][:2]
+    # A single point has one principal axis.
+    axes = axes if len(axes) == 2 else np.eye(2, dim)
+    axes = axes * np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])[:, np.newaxis]
+    return (points - mean) @ axes.T, real if real is None else (real - mean) @ axes.T
 
 
 def picture(
@@ -116,24 +179,31 @@ def picture(
     columns: int | None = None,
     limits: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """The picture that suits the samples: a grid of images, [N, H, W, C], or a cloud of points, [N, 2].
+    """The picture that suits the samples: a grid of images, [N, H, W, C], or what shows points, [N, D], best.
+
+    Points on the line become a histogram, points in the plane a cloud, and points in more dimensions the cloud that
+    `project` makes of them.
 
     Args:
-        samples: As for `grid` or `scatter`.
-        real: For points, see `scatter`.
+        samples: As for `grid`, `scatter`, `histogram` or `project`.
+        real: For points, see there.
         columns: For images, see `grid`.
-        limits: For points, see `scatter`.
+        limits: For points, see `scatter`; in more than two dimensions along the principal axes.
 
     Returns:
         uint8, [H', W', C].
 
     Raises:
-        UserError: If the samples are neither images nor points in the plane.
+        UserError: If the samples are neither images nor points.
     """
     samples = np.asarray(samples)
-    if samples.ndim == 2:
-        return scatter(samples, real, limits=limits)
-    return grid(samples, columns)
+    if samples.ndim != 2:
+        return grid(samples, columns)
+    if samples.shape[1] == 1:
+        return histogram(samples, real, limits=limits)
+    if samples.shape[1] > 2:
+        samples, real = project(samples, real)
+    return scatter(samples, real, limits=limits)
 
 
 def save_png(array: np.ndarray, path: str | Path) -> None:
@@ -166,10 +236,32 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def _finite(name: str, points: np.ndarray) -> np.ndarray:
+def _figure(size: int, **settings):
+    # Figures made without pyplot are seen by no other user of Matplotlib in the process, and need no display.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(size / 100, size / 100), dpi=100)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.08, 0.06, 0.9, 0.92), **settings)
+    axes.tick_params(labelsize=8)
+    return figure, axes
+
+
+def _labelled(clouds: list[np.ndarray]) -> list[tuple[np.ndarray, str, str]]:
+    """Each cloud with its colour and its name in the legend; the last one are the samples."""
+    return list(zip(clouds, ("#b0b0b0", "#1f5fbf")[-len(clouds) :], ("real", "samples")[-len(clouds) :], strict=True))
+
+
+def _pixels(figure) -> np.ndarray:
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def _finite(name: str, points: np.ndarray, dim: int = 2) -> np.ndarray:
     points = np.asarray(points)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise UserError(f"{name} must be [N, 2] to be drawn, not of shape {points.shape}.")
+    if points.ndim != 2 or points.shape[1] != dim:
+        raise UserError(f"{name} must be [N, {dim}] to be drawn, not of shape {points.shape}.")
     return points[np.isfinite(points).all(axis=1)]
 
 

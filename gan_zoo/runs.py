@@ -55,9 +55,9 @@ def open_run(run_dir: Path, settings: dict) -> dict:
                 f"{run_dir} holds a run of {old['steps']} steps: --steps={settings['steps']} cannot make it shorter."
             )
         run["settings"] = settings
-        run["continued"] = [*run.get("continued", []), _circumstances()]
+        run["continued"] = [*run.get("continued", []), circumstances()]
     else:
-        run = {"settings": settings, **_circumstances()}
+        run = {"settings": settings, **circumstances()}
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
@@ -120,7 +120,8 @@ def load_gan(run_dir: str | Path, step: int | None = None) -> tuple["GAN", int, 
     return gan, step, settings
 
 
-def _circumstances() -> dict:
+def circumstances() -> dict:
+    """When, by which command, with which versions and on what machine this process runs, as JSON types."""
     packages = ("tensorflow", "keras", "numpy", "tensorflow-datasets")
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -131,8 +132,15 @@ def _circumstances() -> dict:
             **{p: importlib.metadata.version(p) for p in packages},
         },
         "git": _git_commit(),
-        "host": {"name": platform.node(), "system": platform.platform(), "cpus": os.cpu_count()},
+        "host": {"name": platform.node(), "system": platform.platform(), "cpu": cpu_model(), "cpus": os.cpu_count()},
     }
+
+
+def cpu_model() -> str:
+    """What the processor calls itself."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 def _version() -> str:

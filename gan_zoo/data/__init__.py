@@ -3,6 +3,7 @@
     dataset = gan_zoo.data.load("celeb_a", batch_size=64)            # [64, 64, 64, 3] in [-1, 1], for ever
     dataset = gan_zoo.data.load("folder:~/pictures", batch_size=16, resolution=128)
     dataset = gan_zoo.data.load("ring8", batch_size=512, n_critic=5)  # [2560, 2]
+    dataset = gan_zoo.data.load("gaussian_hyperplane(dim=16, rank=4)")
 
 Importing this package costs no TensorFlow start-up.
 """
@@ -59,7 +60,7 @@ def load(
 
     Returns:
         A `tf.data.Dataset` without end of float32 [n_critic * batch_size, H, W, C] in [-1, 1], or of
-        [n_critic * batch_size, 2] for synthetic points, not rescaled. With labels, of pairs of it and int64
+        [n_critic * batch_size, dim] for synthetic points, not rescaled. With labels, of pairs of it and int64
         [n_critic * batch_size].
 
     Raises:

@@ -30,9 +30,9 @@ class Source:
     Element s of `batches` is a function of the source, the seed and s alone, so a stream can start anywhere.
 
     Attributes:
-        name: As given to `open_source`.
+        name: As given to `open_source`; for points the canonical name of the distribution.
         kind: "image" or "points".
-        shape: Shape of one example: (H, W, C), or (2,).
+        shape: Shape of one example: (H, W, C), or (dim,).
         size: Number of examples, or None if they are drawn afresh for ever.
         class_names: Names of the classes, by label, or None if there are no labels.
         num_classes: How many they are, or None.
@@ -105,7 +105,7 @@ class Source:
 
         Returns:
             A `tf.data.Dataset` without end. An element is float32 [n_critic * batch_size, H, W, C] in [-1, 1], or
-            [n_critic * batch_size, 2] in the units of the distribution; with labels, a pair of it and int64
+            [n_critic * batch_size, dim] in the units of the distribution; with labels, a pair of it and int64
             [n_critic * batch_size]. `tf.distribute` strategies split each element between their replicas.
 
         Raises:
@@ -174,17 +174,33 @@ class ImageSource(Source):
 
         def element(chosen, kept):
             images, *targets = kept.get_value()
-            x = tf.cast(tf.gather(images, chosen), tf.float32) / 127.5 - 1.0
+            x = to_float(tf.gather(images, chosen))
             return (x, tf.gather(targets[0], chosen)) if labels else x
 
         orders = tf.data.Dataset.counter(first_epoch).flat_map(epoch).skip(done)
+        everything = self.everything(labels)
+        return tf.data.Dataset.zip(orders, everything).map(element, num_parallel_calls=PARALLEL)
+
+    def everything(self, labels: bool = False) -> "tf.data.Dataset":
+        """A dataset without end, whose elements are all one: an optional of all images and, if asked for, labels.
+
+        They take no memory of their own, however often they are read.
+        """
+        import tensorflow as tf
+
         with tf.device("/CPU:0"):
             # DLPack shares the memory. So does an optional, where a tensor that a function captures or a dataset holds
             # is allocated anew, in full, whenever TensorFlow rewrites the graph of the pipeline.
             images = tf.experimental.dlpack.from_dlpack(np.asarray(_Unlocked(self.images)).__dlpack__())
             kept = tf.experimental.Optional.from_value((images, self.labels) if labels else (images,))
-        everything = tf.data.Dataset.from_tensors(kept).repeat()
-        return tf.data.Dataset.zip(orders, everything).map(element, num_parallel_calls=PARALLEL)
+        return tf.data.Dataset.from_tensors(kept).repeat()
+
+
+def to_float(pixels: "tf.Tensor") -> "tf.Tensor":
+    """uint8 as float32 in [-1, 1]."""
+    import tensorflow as tf
+
+    return tf.cast(pixels, tf.float32) / 127.5 - 1.0
 
 
 class _Unlocked:
@@ -199,22 +215,28 @@ class _Unlocked:
 
 
 class PointSource(Source):
-    """Points of a synthetic distribution, [2], drawn afresh at every step."""
+    """Points of a synthetic distribution, [dim], drawn afresh at every step.
+
+    Attributes:
+        distribution: What they are drawn from.
+    """
 
     kind = "points"
 
-    def __init__(self, name: str):
-        super().__init__(name, (2,), None, None, {"split": None, "resolution": None, "crop": None})
+    def __init__(self, distribution: synthetic.Distribution):
+        settings = {"split": None, "resolution": None, "crop": None}
+        super().__init__(distribution.name, (distribution.dim,), None, None, settings)
+        self.distribution = distribution
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
-        """Draws n points, float32 [n, 2], that belong to no stream with the same seed."""
-        return synthetic.sample(self.name, n, [seed, -1]).numpy()
+        """Draws n points, float32 [n, dim], that belong to no stream with the same seed."""
+        return self.distribution.sample(n, [seed, -1]).numpy()
 
     def _elements(self, batch: int, seed: int, labels: bool, start_step: int) -> "tf.data.Dataset":
         import tensorflow as tf
 
         def element(step):
-            return synthetic.sample(self.name, batch, tf.stack([seed, step]))
+            return self.distribution.sample(batch, tf.stack([seed, step]))
 
         return tf.data.Dataset.counter(start_step).map(element, num_parallel_calls=PARALLEL)
 
@@ -229,15 +251,16 @@ def open_source(
     labels: bool = False,
     cache_dir: str | Path | None = None,
     memory_limit: int = cache.MEMORY_LIMIT,
-) -> ImageSource | PointSource:
+) -> Source:
     """Finds a dataset and makes it ready: downloaded, decoded, cropped, resized and cached, each only if need be.
 
     Images are cut to their centred square of side `crop` and then resized with Pillow's bilinear filter, which is
     antialiased.
 
     Args:
-        name: A name of `DATASETS`, any image dataset of TFDS ("svhn_cropped", "lsun/bedroom"), or "folder:/path" for
-            all .jpg, .jpeg and .png files below a folder. What cannot be decoded there is reported and left out.
+        name: A name of `DATASETS`, a synthetic set's with arguments if need be ("two_lines(theta=0.5)"), any image
+            dataset of TFDS ("svhn_cropped", "lsun/bedroom"), or "folder:/path" for all .jpg, .jpeg and .png files
+            below a folder. What cannot be decoded there is reported and left out.
         split: Split of a TFDS dataset, slices such as "train[:7000]" included. The other sources have only "train".
         data_dir: Folder of prepared TFDS datasets. Defaults to TFDS's own, ~/tensorflow_datasets.
         resolution: Side of the images in pixels. Defaults to that of the table of datasets.
@@ -261,16 +284,32 @@ def open_source(
     crop = whole("crop", crop, 0) if crop else None
     memory_limit = whole("memory_limit", memory_limit, 0)
 
-    if name in synthetic.SYNTHETIC:
+    if synthetic.is_synthetic(name):
+        distribution = synthetic.get(name)
         _only_train(name, split)
         if resolution or crop:
-            raise UserError(f"{name} is a set of points in the plane: leave out resolution and crop.")
+            where = " in the plane" if distribution.dim == 2 else ""
+            raise UserError(f"{name} is a set of points{where}: leave out resolution and crop.")
         if labels:
             raise no_labels(name)
-        return PointSource(name)
+        return PointSource(distribution)
 
     defaults = table.lookup(name)
     resolution = resolution or defaults.resolution
+    if name == "color_mnist":
+        from gan_zoo.data.color_mnist import ColorMNISTSource
+
+        digits = open_source(
+            "mnist",
+            split=split,
+            data_dir=data_dir,
+            resolution=resolution,
+            crop=crop,
+            labels=True,
+            cache_dir=cache_dir,
+            memory_limit=memory_limit,
+        )
+        return ColorMNISTSource(digits)
     if name == "digits":
         _only_train(name, split)
         images = _digits()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -29,6 +30,7 @@ DATASETS: dict[str, Dataset] = {
     "celeb_a": Dataset(64, 160, "dcgan", "202 599 aligned faces, 218x178 colour; centre crop of 160 px"),
     "cifar10": Dataset(32, None, "dcgan", "60 000 photographs in 10 classes, 32x32 colour"),
     "mnist": Dataset(28, None, "dcgan", "70 000 handwritten digits in 10 classes, 28x28 grey"),
+    "color_mnist": Dataset(28, None, "dcgan", "three digits of MNIST as red, green and blue: 1 000 classes, 28x28"),
     "fashion_mnist": Dataset(28, None, "dcgan", "70 000 clothes in 10 classes, 28x28 grey"),
     "lsun": Dataset(
         64, None, "dcgan", "scenes and objects, colour, one set per category: lsun/bedroom, lsun/tower, ..."
@@ -42,6 +44,14 @@ DATASETS: dict[str, Dataset] = {
     "swiss_roll": Dataset(None, None, "mlp", "a noisy spiral (synthetic, 2-D)"),
     "two_lines": Dataset(None, None, "mlp", "the line x = 0, for a generator on a parallel line (synthetic, 2-D)"),
     "gaussian": Dataset(None, None, "mlp", "one Gaussian around (1, 0) (synthetic, 2-D)"),
+    "mixture1d": Dataset(None, None, "mlp", "Gaussians: mixture1d(centres=[-1, 1], std=0.1) (synthetic, 1-D)"),
+    "segment": Dataset(None, None, "mlp", "a segment of length 2 (synthetic, 2-D)"),
+    "four_lines": Dataset(None, None, "mlp", "four parallel segments (synthetic, 2-D)"),
+    "circle": Dataset(None, None, "mlp", "a circle of radius 1 (synthetic, 2-D)"),
+    "gaussian_line": Dataset(None, None, "mlp", "a Gaussian on a line through the origin (synthetic, 2-D)"),
+    "gaussian_hyperplane": Dataset(
+        None, None, "mlp", "a Gaussian on a plane: gaussian_hyperplane(dim=8, rank=2) (synthetic)"
+    ),
 }
 """Settings by name. Any other image dataset of TFDS and any folder of images works too, with those of `OTHER`."""
 
@@ -50,10 +60,10 @@ OTHER = Dataset(64, None, "dcgan", "any other TFDS image dataset by its name, or
 
 
 def lookup(name: str) -> Dataset:
-    """Settings of a dataset: its own row, that of its TFDS name without config and version, or `OTHER`."""
+    """Settings of a dataset: its own row, that of its name without arguments, config and version, or `OTHER`."""
     if name.startswith("folder:"):
         return OTHER
-    return DATASETS.get(name) or DATASETS.get(name.split("/")[0].split(":")[0], OTHER)
+    return DATASETS.get(re.split(r"[(/:]", name)[0].strip(), OTHER)
 
 
 def suggest(name: str, names: Iterable[str]) -> str:

@@ -1,0 +1,140 @@
+"""Several methods on one dataset, several seeds each: `python -m gan_zoo.compare --models=... --dataset=ring8`."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from gan_zoo import cli
+from gan_zoo.errors import UserError
+
+USAGE = """
+Compares methods on data of which the truth is known: python -m gan_zoo.compare --models=dcgan,wgan_gp --dataset=ring8
+
+All get the same networks with the same initial weights, the same data and the same number of generator updates. The
+same command continues a comparison that was stopped, and does the runs that are missing; models and seeds can be added.
+"""
+
+GROUPS = {
+    "What": ["models", "dataset", "data_dir", "seeds", "first_seed"],
+    "Budget": ["steps", "seconds", "batch_size"],
+    "Networks and optimizers": ["width", "depth", "latent_dim", "optimizer", "learning_rate"],
+    "Measuring": ["samples", "evaluate_every"],
+    "Result": ["output", "workers"],
+}
+
+
+def define_flags() -> None:
+    flags.DEFINE_string(
+        "models", None, "Variants, with arguments in parentheses: 'dcgan,wgan_gp(gp_weight=0.1)'; or all."
+    )
+    flags.DEFINE_string(
+        "dataset", "ring8", "ring8, grid25, swiss_roll, circle, color_mnist, ...: one with known truth."
+    )
+    flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS datasets, for color_mnist.")
+    flags.DEFINE_integer("seeds", 5, "Runs of each method.")
+    flags.DEFINE_integer("first_seed", 0, "The first of their seeds.")
+    flags.DEFINE_integer("steps", 5000, "Generator updates of each run.")
+    flags.DEFINE_float(
+        "seconds",
+        None,
+        "Training time of the second ranking; runs go on until they have had it, too. By default the time that the "
+        "fastest method takes for its steps.",
+    )
+    flags.DEFINE_integer("batch_size", 256, "Examples in a minibatch.")
+    flags.DEFINE_integer("width", None, "Of the networks; by default 128 units for points, 64 channels for images.")
+    flags.DEFINE_integer("depth", 2, "Hidden layers of the networks for points.")
+    flags.DEFINE_integer("latent_dim", None, "Z; by default 2 for points, 128 for images.")
+    flags.DEFINE_enum(
+        "optimizer",
+        "own",
+        ["own", "adam", "rmsprop", "sgd"],
+        "The variants' own, or one for all: Adam (beta_1 0.5, beta_2 0.999), RMSprop (rho 0.9) or SGD.",
+    )
+    flags.DEFINE_float("learning_rate", None, "For both players of all methods, in the place of the optimizers' own.")
+    flags.DEFINE_integer("samples", 5000, "Samples that are measured at each look.")
+    flags.DEFINE_integer("evaluate_every", 0, "Steps between two looks; 0 takes about 20 looks in all.")
+    flags.DEFINE_string("output", None, "Folder of the comparison; by default runs/compare-DATASET.")
+    flags.DEFINE_integer("workers", 0, "Runs at a time, each in a process; 0 is one for each core.")
+
+
+def main() -> int:
+    values = flags.FLAGS
+    if not values.models:
+        raise UserError("--models is missing: name some, such as --models=dcgan,wgan_gp,r1_gan, or --models=all.")
+    for name, least in (("seeds", 1), ("first_seed", 0), ("workers", 0)):
+        if values[name].value < least:
+            raise UserError(f"--{name} must be {least} or more, not {values[name].value}.")
+
+    import dataclasses
+
+    from tqdm import tqdm
+
+    from gan_zoo import methods as method_flags
+    from gan_zoo.compare import report, runner
+    from gan_zoo.compare.settings import Settings
+
+    settings = Settings(**{field.name: values[field.name].value for field in dataclasses.fields(Settings)})
+    settings.check()
+    methods = method_flags.parse(values.models)
+    shape = settings.source().shape
+    for method in methods:  # what cannot be built is refused before anything is written
+        settings.build(method, shape, 0)
+    plain = "".join(c if c.isalnum() or c in "_-.=" else "_" for c in settings.dataset)
+    folder = Path(values.output or f"runs/compare-{plain}").expanduser()
+    runner.open_folder(folder, settings)
+    wanted = runner.jobs(methods, range(values.first_seed, values.first_seed + values.seeds), folder)
+    todo = [job for job in wanted if job.result is None]
+    workers = values.workers or os.cpu_count() or 1
+    if len(todo) < len(wanted):
+        print(f"continuing {folder}: {len(wanted) - len(todo)} of {len(wanted)} runs are there", flush=True)
+    with tqdm(
+        total=len(wanted) * settings.steps,
+        initial=(len(wanted) - len(todo)) * settings.steps,
+        unit="step",
+        unit_scale=True,
+        dynamic_ncols=True,
+        mininterval=0.2 if sys.stderr.isatty() else 15.0,
+    ) as bar:
+        reached: dict = {}
+        finished = len(wanted) - len(todo)
+
+        def progress(job, step, done):
+            nonlocal finished
+            step = min(step, settings.steps)  # a budget of time may take more
+            bar.update(step - reached.get(job.path, 0))
+            reached[job.path] = step
+            finished += done
+            bar.set_description(f"{finished}/{len(wanted)} runs, {job.method.name} seed {job.seed}", refresh=False)
+
+        try:
+            runner.work(todo, settings, folder, workers, progress)
+        except runner.WorkerFailed as error:
+            bar.close()
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            bar.close()
+            print(
+                f"interrupted: {finished} of {len(wanted)} runs are done; the same command continues", file=sys.stderr
+            )
+            return 130
+    results = runner.collect(wanted, settings, methods, folder)
+    from gan_zoo.images import atomic_file
+
+    with atomic_file(folder / "results.json") as file:
+        file.write(json.dumps(results).encode())
+    page = report.write(results, folder)
+    print(f"\nAfter {settings.steps} steps:\n{runner.text_table(results, 'steps')}")
+    if "seconds" in results["tables"]:
+        budget = results["settings"]["seconds"]
+        print(f"\nAfter {budget:.1f} seconds of training:\n{runner.text_table(results, 'seconds')}")
+    print(f"\nreport   {page}\nnumbers  {folder / 'results.csv'}, {folder / 'results.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.main(main, USAGE, GROUPS)

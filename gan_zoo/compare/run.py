@@ -1,0 +1,139 @@
+"""One run of a comparison: one method, one seed."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gan_zoo import metrics
+from gan_zoo.callbacks import NonFiniteLoss, StepCallback, StopOnNonFinite
+from gan_zoo.compare.settings import Settings
+from gan_zoo.images import to_uint8
+from gan_zoo.methods import Method
+
+POINTS_KEPT, IMAGES_KEPT = 1000, 16
+"""Samples that a result holds, for pictures."""
+
+_CALL = 50
+"""Steps in one call of the graph, at most."""
+_LATENTS = 10_000
+"""Added to a run's seed: the seed of the latents whose samples are measured."""
+
+
+def run(settings: Settings, method: Method, seed: int, progress: Callable[[int], None] = lambda step: None) -> dict:
+    """Trains a method with a seed, measures it along the way, and returns what was found, as JSON types.
+
+    Args:
+        settings: Of the comparison.
+        method: The method.
+        seed: Of the initial weights, the data, the latents, and all that training draws.
+        progress: Is told the step now and then.
+
+    Returns:
+        "method", "seed", "status" ("done", or "diverged" with a "reason"), "steps", "seconds" of training (without
+        compilation and measuring), "curve" (a row for every look), "losses" and "samples": see `report.write`.
+    """
+    source = settings.source()
+    gan = settings.build(method, source.shape, seed)
+    gan.steps_per_execution = max(n for n in range(1, _CALL + 1) if settings.every % n == 0)
+    watch = _Watch(settings, seed, progress)
+    status, reason = "done", None
+    try:
+        gan.fit(
+            source.batches(settings.batch_size, n_critic=gan.n_critic, seed=seed),
+            steps_per_epoch=settings.every,
+            epochs=2**31,  # `watch` ends it
+            verbose=0,
+            callbacks=[StopOnNonFinite(), watch],
+        )
+    except NonFiniteLoss as error:
+        status, reason = "diverged", str(error)
+    return {
+        "method": method.name,
+        "seed": seed,
+        "status": status,
+        "reason": reason,
+        "steps": watch.step,
+        **watch.found(),
+    }
+
+
+class _Watch(StepCallback):
+    """Measures samples and times training; ends it when the budgets are spent."""
+
+    def __init__(self, settings: Settings, seed: int, progress: Callable[[int], None]):
+        super().__init__()
+        self._settings, self._seed, self._progress = settings, seed, progress
+        self._target = metrics.target(settings.dataset)
+        self._curve, self._losses = [], []
+        self._sums, self._count = {}, 0
+        self._loss_every = max(1, settings.every // 5)
+        self._samples = None
+        # Seconds since the end of the first call, which also compiles, and the steps that this call took.
+        self._seconds, self._first = 0.0, 0
+
+    def on_train_begin(self, logs=None):
+        self._look()
+        self._resumed = time.perf_counter()
+
+    def on_step(self, previous, logs):
+        values = {name: float(value) for name, value in logs.items()}  # waits for the device
+        now = time.perf_counter()
+        if previous:
+            self._seconds += now - self._resumed
+        else:
+            self._first = self.step
+        for name in ("d_loss", "g_loss"):
+            self._sums[name] = self._sums.get(name, 0.0) + values[name]
+        self._count += 1
+        if self.passed(self._loss_every, previous):
+            means = {name: total / self._count for name, total in self._sums.items()}
+            self._losses.append({"step": self.step, **means})
+            self._sums, self._count = {}, 0
+        if self.passed(self._settings.every, previous):
+            self._look()
+            seconds = self._settings.seconds
+            if self.step >= self._settings.steps and (seconds is None or self._training_seconds() >= seconds):
+                self.model.stop_training = True
+        self._progress(self.step)
+        self._resumed = time.perf_counter()
+
+    def _look(self):
+        model, settings = self.model, self._settings
+        samples = np.asarray(model(model.sample_latent(settings.samples, seed=_LATENTS + self._seed)), np.float32)
+        if not np.isfinite(samples).all():
+            raise NonFiniteLoss(f"samples are not finite at step {self.step}")
+        self._samples = samples
+        measured = metrics.evaluate(self._target, samples, seed=self._seed)
+        self._curve.append({"step": self.step, "measured": self._seconds, **measured})
+
+    def _training_seconds(self) -> float:
+        """Of training so far, the first call as long as those after it."""
+        rest = self.step - self._first
+        return self._seconds * (self.step / rest) if rest else 0.0
+
+    def found(self) -> dict[str, Any]:
+        curve = []
+        # The first call has compiled, and what is measured starts after it.
+        rate = self._training_seconds() / self.step if self.step else 0.0
+        for row in self._curve:
+            row = dict(row)
+            seconds = row.pop("measured") + rate * min(self._first, row["step"])
+            curve.append({"step": row.pop("step"), "seconds": round(seconds, 4), **_json(row)})
+        samples = self._samples
+        if samples is not None and samples.ndim == 2:
+            samples = np.round(samples[:POINTS_KEPT].astype("float64"), 4).tolist()
+        elif samples is not None:
+            samples = to_uint8(samples[:IMAGES_KEPT]).tolist()
+        return {
+            "seconds": round(self._training_seconds(), 4),
+            "curve": curve,
+            "losses": [_json(row) for row in self._losses],
+            "samples": samples,
+        }
+
+
+def _json(row: dict[str, float]) -> dict[str, float | None]:
+    return {name: float(value) if math.isfinite(value) else None for name, value in row.items()}

@@ -1,0 +1,300 @@
+"""Gives the runs of a comparison to workers, and makes the report of what they wrote."""
+
+import dataclasses
+import json
+import math
+import os
+import queue
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from gan_zoo import data, metrics, runs
+from gan_zoo.compare import report
+from gan_zoo.compare.settings import Settings
+from gan_zoo.errors import UserError
+from gan_zoo.images import atomic_file
+from gan_zoo.methods import Method
+
+SETTINGS = "compare.json"
+
+
+class WorkerFailed(RuntimeError):
+    """A run raised an error, or its process ended."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A run that is wanted, and where its result is kept."""
+
+    method: Method
+    seed: int
+    path: Path
+
+    @property
+    def result(self) -> dict | None:
+        """What the run found, or None if it is still to be done. Results are written whole or not at all."""
+        try:
+            return json.loads(self.path.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+
+def jobs(methods: Sequence[Method], seeds: Sequence[int], folder: Path) -> list[Job]:
+    """All runs, seed by seed, so that methods can be compared long before the last one ends."""
+    return [
+        Job(method, seed, folder / "runs" / f"{re.sub(r'[^A-Za-z0-9_.=-]+', '_', method.name)}-seed{seed}.json")
+        for seed in seeds
+        for method in methods
+    ]
+
+
+def open_folder(folder: Path, settings: Settings) -> None:
+    """Makes the folder of a comparison, or checks that the one there has these settings.
+
+    Raises:
+        UserError: If it has others, or cannot be written.
+    """
+    path = folder / SETTINGS
+    wanted = settings.asdict()
+    if path.exists():
+        try:
+            there = json.loads(path.read_text())["settings"]
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{path} cannot be read: repair it, or give another --output.") from None
+        names = sorted(n for n in {*there, *wanted} - {"data_dir"} if there.get(n) != wanted.get(n))
+        if names:
+            pairs = ", ".join(f"{n} ({there.get(n)!r}, now {wanted.get(n)!r})" for n in names)
+            raise UserError(
+                f"{folder} holds a comparison with other settings: {pairs}. Give another --output, or these."
+            )
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"--output={folder} holds other files: name a new or an empty folder.")
+    try:
+        with atomic_file(path) as file:
+            file.write(json.dumps({"settings": wanted, **runs.circumstances()}, indent=1).encode() + b"\n")
+        (folder / "runs").mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output={folder} cannot be written: {error.strerror or error}.") from None
+
+
+def work(
+    todo: Sequence[Job],
+    settings: Settings,
+    folder: Path,
+    workers: int,
+    progress: Callable[[Job, int, bool], None] = lambda job, step, done: None,
+) -> None:
+    """Does the runs, `workers` at a time.
+
+    Args:
+        todo: The runs.
+        settings: Of the comparison.
+        folder: Its folder, where what workers write to standard error goes, too.
+        workers: Processes at a time. They share the machine's cores evenly.
+        progress: Is told a run, its step, and whether it is done; from this thread.
+
+    Raises:
+        WorkerFailed: If a run fails; the others are stopped. Finished ones stay.
+    """
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    for job in todo:
+        waiting.put(job)
+    news: queue.SimpleQueue[tuple] = queue.SimpleQueue()
+    workers = min(workers, len(todo))
+    processes = [_start(folder / f"worker-{k}.log", workers) for k in range(workers)]
+    for process in processes:
+        threading.Thread(target=_feed, args=(process, waiting, news, settings), daemon=True).start()
+    try:
+        left = len(todo)
+        while left:
+            job, answer = news.get()
+            if "step" in answer:
+                progress(job, answer["step"], False)
+            elif "done" in answer:
+                left -= 1
+                progress(job, settings.steps, True)
+            else:
+                log = folder / f"worker-{processes.index(answer['process'])}.log"
+                raise WorkerFailed(f"{job.method.name} with seed {job.seed}: {answer['error']}; more in {log}")
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            process.stdin.close()
+            process.stdout.close()
+
+
+def _start(log: Path, workers: int) -> subprocess.Popen:
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    environment = {
+        **os.environ,
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
+        "OMP_NUM_THREADS": threads,
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": threads,
+    }
+    with log.open("ab") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "gan_zoo.compare.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            text=True,
+        )
+
+
+def _feed(process, waiting, news, settings: Settings) -> None:
+    """Gives a worker one job after the other and passes its answers on."""
+    while not waiting.empty():
+        try:
+            job = waiting.get_nowait()
+        except queue.Empty:
+            return
+        order = {
+            "settings": settings.asdict(),
+            "method": dataclasses.asdict(job.method),
+            "seed": job.seed,
+            "path": str(job.path),
+        }
+        try:
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+            for line in process.stdout:
+                answer = json.loads(line)
+                news.put((job, {**answer, "process": process}))
+                if "step" not in answer:
+                    break
+            else:
+                raise BrokenPipeError
+        except (OSError, ValueError):
+            news.put((job, {"error": "its process ended", "process": process}))
+            return
+
+
+def collect(wanted: Sequence[Job], settings: Settings, methods: Sequence[Method], folder: Path) -> dict[str, Any]:
+    """What `report.write` takes: the finished ones of these runs, and everything that is the same for all of them."""
+    start = json.loads((folder / SETTINGS).read_text())
+    source = settings.source()
+    found = [result for job in wanted if (result := job.result) is not None]
+    shown = _metrics(found)
+    seconds = _time_budget(settings, found)
+    for result in found:
+        finished = result["status"] == "done"
+        at_steps = [row for row in result["curve"] if row["step"] == settings.steps]
+        result["at_steps"] = at_steps[0] if finished and at_steps else None
+        in_time = [row for row in result["curve"] if seconds is not None and row["seconds"] <= seconds]
+        result["at_seconds"] = in_time[-1] if finished and in_time else None
+    target = metrics.target(settings.dataset)
+    key = metrics.primary(target)
+    described = [_described(settings, method, source.shape) for method in methods]
+    return {
+        "settings": {
+            **settings.asdict(),
+            "width": settings.width or _defaults(settings)["width"],
+            "latent_dim": settings.latent_dim or _defaults(settings)["latent_dim"],
+            "evaluate_every": settings.every,
+            "seconds": seconds,
+            "seeds": len({job.seed for job in wanted}),
+        },
+        "environment": {
+            **start["versions"],
+            "cpu": start["host"]["cpu"],
+            "cores": start["host"]["cpus"],
+            "git": start["git"],
+            "started": start["started"],
+            "command": shlex.join(["python", "-m", "gan_zoo.compare", *start["command"][1:]]),
+        },
+        "dataset": {
+            "name": settings.dataset,
+            "description": data.lookup(settings.dataset).description,
+            "kind": source.kind,
+            "shape": list(source.shape),
+            "limits": list(target.limits) if settings.points else None,
+        },
+        "metrics": shown,
+        "primary": key,
+        "methods": described,
+        "runs": found,
+        "tables": {
+            "steps": report.ranking(found, described, shown, key, "at_steps"),
+            **({"seconds": report.ranking(found, described, shown, key, "at_seconds")} if seconds else {}),
+        },
+    }
+
+
+def _metrics(found: Sequence[dict]) -> list[dict[str, Any]]:
+    present = {name for result in found for row in result["curve"] for name in row}
+    return [{"name": name, **dataclasses.asdict(metric)} for name, metric in metrics.METRICS.items() if name in present]
+
+
+def _time_budget(settings: Settings, found: Sequence[dict]) -> float | None:
+    """The seconds asked for; by default those in which the fastest method takes all its steps: its seeds' median."""
+    if settings.seconds is not None:
+        return settings.seconds
+    times: dict[str, list[float]] = {}
+    for result in found:
+        if result["status"] == "done":
+            times.setdefault(result["method"], []).append(result["seconds"])
+    return min((statistics.median(of) for of in times.values()), default=None)
+
+
+def _defaults(settings: Settings) -> dict[str, int]:
+    from gan_zoo.training import DEFAULTS
+
+    return DEFAULTS["points" if settings.points else "image"]
+
+
+def _described(settings: Settings, method: Method, shape: tuple[int, ...]) -> dict[str, Any]:
+    from gan_zoo.gan import GAN
+    from gan_zoo.models import PAPERS
+
+    gan = settings.build(method, shape, 0)
+    # The variant's own arguments, and what else was set.
+    own = [name for name in gan.argument_names() if name not in GAN.argument_names() or name in method.arguments]
+    return {
+        "name": method.name,
+        "model": method.model,
+        "paper": PAPERS.get(method.model, "a class of the user's own"),
+        "arguments": {name: getattr(gan, name) for name in own},
+        "n_critic": gan.n_critic,
+        "optimizer": _optimizer_text(gan),
+    }
+
+
+def _optimizer_text(gan) -> str:
+    texts = []
+    for optimizer in (gan.d_optimizer, gan.g_optimizer):
+        settings = optimizer.get_config()
+        shown = [f"{float(settings['learning_rate']):g}"]
+        shown += [f"{n}={settings[n]:g}" for n in ("beta_1", "beta_2", "rho", "momentum") if settings.get(n)]
+        texts.append(f"{type(optimizer).__name__}({', '.join(shown)})")
+    return texts[0] if texts[0] == texts[1] else f"D: {texts[0]}, G: {texts[1]}"
+
+
+def text_table(results: dict[str, Any], key: str) -> str:
+    """A ranking as aligned text: "steps" or "seconds"."""
+    shown = {metric["name"]: metric for metric in results["metrics"]}
+    head = ["", "method", *(metric["label"] for metric in shown.values()), "diverged", "seconds"]
+    rows = [head]
+    for row in results["tables"][key]:
+        cells = [_cell(row[name], metric["digits"]) for name, metric in shown.items()]
+        rank = "-" if row["rank"] is None else str(row["rank"])
+        rows.append([rank, row["method"], *cells, str(row["diverged"]), _cell(row["seconds"], 1)])
+    widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _cell(value: dict[str, Any], digits: int) -> str:
+    if value["mean"] is None or not math.isfinite(value["mean"]):
+        return "-"
+    spread = "" if value["std"] is None else f" ± {value['std']:.{digits}f}"
+    return f"{value['mean']:.{digits}f}{spread}"

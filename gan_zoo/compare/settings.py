@@ -1,0 +1,128 @@
+"""What a comparison is: the budget, the data, the networks and the optimizers that all methods share."""
+
+import dataclasses
+from typing import Any
+
+from gan_zoo import data, metrics
+from gan_zoo.errors import UserError
+from gan_zoo.methods import Method
+
+OPTIMIZERS = ("own", "adam", "rmsprop", "sgd")
+
+EVALUATIONS = 20
+"""How often a run is looked at, about."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What all runs of a comparison have in common. The fields are flags of `python -m gan_zoo.compare`.
+
+    Attributes:
+        dataset: One of those with exact metrics.
+        data_dir: Of the TFDS datasets that images come from.
+        steps: Generator updates of each run.
+        seconds: Training time that each run takes at least, for the second ranking; None for `steps` alone.
+        batch_size: Of a minibatch.
+        latent_dim: Z.
+        width: Of the networks.
+        depth: Hidden layers of the perceptrons for points.
+        optimizer: "own", each variant's, or one for all: "adam" (beta_1 0.5, beta_2 0.999), "rmsprop" (rho 0.9), "sgd".
+        learning_rate: For both players; None leaves the optimizers' own.
+        evaluate_every: Steps between two looks; 0 for about `EVALUATIONS` of them in all.
+        samples: How many samples a look measures.
+    """
+
+    dataset: str
+    data_dir: str | None = None
+    steps: int = 5000
+    seconds: float | None = None
+    batch_size: int = 256
+    latent_dim: int | None = None
+    width: int | None = None
+    depth: int = 2
+    optimizer: str = "own"
+    learning_rate: float | None = None
+    evaluate_every: int = 0
+    samples: int = 5000
+
+    def check(self) -> None:
+        """Raises UserError, naming the flag, if a setting will not do."""
+        for name in ("steps", "batch_size", "depth"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} must be 1 or more, not {getattr(self, name)}.")
+        for name in ("latent_dim", "width"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise UserError(f"--{name} must be 1 or more, not {getattr(self, name)}.")
+        for name in ("seconds", "learning_rate"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
+                raise UserError(f"--{name} must be positive, not {getattr(self, name)}.")
+        if self.samples < 2:
+            raise UserError(f"--samples must be 2 or more, not {self.samples}.")
+        if self.evaluate_every < 0 or (self.evaluate_every and self.steps % self.evaluate_every):
+            raise UserError(
+                f"--evaluate_every must be 0 or divide --steps={self.steps}, which {self.evaluate_every} does not."
+            )
+        if self.optimizer not in OPTIMIZERS:
+            raise UserError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, not {self.optimizer!r}.")
+        if self.optimizer != "own" and self.learning_rate is None:
+            raise UserError(f"--optimizer={self.optimizer} needs a --learning_rate, such as 0.001.")
+        try:
+            metrics.target(self.dataset)
+        except UserError as error:
+            raise UserError(f"--dataset: {str(error).removeprefix('dataset: ')}") from None
+
+    @property
+    def every(self) -> int:
+        """Steps between two looks: a divisor of the number of steps."""
+        if self.evaluate_every:
+            return self.evaluate_every
+        return next(n for n in range(-(-self.steps // (EVALUATIONS + 5)), self.steps + 1) if self.steps % n == 0)
+
+    @property
+    def points(self) -> bool:
+        return data.lookup(self.dataset).resolution is None
+
+    def source(self) -> data.Source:
+        return data.open_source(self.dataset, data_dir=self.data_dir)
+
+    def build(self, method: Method, shape: tuple[int, ...], seed: int):
+        """A method's GAN, compiled. The networks have the same initial weights for all methods with one seed."""
+        import keras
+
+        from gan_zoo.training import DEFAULTS, build_gan
+
+        defaults = DEFAULTS["points" if self.points else "image"]
+        arguments = {"latent_dim": self.latent_dim or defaults["latent_dim"], "seed": seed, **method.arguments}
+        if self.points:
+            arguments["depth"] = self.depth
+        cls = method.cls
+        keras.utils.set_random_seed(seed)
+        gan = build_gan(
+            cls,
+            shape,
+            network=cls.default_network or data.lookup(self.dataset).family,
+            width=self.width or defaults["width"],
+            norm=None,
+            arguments=arguments,
+        )
+        gan.compile(self._optimizer(gan, "discriminator"), self._optimizer(gan, "generator"))
+        return gan
+
+    def _optimizer(self, gan, player: str):
+        import keras
+
+        from gan_zoo import optimizers
+
+        if self.optimizer == "adam":
+            return optimizers.Adam(self.learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+        if self.optimizer == "rmsprop":
+            return keras.optimizers.RMSprop(self.learning_rate, rho=0.9, epsilon=1e-8)
+        if self.optimizer == "sgd":
+            return keras.optimizers.SGD(self.learning_rate)
+        own = gan.default_optimizer(player)
+        if self.learning_rate is not None:
+            own.learning_rate = self.learning_rate
+        return own
+
+    def asdict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)

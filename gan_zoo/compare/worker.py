@@ -1,0 +1,56 @@
+"""A process that runs what it is told on standard input, a line of JSON each, and answers on standard output.
+
+    in   {"settings": {...}, "method": {"name": ..., "model": ..., "arguments": {...}}, "seed": 0, "path": "..."}
+    out  {"step": 250}          now and then
+         {"done": "..."}        the result has been written to that path
+         {"error": "..."}       and the process ends
+
+It also ends when its parent does: a comparison that was killed leaves nobody behind to write into its folder.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from gan_zoo.compare.settings import Settings
+from gan_zoo.images import atomic_file
+from gan_zoo.methods import Method
+
+
+def main() -> None:
+    # What TensorFlow and users' modules print goes to standard error: standard output is for answers.
+    answers, sys.stdout = sys.stdout, sys.stderr
+
+    def answer(**fields):
+        print(json.dumps(fields), file=answers, flush=True)
+
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    for line in sys.stdin:
+        job = json.loads(line)
+        try:
+            from gan_zoo.compare.run import run
+
+            result = run(
+                Settings(**job["settings"]), Method(**job["method"]), job["seed"], lambda step: answer(step=step)
+            )
+            with atomic_file(job["path"]) as file:
+                file.write(json.dumps(result).encode())
+        except Exception as error:  # whatever a method raises is told to the parent, which stops the comparison
+            traceback.print_exc()
+            answer(error=f"{type(error).__name__}: {error}")
+            sys.exit(1)
+        answer(done=str(Path(job["path"])))
+
+
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

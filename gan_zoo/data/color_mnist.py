@@ -1,0 +1,55 @@
+"""Three random digits of MNIST as the red, the green and the blue channel of one image: 1000 modes.
+
+Known as stacked MNIST, too. A classifier of digits counts the modes of samples: see `gan_zoo.metrics.digits`.
+
+References:
+    Metz et al., 2017, https://arxiv.org/abs/1611.02163, Section 3.3.1
+    Fedus et al., 2018, https://arxiv.org/abs/1710.08446
+"""
+
+from gan_zoo.data.sources import PARALLEL, ImageSource, Source, to_float
+
+NAME = "color_mnist"
+CLASSES = 1000
+
+
+class ColorMNISTSource(Source):
+    """Triples of digits, drawn afresh and independently at every step.
+
+    The label of an image is 100 r + 10 g + b, from the labels of its digits.
+
+    Args:
+        digits: MNIST, with labels.
+
+    Attributes:
+        digits: MNIST; the memory that it takes is all there is.
+    """
+
+    kind = "image"
+
+    def __init__(self, digits: ImageSource):
+        own = ("name", "kind", "shape", "size", "num_classes")
+        settings = {key: value for key, value in digits.describe().items() if key not in own}
+        classes = tuple(f"{triple:03}" for triple in range(CLASSES))
+        super().__init__(NAME, (*digits.shape[:2], 3), None, classes, settings)
+        self.digits = digits
+
+    def _elements(self, batch, seed, labels, start_step):
+        import tensorflow as tf
+
+        height, width, _ = self.shape
+
+        def element(step, kept):
+            chosen = tf.random.stateless_uniform(
+                [batch, 3], tf.stack([seed, step]), maxval=self.digits.size, dtype=tf.int32
+            )
+            images, *targets = kept.get_value()
+            channels = tf.reshape(tf.gather(images, chosen), [batch, 3, height, width])
+            x = to_float(tf.transpose(channels, [0, 2, 3, 1]))
+            if not labels:
+                return x
+            return x, tf.linalg.matvec(tf.gather(targets[0], chosen), tf.constant([100, 10, 1], tf.int64))
+
+        steps = tf.data.Dataset.counter(start_step)
+        everything = self.digits.everything(labels)
+        return tf.data.Dataset.zip(steps, everything).map(element, num_parallel_calls=PARALLEL)

@@ -1,0 +1,126 @@
+"""Synthetic distributions whose densities, moments and supports are known, drawn afresh at every step.
+
+    ring = synthetic.get("ring8")
+    ring.sample(100, seed=(0, 1))           # a float32 tensor [100, 2]
+    ring.log_density(points)                # float64 [N]
+    synthetic.get("two_lines(theta=0.5)")   # with an argument
+
+| name | distribution | arguments | source |
+|---|---|---|---|
+| `ring8` | 8 Gaussians, radius 2, standard deviation 0.02 | | Metz et al. 2017 |
+| `grid25` | 25 Gaussians at 2 {-2..2}^2, standard deviation 0.05, all / 2.828 | | Gulrajani et al. 2017, gan_toy.py |
+| `gaussian` | N((1, 0), 0.25 I): standard deviation 0.5 | | after Mescheder et al. 2018 |
+| `mixture1d` | Gaussians on the real line | `centres`, `std`, `weights` | |
+| `swiss_roll` | scikit-learn's, noise 0.25, columns 0 and 2, all / 7.5 | | Gulrajani et al. 2017, gan_toy.py |
+| `two_lines` | (theta, U[0, 1]), to be met by a generator on a parallel line | `theta` | after Fedus et al. 2018 |
+| `segment` | uniform on the segment from (-1, 0) to (1, 0) | | after Mescheder et al. 2018 |
+| `four_lines` | uniform on four parallel segments | `spacing`, `length` | after Mescheder et al. 2018 |
+| `circle` | uniform on the unit circle | | after Mescheder et al. 2018 |
+| `gaussian_line` | a Gaussian on a line in the plane | `angle`, `std` | after Fedus et al. 2018 |
+| `gaussian_hyperplane` | a Gaussian on a plane of low dimension | `dim`, `rank`, `seed` | after Fedus et al. 2018 |
+
+Importing this package costs no TensorFlow start-up.
+
+References:
+    Metz et al., 2017, https://arxiv.org/abs/1611.02163
+    Gulrajani et al., 2017, https://arxiv.org/abs/1704.00028, https://github.com/igul222/improved_wgan_training
+    Fedus et al., 2018, https://arxiv.org/abs/1710.08446
+    Mescheder et al., 2018, https://arxiv.org/abs/1801.04406
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gan_zoo.data.synthetic.base import Distribution
+from gan_zoo.data.synthetic.curves import circle, four_lines, segment, two_lines
+from gan_zoo.data.synthetic.mixtures import gaussian, grid25, mixture1d, ring8
+from gan_zoo.data.synthetic.names import build
+from gan_zoo.data.synthetic.planes import gaussian_hyperplane, gaussian_line
+from gan_zoo.data.synthetic.roll import swiss_roll
+from gan_zoo.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+__all__ = ["SYNTHETIC", "Distribution", "get", "is_synthetic", "modes", "sample"]
+
+_FACTORIES = {
+    make.__name__: make
+    for make in (
+        ring8,
+        grid25,
+        swiss_roll,
+        two_lines,
+        gaussian,
+        mixture1d,
+        segment,
+        four_lines,
+        circle,
+        gaussian_line,
+        gaussian_hyperplane,
+    )
+}
+
+SYNTHETIC = tuple(_FACTORIES)
+"""Their names, without arguments."""
+
+_built: dict[str, Distribution] = {}
+
+
+def get(name: str) -> Distribution:
+    """Finds a distribution by its name, with or without arguments: "circle", "gaussian_hyperplane(dim=8, rank=2)".
+
+    Args:
+        name: One of `SYNTHETIC`, and behind it, in parentheses, arguments as Python writes them: numbers, None, and
+            lists or tuples of numbers.
+
+    Raises:
+        UserError: There is no such distribution, it has no such argument, or the argument's value will not do.
+    """
+    if name not in _built:
+        distribution = build(name, _FACTORIES)
+        # The same object under every spelling: what a distribution has computed of itself is kept.
+        _built[name] = _built.setdefault(distribution.name, distribution)
+    return _built[name]
+
+
+def is_synthetic(name: str) -> bool:
+    """Whether a dataset's name is meant for `get`: that of a synthetic set, or any with arguments."""
+    known = name.partition("(")[0].strip() in SYNTHETIC
+    return known or (name.endswith(")") and "(" in name and not name.startswith("folder:"))
+
+
+def sample(name: str, n: int, seed) -> "tf.Tensor":
+    """Draws from a synthetic set: `get(name).sample(n, seed)`.
+
+    Args:
+        name: As for `get`.
+        n: How many points.
+        seed: Two integers that decide the draw, as for `tf.random.stateless_normal`.
+
+    Returns:
+        Points, a float32 tensor [n, dim].
+
+    Raises:
+        UserError: As for `get`.
+    """
+    return get(name).sample(n, seed)
+
+
+def modes(name: str) -> tuple[np.ndarray, float]:
+    """Centres and standard deviation of a mixture of Gaussians, as drawn: `get(name).modes`.
+
+    Args:
+        name: As for `get`: "ring8", "grid25", "gaussian" or "mixture1d(...)".
+
+    Returns:
+        Centres, float64 [K, dim], and the standard deviation of each coordinate around them.
+
+    Raises:
+        UserError: The set is no mixture of Gaussians, or as for `get`.
+    """
+    found = get(name).modes
+    if found is None:
+        raise UserError(f"name: {name} is no mixture of Gaussians and has no modes; ring8, grid25 and mixture1d have.")
+    return found

@@ -1,0 +1,150 @@
+"""Uniform distributions on curves in the plane: segments and the circle."""
+
+import math
+
+import numpy as np
+
+from gan_zoo.data.synthetic.base import Distribution, number, streams
+
+
+def two_lines(theta: float = 0.0) -> "Segments":
+    """(theta, U[0, 1]): the one of two parallel lines that the data are on; the other is a generator's.
+
+    Args:
+        theta: Where the line crosses the first axis.
+
+    Raises:
+        UserError: `theta` is no finite number.
+    """
+    theta = number("theta", theta)
+    distribution = Segments([[[theta, 0.0], [theta, 1.0]]])
+    distribution.arguments = {"theta": theta}
+    return distribution
+
+
+def segment() -> "Segments":
+    """The segment from (-1, 0) to (1, 0)."""
+    return Segments([[[-1.0, 0.0], [1.0, 0.0]]])
+
+
+def four_lines(spacing: float = 1.0, length: float = 2.0) -> "Segments":
+    """Four upright segments side by side around the origin.
+
+    Args:
+        spacing: Distance of neighbours.
+        length: Of each.
+
+    Raises:
+        UserError: An argument is no positive number.
+    """
+    spacing, length = number("spacing", spacing, positive=True), number("length", length, positive=True)
+    ends = [[[k * spacing, -length / 2], [k * spacing, length / 2]] for k in (-1.5, -0.5, 0.5, 1.5)]
+    distribution = Segments(ends)
+    distribution.arguments = {"spacing": spacing, "length": length}
+    return distribution
+
+
+class Segments(Distribution):
+    """The uniform distribution on segments of one length.
+
+    Args:
+        ends: [K, 2, 2]: for each segment its two ends.
+    """
+
+    def __init__(self, ends):
+        ends = np.array(ends, np.float64)
+        self.starts, self.directions = ends[:, 0], ends[:, 1] - ends[:, 0]
+        middles = ends.mean(axis=1)
+        off = middles - middles.mean(axis=0)
+        low, high = float(ends.min()), float(ends.max())
+        margin = 0.25 * (high - low)
+        super().__init__(
+            dim=2,
+            support_dim=1,
+            limits=(low - margin, high + margin),
+            mean=middles.mean(axis=0),
+            # Between the segments and, d d^T / 12 for each, along them.
+            covariance=(off.T @ off + self.directions.T @ self.directions / 12) / len(ends),
+            box=np.stack([ends.min(axis=(0, 1)), ends.max(axis=(0, 1))]),
+        )
+
+    def sample(self, n, seed):
+        import tensorflow as tf
+
+        which, where = streams(seed)
+        if len(self.starts) == 1:
+            along = tf.random.stateless_uniform([n], which)
+            chosen = tf.zeros([n], tf.int32)
+        else:
+            along = tf.random.stateless_uniform([n], where)
+            chosen = tf.random.stateless_uniform([n], which, maxval=len(self.starts), dtype=tf.int32)
+        starts, directions = (tf.constant(a, tf.float32) for a in (self.starts, self.directions))
+        return tf.gather(starts, chosen) + along[:, tf.newaxis] * tf.gather(directions, chosen)
+
+    def _distance(self, x):
+        nearest = np.full(len(x), np.inf)
+        for start, direction in zip(self.starts, self.directions, strict=True):
+            along = np.clip((x - start) @ direction / (direction @ direction), 0, 1)
+            nearest = np.fmin(nearest, np.linalg.norm(x - start - along[:, np.newaxis] * direction, axis=1))
+        return np.where(np.isfinite(x).all(axis=1), nearest, np.nan)
+
+    def _meets(self, other):
+        if not isinstance(other, Segments):
+            return super()._meets(other)
+        return any(
+            _overlap(start, direction, other_start, other_direction)
+            for start, direction in zip(self.starts, self.directions, strict=True)
+            for other_start, other_direction in zip(other.starts, other.directions, strict=True)
+        )
+
+    def _pieces(self):
+        # Both ends alone could lie on a circle.
+        return [
+            start + np.array([[0.0], [0.5], [1.0]]) * direction
+            for start, direction in zip(self.starts, self.directions, strict=True)
+        ]
+
+
+def _overlap(start, direction, other_start, other_direction) -> bool:
+    """Whether two segments have more than a point in common."""
+    length = np.linalg.norm(direction)
+    along = direction / length
+    across = np.array([-along[1], along[0]])
+    ends = np.stack([other_start, other_start + other_direction]) - start
+    if np.abs(ends @ across).max() > 1e-9:
+        return False
+    low, high = np.sort(ends @ along)
+    return min(high, length) - max(low, 0.0) > 1e-9
+
+
+def circle() -> "Circle":
+    """The circle of radius 1 around the origin."""
+    return Circle()
+
+
+class Circle(Distribution):
+    """The uniform distribution on the unit circle."""
+
+    def __init__(self):
+        super().__init__(
+            dim=2,
+            support_dim=1,
+            limits=(-1.5, 1.5),
+            mean=np.zeros(2),
+            covariance=np.eye(2) / 2,
+            box=np.array([[-1.0, -1.0], [1.0, 1.0]]),
+        )
+
+    def sample(self, n, seed):
+        import tensorflow as tf
+
+        which, _ = streams(seed)
+        angle = 2 * math.pi * tf.random.stateless_uniform([n], which)
+        return tf.stack([tf.cos(angle), tf.sin(angle)], axis=1)
+
+    def _distance(self, x):
+        return np.abs(np.linalg.norm(x, axis=1) - 1)
+
+    def _pieces(self):
+        angle = 2 * np.pi * np.arange(5) / 5
+        return [np.stack([np.cos(angle), np.sin(angle)], axis=1)]

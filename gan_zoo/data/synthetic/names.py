@@ -1,0 +1,67 @@
+"""Names with arguments: from "two_lines(theta=0.5)" to a distribution."""
+
+import ast
+import inspect
+from collections.abc import Callable
+
+from gan_zoo.data.synthetic.base import Distribution
+from gan_zoo.data.table import suggest
+from gan_zoo.errors import UserError
+
+
+def build(name: str, factories: dict[str, Callable[..., Distribution]]) -> Distribution:
+    """Makes the distribution that a name describes and sets its canonical name.
+
+    Args:
+        name: A name of `factories`, and behind it, in parentheses, arguments as Python writes them.
+        factories: By name, functions whose parameters all have defaults.
+
+    Raises:
+        UserError: There is no such distribution, it has no such argument, or the argument's value will not do.
+    """
+    base, parenthesis, rest = name.partition("(")
+    base = base.strip()
+    if base not in factories:
+        raise UserError(
+            f"there is no synthetic set {base!r}.{suggest(base, factories)} There are {', '.join(factories)}."
+        )
+    make = factories[base]
+    signature = inspect.signature(make)
+    bound = signature.bind()
+    if parenthesis:
+        arguments = _arguments(name, f"_({rest}")
+        has = ", ".join(signature.parameters) or "none"
+        for argument in arguments:
+            if argument not in signature.parameters:
+                hint = suggest(argument, signature.parameters)
+                raise UserError(f"{name}: {base} has no argument {argument!r}.{hint} Its arguments: {has}.")
+        bound = signature.bind(**arguments)
+    try:
+        distribution = make(**bound.arguments)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+    changed = {
+        argument: value
+        for argument, value in distribution.arguments.items()
+        if value != signature.parameters[argument].default
+    }
+    inside = ", ".join(f"{argument}={value!r}" for argument, value in changed.items())
+    distribution.name = f"{base}({inside})" if inside else base
+    return distribution
+
+
+def _arguments(name: str, call: str) -> dict:
+    try:
+        tree = ast.parse(call.strip(), mode="eval").body
+        if not isinstance(tree, ast.Call) or tree.args:
+            raise ValueError
+        arguments = {keyword.arg: ast.literal_eval(keyword.value) for keyword in tree.keywords}
+        # **mappings have no name, and Python's parser lets a name come twice.
+        if None in arguments or len(arguments) < len(tree.keywords):
+            raise ValueError
+        return arguments
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise UserError(
+            f"{name!r} cannot be read: arguments are written as in two_lines(theta=0.5), with numbers, None, or lists "
+            "of numbers as values."
+        ) from None

@@ -1,0 +1,94 @@
+"""Gaussians on planes of low dimension through the origin."""
+
+import math
+
+import numpy as np
+
+from gan_zoo.data.synthetic.base import Distribution, number, streams, whole
+from gan_zoo.errors import UserError
+
+MAX_DIM = 1024
+
+_TAILS = 9.0
+
+
+def gaussian_line(angle: float = math.pi / 4, std: float = 1.0) -> "GaussianPlane":
+    """N(0, std^2) along a line through the origin of the plane.
+
+    Args:
+        angle: Of the line with the first axis, in radians.
+        std: Standard deviation along the line.
+
+    Raises:
+        UserError: An argument is no finite number, or `std` is not positive.
+    """
+    angle, std = number("angle", angle), number("std", std, positive=True)
+    distribution = GaussianPlane(std * np.array([[math.cos(angle)], [math.sin(angle)]]))
+    distribution.arguments = {"angle": angle, "std": std}
+    return distribution
+
+
+def gaussian_hyperplane(dim: int = 8, rank: int = 2, seed: int = 0) -> "GaussianPlane":
+    """The standard Gaussian of a plane of dimension `rank` through the origin of R^dim.
+
+    Args:
+        dim: Dimension of the space, from 1 to 1024.
+        rank: Dimension of the plane, from 1 to `dim`. With `dim` it is N(0, I).
+        seed: Which plane it is: they are uniformly distributed over all.
+
+    Raises:
+        UserError: An argument is out of range.
+    """
+    dim = whole("dim", dim, 1, MAX_DIM)
+    if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= dim:
+        raise UserError(f"rank must be a whole number from 1 to dim, which is {dim}, not {rank!r}.")
+    seed = whole("seed", seed, 0, 2**32 - 1)
+    # RandomState's numbers stay the same in every version of NumPy, and with a positive diagonal of R there is one QR
+    # decomposition, whichever LAPACK makes it.
+    q, r = np.linalg.qr(np.random.RandomState(seed).standard_normal((dim, rank)))
+    distribution = GaussianPlane(q * np.sign(np.diag(r)))
+    distribution.arguments = {"dim": dim, "rank": rank, "seed": seed}
+    return distribution
+
+
+class GaussianPlane(Distribution):
+    """The distribution of A z with z from N(0, I).
+
+    Args:
+        basis: A, float64 [dim, rank], with orthogonal columns of one length.
+    """
+
+    def __init__(self, basis: np.ndarray):
+        dim, rank = basis.shape
+        self.basis = basis
+        self.std = float(np.linalg.norm(basis[:, 0]))
+        reach = _TAILS * np.linalg.norm(basis, axis=1)
+        super().__init__(
+            dim=dim,
+            support_dim=rank,
+            limits=(-4 * self.std, 4 * self.std),
+            mean=np.zeros(dim),
+            covariance=basis @ basis.T,
+            box=np.stack([-reach, reach]),
+            scale=self.std if rank == dim else None,
+        )
+
+    def sample(self, n, seed):
+        import tensorflow as tf
+
+        _, noise = streams(seed)
+        z = tf.random.stateless_normal([n, self.support_dim], noise)
+        return tf.linalg.matmul(z, tf.constant(self.basis, tf.float32), transpose_b=True)
+
+    def _log_density(self, x):
+        squared = np.sum(np.square(x), axis=1) / self.std**2
+        return -0.5 * squared - self.dim * math.log(math.sqrt(2 * math.pi) * self.std)
+
+    def _distance(self, x):
+        if not self.singular:
+            return np.where(np.isfinite(x).all(axis=1), 0.0, np.nan)
+        axes = self.basis / self.std
+        return np.linalg.norm(x - (x @ axes) @ axes.T, axis=1)
+
+    def _pieces(self):
+        return [np.concatenate([np.zeros((1, self.dim)), self.basis.T])]

@@ -1,0 +1,41 @@
+"""What metrics take: arrays of points, checked."""
+
+import numpy as np
+
+from gan_zoo.errors import UserError
+
+
+def points(argument: str, x: np.ndarray, dim: int | None = None, least: int = 1) -> np.ndarray:
+    """Points as float64 [N, dim]; numbers, [N], are points on the line.
+
+    Args:
+        argument: Its name, for messages.
+        x: [N, dim] or [N].
+        dim: What `dim` has to be; None: anything.
+        least: How many points there have to be.
+
+    Raises:
+        UserError: `x` has another shape, or there are too few points.
+    """
+    x = np.asarray(x, np.float64)
+    x = x[:, np.newaxis] if x.ndim == 1 else x
+    if x.ndim != 2 or not x.shape[1] or dim not in (None, x.shape[1]):
+        raise UserError(f"{argument} must be of shape [N, {dim or 'dim'}], not {list(x.shape)}.")
+    if len(x) < least:
+        raise UserError(f"{argument} must be {least} or more points, not {len(x)}.")
+    return x
+
+
+def pair(x: np.ndarray, y: np.ndarray, least: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Two clouds of points in the same space, as `points` gives them; the arguments are called x and y.
+
+    Raises:
+        UserError: As for `points`, or the spaces differ.
+    """
+    x = points("x", x, least=least)
+    return x, points("y", y, x.shape[1], least)
+
+
+def finite(*arrays: np.ndarray) -> bool:
+    """Whether all numbers in all arrays are finite."""
+    return all(np.isfinite(array).all() for array in arrays)

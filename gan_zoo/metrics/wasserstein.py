@@ -1,0 +1,80 @@
+"""Wasserstein-1 distance between two clouds of points: exact, and averaged over projections.
+
+References:
+    Rabin et al., 2011, Wasserstein barycenter and its application to texture mixing (the sliced distance)
+    Flamary et al., 2021, POT: Python Optimal Transport, https://jmlr.org/papers/v22/20-451.html
+"""
+
+import numpy as np
+
+from gan_zoo.errors import UserError
+from gan_zoo.metrics.arrays import finite, pair
+
+_ITERATIONS = 10_000_000
+
+
+def wasserstein1(x: np.ndarray, y: np.ndarray) -> float:
+    """The exact Wasserstein-1 distance of two empirical distributions: the least mean Euclidean way from x to y.
+
+    On the line by sorting, else by POT's network simplex, whose time and memory grow as N M: 1000 points each take
+    a fifth of a second.
+
+    Args:
+        x: [N, dim], or numbers, [N].
+        y: [M, dim], or [M].
+
+    Returns:
+        The distance in the units of the points; NaN if a point is not finite. Two clouds from one distribution are
+        at a positive distance, of the order of N^(-1/dim): compare with that of fresh draws, at equal N and M.
+
+    Raises:
+        UserError: `x` or `y` is of another shape or empty.
+    """
+    x, y = pair(x, y)
+    if not finite(x, y):
+        return float("nan")
+    import ot
+
+    if x.shape[1] == 1:
+        return float(ot.wasserstein_1d(x[:, 0], y[:, 0], p=1))
+    from scipy.spatial.distance import cdist
+
+    # ot.dist takes the root of a difference of squares, which loses half of all digits.
+    return float(ot.emd2(ot.unif(len(x)), ot.unif(len(y)), cdist(x, y), numItermax=_ITERATIONS))
+
+
+def sliced_wasserstein(x: np.ndarray, y: np.ndarray, directions: int = 64, seed: int = 0) -> float:
+    """The mean over directions of the Wasserstein-1 distance of the projections on them.
+
+    Args:
+        x: [N, dim], or numbers, [N].
+        y: [M, dim], or [M].
+        directions: How many. In the plane they divide the half circle evenly; in more dimensions they are random.
+        seed: Of random directions.
+
+    Returns:
+        The distance in the units of the points, at most the exact one; NaN if a point is not finite.
+
+    Raises:
+        UserError: `x` or `y` is of another shape or empty, or `directions` is no whole number from 1 up.
+    """
+    x, y = pair(x, y)
+    if not isinstance(directions, int) or isinstance(directions, bool) or directions < 1:
+        raise UserError(f"directions must be a whole number from 1 up, not {directions!r}.")
+    if not finite(x, y):
+        return float("nan")
+    import ot
+
+    lines = _directions(x.shape[1], directions, seed)
+    return float(np.mean(ot.wasserstein_1d(x @ lines, y @ lines, p=1)))
+
+
+def _directions(dim: int, count: int, seed: int) -> np.ndarray:
+    """Unit vectors, [dim, count]."""
+    if dim == 1:
+        return np.ones((1, 1))
+    if dim == 2:
+        angle = np.pi * np.arange(count) / count
+        return np.stack([np.cos(angle), np.sin(angle)])
+    normal = np.random.default_rng(seed).normal(size=(dim, count))
+    return normal / np.linalg.norm(normal, axis=0)

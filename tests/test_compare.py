@@ -1,0 +1,205 @@
+"""The comparison: equal conditions, budgets, divergence, and that a kill loses at most the runs under way."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gan_zoo import UserError, methods
+from gan_zoo.compare import runner
+from gan_zoo.compare.run import run
+from gan_zoo.compare.settings import Settings
+
+SMALL = Settings("ring8", steps=40, batch_size=16, width=8, samples=200, evaluate_every=20)
+
+
+def one(text):
+    (method,) = methods.parse(text)
+    return method
+
+
+def command(*arguments, cwd, **kwargs):
+    line = [sys.executable, "-m", "gan_zoo.compare", *arguments]
+    return subprocess.Popen(line, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+
+
+def test_all_methods_start_from_the_same_networks_and_see_the_same_data():
+    start, first = [], []
+    for text in ("vanilla_gan", "wgan_gp(n_critic=1)", "r1_gan(gamma=1)"):
+        gan = SMALL.build(one(text), (2,), seed=3)
+        start.append(gan.generator.get_weights() + gan.discriminator.get_weights())
+        first.append(next(SMALL.source().batches(16, n_critic=gan.n_critic, seed=3).as_numpy_iterator()))
+    for weights, data in zip(start[1:], first[1:], strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(start[0], weights, strict=True))
+        np.testing.assert_array_equal(first[0], data)
+    other = SMALL.build(one("vanilla_gan"), (2,), seed=4)
+    assert not np.array_equal(start[0][0], other.generator.get_weights()[0])
+
+
+def test_a_run_is_a_function_of_its_settings_and_seed():
+    seen = []
+    results = [run(SMALL, one("vanilla_gan"), seed, seen.append) for seed in (0, 0, 1)]
+    same, again, other = results
+    assert seen[-1] == 40
+    assert [row["step"] for row in same["curve"]] == [0, 20, 40]
+    assert (same["status"], same["reason"], same["steps"]) == ("done", None, 40)
+    assert np.shape(same["samples"]) == (200, 2)
+    assert same["samples"] == again["samples"] != other["samples"]
+    assert [row["w1"] for row in same["curve"]] == [row["w1"] for row in again["curve"]]
+    assert [row["step"] for row in same["losses"]] == [20, 40]  # one for each call of the graph
+    assert same["losses"] == again["losses"]
+    # Time is that of training: 0 at the start, all of it at the end.
+    assert same["curve"][0]["seconds"] == 0
+    assert 0 < same["curve"][1]["seconds"] < same["curve"][2]["seconds"] == same["seconds"]
+    assert json.loads(json.dumps(same)) == same
+
+
+def test_a_budget_of_time_is_spent():
+    settings = Settings("ring8", steps=20, seconds=0.3, batch_size=16, width=8, samples=50, evaluate_every=20)
+    result = run(settings, one("vanilla_gan"), 0)
+    assert result["seconds"] >= 0.3
+    assert result["steps"] > 20
+    assert result["steps"] % 20 == 0
+
+
+def test_a_run_that_diverges_says_so():
+    settings = Settings("ring8", steps=40, batch_size=16, width=8, samples=50, optimizer="sgd", learning_rate=1e30)
+    result = run(settings, one("wgan_gp"), 0)
+    assert result["status"] == "diverged"
+    assert "at step" in result["reason"]
+    assert result["steps"] < 40
+    assert result["curve"][0]["step"] == 0
+
+
+def test_optimizers():
+    for name, cls in (("adam", "Adam"), ("rmsprop", "RMSprop"), ("sgd", "SGD")):
+        settings = Settings("ring8", width=4, optimizer=name, learning_rate=0.01)
+        gan = settings.build(one("r1_gan"), (2,), 0)
+        assert type(gan.d_optimizer).__name__ == type(gan.g_optimizer).__name__ == cls
+        assert float(gan.d_optimizer.learning_rate) == pytest.approx(0.01)
+    own = Settings("ring8", width=4, learning_rate=0.02).build(one("wgan"), (2,), 0)
+    assert type(own.d_optimizer).__name__ == "RMSprop"
+    assert float(own.g_optimizer.learning_rate) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 40, 1000, 5000, 9973])
+def test_looks_divide_the_steps(steps):
+    every = Settings("ring8", steps=steps).every
+    assert steps % every == 0
+    assert steps // every <= 25 or steps < 25
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"steps": 0}, "--steps must be 1 or more"),
+        ({"width": 0}, "--width must be 1 or more"),
+        ({"seconds": 0.0}, "--seconds must be positive"),
+        ({"learning_rate": math.nan}, "--learning_rate must be positive"),
+        ({"samples": 1}, "--samples must be 2 or more"),
+        ({"evaluate_every": 7}, "must be 0 or divide --steps=40"),
+        ({"optimizer": "adam"}, "needs a --learning_rate"),
+        ({"dataset": "rings8"}, "--dataset: there are no exact metrics for 'rings8'. Did you mean 'ring8'?"),
+        ({"dataset": "cifar10"}, "--dataset: there are no exact metrics for 'cifar10'."),
+        ({"dataset": "circle(radius=2)"}, "--dataset"),
+    ],
+)
+def test_settings_that_will_not_do(changes, sentence):
+    with pytest.raises(UserError) as caught:
+        Settings(**{"dataset": "ring8", "steps": 40, **changes}).check()
+    assert sentence in str(caught.value)
+
+
+def test_runs_have_files_of_their_own(tmp_path):
+    jobs = runner.jobs(methods.parse("wgan_gp(gp_weight=0.1),wgan_gp,dcgan"), range(2), tmp_path)
+    assert len({job.path for job in jobs}) == 6
+    assert [(job.method.model, job.seed) for job in jobs][:3] == [("wgan_gp", 0), ("wgan_gp", 0), ("dcgan", 0)]
+    jobs[0].path.parent.mkdir()
+    jobs[0].path.write_text('{"status": "do')  # of a disk that was full, say
+    assert jobs[0].result is None
+
+
+def test_the_budget_of_time_is_that_of_the_fastest_method():
+    found = [
+        {"method": method, "status": status, "seconds": seconds}
+        for method, status, seconds in [
+            ("a", "done", 3.0), ("a", "done", 5.0), ("a", "done", 40.0), ("b", "done", 6.0), ("c", "diverged", 0.1)
+        ]
+    ]  # fmt: skip
+    assert runner._time_budget(SMALL, found) == 5.0
+    assert runner._time_budget(Settings("ring8", seconds=2.0), found) == 2.0
+    assert runner._time_budget(SMALL, found[-1:]) is None
+
+
+FLAGS = ["--dataset=ring8", "--seeds=2", "--steps=400", "--width=8", "--batch_size=16", "--samples=100", "--workers=1"]
+
+
+@pytest.mark.slow
+def test_killed_and_continued(tmp_path):
+    models = "--models=vanilla_gan,r1_gan(gamma=1)"
+    process = command(models, *FLAGS, "--output=found", cwd=tmp_path)
+    runs = tmp_path / "found" / "runs"
+    end = time.monotonic() + 120
+    while not list(runs.glob("*.json")):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    time.sleep(1.5)  # the worker sees that it is alone
+    kept = {path.name: path.read_bytes() for path in runs.glob("*.json")}
+    assert 1 <= len(kept) < 4
+    workers = subprocess.run(["pgrep", "-f", "gan_zoo.compare.worker"], capture_output=True, text=True).stdout.split()
+    mine = [pid for pid in workers if Path(f"/proc/{pid}/cwd").resolve() == tmp_path.resolve()]
+    assert not mine
+
+    process = command(models, *FLAGS, "--output=found", cwd=tmp_path)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert f"continuing found: {len(kept)} of 4 runs are there" in output
+    for name, content in kept.items():
+        assert (runs / name).read_bytes() == content
+    assert "r1_gan(gamma=1.0)" in output and "After 400 steps" in output and "seconds of training" in output
+    results = json.loads((tmp_path / "found" / "results.json").read_text())
+    assert {(result["method"], result["seed"]) for result in results["runs"]} == {
+        (name, seed) for name in ("vanilla_gan", "r1_gan(gamma=1.0)") for seed in (0, 1)
+    }
+    for result in results["runs"]:
+        assert result["at_steps"] == result["curve"][-1]
+        assert result["at_seconds"]["seconds"] <= results["settings"]["seconds"]
+    assert (tmp_path / "found" / "report.html").stat().st_size > 10_000
+
+    other = command(models, *FLAGS, "--output=found", "--width=9", cwd=tmp_path)
+    _, errors = other.communicate(timeout=120)
+    assert other.returncode == 2
+    assert "found holds a comparison with other settings: width (8, now 9)" in errors
+
+
+@pytest.mark.slow
+def test_a_method_that_fails_stops_the_comparison(tmp_path):
+    (tmp_path / "broken.py").write_text(
+        "from gan_zoo.models import VanillaGAN\n"
+        "class Broken(VanillaGAN):\n"
+        "    def generator_loss(self, x, z):\n"
+        "        raise ArithmeticError('no such loss')\n"
+    )
+    process = command("--models=vanilla_gan,broken:Broken", *FLAGS, "--output=found", cwd=tmp_path)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "error: broken:Broken with seed 0: ArithmeticError: no such loss" in errors
+    assert "Traceback" not in errors
+    assert "Traceback" in (tmp_path / "found" / "worker-0.log").read_text()
+    assert [path.name for path in (tmp_path / "found" / "runs").glob("*.json")] == ["vanilla_gan-seed0.json"]
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds other files"):
+        runner.open_folder(tmp_path, SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
