@@ -59,6 +59,7 @@ flags.DEFINE_integer("sample_every", 500, "Steps between pictures of samples.")
 flags.DEFINE_integer("checkpoint_every", 1000, "Steps between checkpoints.")
 flags.DEFINE_integer("keep_checkpoints", 2, "How many of the newest checkpoints stay.")
 flags.DEFINE_integer("log_every", 50, "Steps between lines of metrics.")
+flags.DEFINE_integer("health_every", 500, "Steps between looks at the players' health, see gan_zoo.health; 0 for none.")
 flags.DEFINE_bool("dry_run", False, "Build everything, run a few steps, estimate time and memory, write nothing.")
 
 GROUPS = {
@@ -70,7 +71,15 @@ GROUPS = {
         *("ema_decay", "seed"),
     ],
     "Machine": ["precision", "strategy", "jit_compile", "steps_per_execution"],
-    "Run folder": ["run_dir", "sample_every", "checkpoint_every", "keep_checkpoints", "log_every", "dry_run"],
+    "Run folder": [
+        "run_dir",
+        "sample_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "log_every",
+        "health_every",
+        "dry_run",
+    ],
 }
 
 

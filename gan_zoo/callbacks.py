@@ -265,8 +265,9 @@ class SampleGrid(StepCallback):
 class MetricsLog(StepCallback):
     """Appends a line of JSON with the mean of every log since the last line, and writes TensorBoard scalars.
 
-    Lines hold "step", "kimg" (thousands of real images shown), "seconds" (of training since the start of the process)
-    and the logs. Lines beyond `step`, which a killed process may have left, are removed at the start.
+    Lines hold "step", "kimg" (thousands of real images shown), "seconds" (of training since the start of the process),
+    the logs, and what other callbacks `note`. Lines beyond `step`, which a killed process may have left, are removed at
+    the start.
 
     Args:
         path: Of the file, `metrics.jsonl`.
@@ -279,7 +280,7 @@ class MetricsLog(StepCallback):
     def __init__(self, path: Path, images_shown: Callable[[int], int], every: int = 50, writer=None, step: int = 0):
         super().__init__(step)
         self.path, self.images_shown, self.every, self.writer = Path(path), images_shown, every, writer
-        self._sums, self._count, self._start = {}, 0, None
+        self._sums, self._count, self._notes, self._start = {}, 0, {}, None
 
     def on_train_begin(self, logs=None):
         if self.path.exists():
@@ -296,13 +297,17 @@ class MetricsLog(StepCallback):
         if self.passed(self.every, previous):
             self._write()
 
+    def note(self, values: dict[str, float]) -> None:
+        """Puts values that are measured now and then, and not averaged, into the next line."""
+        self._notes.update(values)
+
     def on_train_end(self, logs=None):
         if self._count:
             self._write()
 
     def _write(self):
-        means = {name: total / self._count for name, total in self._sums.items()}
-        self._sums, self._count = {}, 0
+        means = {name: total / self._count for name, total in self._sums.items()} | self._notes
+        self._sums, self._count, self._notes = {}, 0, {}
         line = {
             "step": self.step,
             "kimg": self.images_shown(self.step) / 1000,

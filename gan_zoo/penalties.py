@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from gan_zoo.precision import at_least_float32
 
-# Keeps the norm differentiable at a zero gradient, where its derivative would be 0 / 0. A network's gradient is far above
-# the square root of it.
+# Keeps the norm differentiable at a zero gradient, where its derivative would be 0 / 0. Gradients of networks are far
+# larger than the square root of it.
 _TINY = {tf.float32: 1e-12, tf.float64: 1e-60}
 
 Discriminator = Callable[[tf.Tensor], tf.Tensor]

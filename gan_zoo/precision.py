@@ -36,7 +36,7 @@ def resolve(precision: str, points: bool) -> tuple[str, str]:
 
 
 def at_least_float32(x: "tf.Tensor") -> "tf.Tensor":
-    """`x` in float32, or as it is in float64: losses are computed in the networks' precision, but never in half of it."""
+    """`x` in float32, or as it is in float64: losses have the networks' precision, but never half of it."""
     import tensorflow as tf
 
     return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)

@@ -61,6 +61,7 @@ class Config:
     checkpoint_every: int = 1000
     keep_checkpoints: int = 2
     log_every: int = 50
+    health_every: int = 500
     steps_per_execution: int | None = None
 
 
@@ -173,7 +174,9 @@ class Job:
         A step of a perceptron takes about as long as the return to Python after it.
         """
         config = self.config
-        common = math.gcd(self.steps, config.log_every, config.sample_every, config.checkpoint_every)
+        common = math.gcd(
+            self.steps, config.log_every, config.sample_every, config.checkpoint_every, config.health_every
+        )
         return max(n for n in range(1, 26) if common % n == 0)
 
     @property
@@ -223,6 +226,7 @@ class Job:
             "checkpoint_every": config.checkpoint_every,
             "keep_checkpoints": config.keep_checkpoints,
             "log_every": config.log_every,
+            "health_every": config.health_every,
             "steps_per_execution": self.execution,
             **({"growth": [dataclasses.asdict(phase) for phase in self.growth.phases]} if self.growth else {}),
         }
@@ -254,12 +258,17 @@ class Job:
         """Points of the data to draw samples over, [N, 2]; None for images."""
         return next(self.source.batches(2048, seed=self.config.seed).as_numpy_iterator()) if self.points else None
 
+    def real_examples(self, step: int):
+        """The real examples of step `step`, or of the last one, at the resolution of the networks then."""
+        return next(iter(self.dataset(min(step, self.steps - 1))))
+
     def train(self, run_dir: Path, chief: bool = True) -> Path | None:
         """Trains from the newest checkpoint in `run_dir`, if there is one, to the last step, and exports."""
         import tensorflow as tf
 
         from gan_zoo import callbacks, checkpoints, curves
         from gan_zoo.export import saved_model
+        from gan_zoo.health import Health, mode_target
 
         config, gan = self.config, self.gan
         ema = callbacks.GeneratorEMA(config.ema_decay)
@@ -276,8 +285,12 @@ class Job:
             watchers.append(callbacks.Grow(self.growth, ema, step))
         if chief:
             writer = tf.summary.create_file_writer(str(run_dir / "events"))
+            log = callbacks.MetricsLog(run_dir / "metrics.jsonl", self.images_shown, config.log_every, writer, step)
+            if config.strategy != "multi_worker":  # a look needs all replicas, and callbacks here are the chief's alone
+                modes = mode_target(config.dataset, self.source.shape)
+                watchers.append(Health(self.real_examples, config.health_every, log, modes, step=step))
             watchers += [
-                callbacks.MetricsLog(run_dir / "metrics.jsonl", self.images_shown, config.log_every, writer, step),
+                log,
                 callbacks.SampleGrid(
                     run_dir / "samples", config.sample_every, ema, real=self.real_points(), writer=writer, step=step
                 ),
@@ -488,7 +501,7 @@ def _check(config: Config) -> None:
     for name in ("keep_checkpoints", "log_every"):
         if getattr(config, name) < 1:
             raise UserError(f"--{name} must be 1 or more, not {getattr(config, name)}.")
-    for name in ("sample_every", "checkpoint_every"):
+    for name in ("sample_every", "checkpoint_every", "health_every"):
         if getattr(config, name) < 0:
             raise UserError(f"--{name} must be 0 (never before the end) or more, not {getattr(config, name)}.")
     for name in ("learning_rate", "d_learning_rate", "g_learning_rate"):

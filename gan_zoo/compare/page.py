@@ -8,6 +8,7 @@ import base64
 import math
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -174,6 +175,12 @@ def _rankings(results: dict[str, Any]) -> list[ET.Element]:
                 _e("dd", "Seeds whose training ended because a number ceased to be finite; the others finished."),
                 _e("dt", "Training time"),
                 _e("dd", "Seconds that a finished seed trained, without compilation and measuring."),
+                (
+                    _e("dt", "The data themselves"),
+                    _e("dd", "Fresh draws of the true distribution in the place of samples: no generator is better."),
+                )
+                if results.get("reference")
+                else None,
                 class_="terms",
             ),
             _e("h3", "How ranks are made"),
@@ -231,9 +238,20 @@ def _ranking_table(results: dict[str, Any], key: str, title: str) -> ET.Element:
         _e("caption", title),
         _e("thead", _e("tr", head)),
         _e("tbody", body),
+        _e("tfoot", _truth_row(results, columns)) if results.get("reference") else None,
         class_=f"sortable ranking {width}",
     )
     return _scroll(table, title)
+
+
+def _truth_row(results: dict[str, Any], columns: Sequence[tuple[str, str, int]]) -> ET.Element:
+    """What draws of the data themselves measure, below the methods."""
+    reference = results["reference"]
+    cells = [
+        _cell(reference[name], digits, False, reference[name]["n"]) if name in reference else _e("td")
+        for name, _, digits in columns
+    ]
+    return _e("tr", _e("td"), _e("th", "the data themselves", scope="row"), _e("td"), cells)
 
 
 def _header(

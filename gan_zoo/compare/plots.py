@@ -126,7 +126,7 @@ def curve(results: dict[str, Any], metric: dict[str, Any], axis: str, theme: The
     """
     figure = _figure(4.8, 3.0, 160, theme)
     _draw_curves(figure.add_subplot(), results, metric, axis, theme)
-    return _png(figure)
+    return images.figure_png(figure)
 
 
 def all_curves(results: dict[str, Any], metrics: Sequence[dict[str, Any]], axis: str) -> bytes:
@@ -153,7 +153,7 @@ def all_curves(results: dict[str, Any], metrics: Sequence[dict[str, Any]], axis:
     legend = figure.legend(handles, names, loc="outside right upper", fontsize=8, frameon=False, handlelength=4)
     for text in legend.get_texts():
         text.set_parse_math(False)  # a name is no formula
-    return _png(figure)
+    return images.figure_png(figure)
 
 
 def losses(results: dict[str, Any], method: str, theme: Theme = LIGHT) -> bytes:
@@ -168,7 +168,7 @@ def losses(results: dict[str, Any], method: str, theme: Theme = LIGHT) -> bytes:
     """
     figure = _figure(3.8, 2.7, 150, theme)
     _draw_losses(figure.subplots(2, 1, sharex=True), results, method, theme)
-    return _png(figure)
+    return images.figure_png(figure)
 
 
 def all_losses(results: dict[str, Any]) -> bytes:
@@ -186,7 +186,7 @@ def all_losses(results: dict[str, Any]) -> bytes:
         panel.set_facecolor(LIGHT.background)
         panel.suptitle(textwrap.fill(name, 44), fontsize=8, color=LIGHT.text, parse_math=False)
         _draw_losses(panel.subplots(2, 1, sharex=True), results, name, LIGHT)
-    return _png(figure)
+    return images.figure_png(figure)
 
 
 # Samples.
@@ -311,7 +311,7 @@ def sample_panel(points: np.ndarray, reference: Reference) -> bytes:
         _draw_histogram(axes, placed[:, 0], reference)
     else:
         _draw_points(axes, placed, reference)
-    return _png(figure)
+    return images.figure_png(figure)
 
 
 def image_panel(samples: np.ndarray, count: int) -> bytes:
@@ -376,7 +376,7 @@ def all_samples(results: dict[str, Any], panels: dict[tuple[str, int], bytes]) -
             if word == "diverged" or (name, seed) not in opened:
                 word = "no samples" if word == "done" else word
                 figure.text(left + width / 2, bottom + height - 24, word, **look)
-    return _png(figure)
+    return images.figure_png(figure)
 
 
 # Parts.
@@ -387,23 +387,6 @@ def _figure(width: float, height: float, dpi: int, theme: Theme) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=dpi, layout="constrained", facecolor=theme.background)
-
-
-def _png(figure: "Figure") -> bytes:
-    """The figure as a PNG file of at most 256 colours, which is a third of the size of one with all."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba()))
-    if image.getextrema()[3][0] == 255:
-        image = image.convert("RGB").quantize(256)
-    else:
-        image = image.quantize(256, method=Image.Quantize.FASTOCTREE)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def _line(make: Callable[..., Any], x: Any, y: Any, index: int, theme: Theme) -> Any:

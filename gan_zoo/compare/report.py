@@ -66,9 +66,9 @@ def ranking(
         own = [run for run in runs if run["method"] == method["name"]]
         finished = [run for run in own if run["status"] == "done"]
         row = {"method": method["name"], "rank": None, "diverged": len(own) - len(finished)}
-        row["seconds"] = _statistics(run["seconds"] for run in finished)
+        row["seconds"] = summarize(run["seconds"] for run in finished)
         for name in better:
-            row[name] = _statistics((run[key] or {}).get(name) for run in finished)
+            row[name] = summarize((run[key] or {}).get(name) for run in finished)
         rows.append(row)
         mean = row[primary]["mean"]
         if mean is not None:
@@ -100,6 +100,7 @@ def write(results: dict[str, Any], folder: str | Path) -> Path:
             training), "curve" (rows of "step", "seconds" and metrics), "losses" (rows of "step", "d_loss" and
             "g_loss"), "samples" ([N, D], or uint8 images [N, H, W, C]; None where there are none), "at_steps" and
             "at_seconds" (metrics at the budgets, of time the last that were measured within; None if the run diverged);
+            "reference" (may be absent): for each metric the statistics of draws of the data in the place of samples;
             "tables": "steps" and, with a budget of time, "seconds", as `ranking` makes them.
         folder: Where the files go; made if it is missing.
 
@@ -131,7 +132,7 @@ def write(results: dict[str, Any], folder: str | Path) -> Path:
     return folder / "report.html"
 
 
-def _statistics(values: Iterable[float | None]) -> dict[str, Any]:
+def summarize(values: Iterable[float | None]) -> dict[str, Any]:
     values = [float(value) for value in values if value is not None and math.isfinite(value)]
     return {
         "mean": statistics.fmean(values) if values else None,

@@ -23,6 +23,8 @@ from gan_zoo.images import atomic_file
 from gan_zoo.methods import Method
 
 SETTINGS = "compare.json"
+_REFERENCE = 20_000
+"""Added to a seed: that of the draws of the data that no run has seen."""
 
 
 class WorkerFailed(RuntimeError):
@@ -224,11 +226,21 @@ def collect(wanted: Sequence[Job], settings: Settings, methods: Sequence[Method]
         "primary": key,
         "methods": described,
         "runs": found,
+        "reference": _reference(settings, source, target, sorted({job.seed for job in wanted})),
         "tables": {
             "steps": report.ranking(found, described, shown, key, "at_steps"),
             **({"seconds": report.ranking(found, described, shown, key, "at_seconds")} if seconds else {}),
         },
     }
+
+
+def _reference(settings: Settings, source, target, seeds: Sequence[int]) -> dict[str, dict[str, Any]]:
+    """What draws of the data measure in the place of samples, over the same seeds: no generator does better."""
+    measured = []
+    for seed in seeds:
+        draws = next(source.batches(settings.samples, seed=_REFERENCE + seed).as_numpy_iterator())
+        measured.append(metrics.evaluate(target, draws, seed=seed))
+    return {name: report.summarize([row[name] for row in measured]) for name in measured[0]}
 
 
 def _metrics(found: Sequence[dict]) -> list[dict[str, Any]]:
@@ -289,6 +301,8 @@ def text_table(results: dict[str, Any], key: str) -> str:
         cells = [_cell(row[name], metric["digits"]) for name, metric in shown.items()]
         rank = "-" if row["rank"] is None else str(row["rank"])
         rows.append([rank, row["method"], *cells, str(row["diverged"]), _cell(row["seconds"], 1)])
+    reference = [_cell(results["reference"][name], metric["digits"]) for name, metric in shown.items()]
+    rows.append(["", "the data themselves", *reference, "", ""])
     widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gan_zoo.dynamics import game as games
 from gan_zoo.dynamics.dirac_gan import dirac
-from gan_zoo.images import atomic_file
+from gan_zoo.images import atomic_file, figure_png
 from gan_zoo.methods import Method
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#9a9a9a"
@@ -120,7 +120,7 @@ def _figure(found: Sequence[Found], limit: float):
 
     columns = min(6, max(1, math.ceil(math.sqrt(len(found)))))
     rows = math.ceil(len(found) / columns)
-    figure = Figure(figsize=(2.25 * columns, 2.55 * rows + 0.6), dpi=100, layout="constrained")
+    figure = Figure(figsize=(2.25 * columns, 2.55 * rows + 0.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     panels = grid.ravel()[: len(found)]
@@ -180,7 +180,7 @@ def draw(found: Sequence[Found], output: Path, limit: float = 3.0) -> None:
     for axes, one in zip(panels, found, strict=True):
         _curves(axes, one, len(one.paths["simultaneous"]))
     with atomic_file(output) as file:
-        figure.savefig(file, format="png", dpi=110, pil_kwargs={"optimize": True})
+        file.write(figure_png(figure))
 
 
 def animate(found: Sequence[Found], output: Path, frames: int = 60, seconds: float = 6.0, limit: float = 3.0) -> None:

@@ -143,6 +143,11 @@ def _load(path: Path, _version: int) -> "keras.Model":
         raise UserError(f"{path} cannot be read as a Keras model: train it again with {_COMMAND}.") from error
 
 
+def has_classifier() -> bool:
+    """Whether `load_classifier` has one to load: installed packages come without it."""
+    return (_folder() / FILE).is_file()
+
+
 def _folder() -> Path:
     from gan_zoo import pretrained
 

@@ -1,0 +1,170 @@
+"""The health callback: what it measures, that it changes nothing, and what it says."""
+
+import json
+import logging
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from gan_zoo.models import DCGAN, EBGAN, RaGAN, VanillaGAN
+
+from gan_zoo import health, training
+from gan_zoo.callbacks import MetricsLog
+from gan_zoo.data import synthetic
+from gan_zoo.dynamics.dirac_gan import players
+
+NORMAL = {"d_auc": 0.8, "d_gradient": 1.0, "g_gradient": 1.0, "duplicates": 0.01, "modes": 8.0}
+
+
+def looks(*changes):
+    return [{**NORMAL, **change} for change in changes]
+
+
+def kinds(*changes):
+    return [kind for kind, _ in health.diagnose(looks(*changes))]
+
+
+def test_auc_by_pairs():
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(0.5, 1, 40).round(1), rng.normal(0, 1, 30).round(1)
+    expected = roc_auc_score([1] * 40 + [0] * 30, np.concatenate([real, fake]))
+    assert health.auc(real[:, None], fake) == pytest.approx(expected, rel=1e-12)
+    assert health.auc([2.0, 3.0], [0.0, 1.0]) == 1.0
+    assert health.auc([1.0, 1.0], [1.0]) == 0.5
+    assert np.isnan(health.auc([np.nan], [1.0]))
+
+
+def test_duplicates_by_hand():
+    real = np.arange(100.0)[:, None]  # each has its nearest neighbour at 1
+    samples = np.concatenate([np.arange(90.0), np.full(10, 200.0)])[:, None]
+    assert health.duplicates(samples, real) == pytest.approx(0.1)
+    assert health.duplicates(real, real) == 0.0
+    assert health.duplicates(np.zeros((100, 2, 2, 1)), np.random.default_rng(0).normal(size=(100, 2, 2, 1))) == 1.0
+    # Pairs at 0.4 are nearer than half of the usual distance; pairs at 0.6 are not.
+    assert health.duplicates(np.array([[0.0], [0.4], [5.0], [5.6]]), real[:4]) == 0.5
+    assert np.isnan(health.duplicates(np.array([[np.nan], [0.0]]), real[:2]))
+
+
+def test_gradients_are_those_of_the_losses():
+    """On the Dirac-GAN: dL_D/dpsi = theta s(psi theta) - x s(-psi x), dL_G/dtheta = -psi s(-psi theta)."""
+    theta, psi, data = 0.8, -0.6, 0.5
+    gan = VanillaGAN(*players(theta, psi), seed=0)
+    gan.compile()
+    callback = health.Health(lambda step: tf.fill([4, 1], data))
+    callback.set_model(gan)
+    s = lambda t: 1 / (1 + np.exp(-t))  # noqa: E731
+    found = callback.look()
+    assert found["d_gradient"] == pytest.approx(abs(theta * s(psi * theta) - data * s(-psi * data)), rel=1e-5)
+    assert found["g_gradient"] == pytest.approx(abs(psi * s(-psi * theta)), rel=1e-5)
+    assert found["d_auc"] == 1.0  # psi * 0.5 = -0.3 is above psi * 0.8 = -0.48
+    assert found["duplicates"] == 0.0  # all real points are one, too: nothing is nearer than half of 0
+
+
+def test_what_helps_is_said_where_it_is_wrong():
+    assert kinds({}) == []
+    saturated = {"d_auc": 0.999, "g_gradient": 0.005}
+    assert kinds({}, saturated, saturated, saturated) == ["saturation"]
+    assert kinds({}, saturated, saturated) == []  # not yet
+    assert kinds({}, *[{"d_auc": 0.999}] * 3) == []  # a critic may tell all apart while it teaches
+    assert kinds(*[{}] * 5, {"d_gradient": 150.0}) == ["d_gradient exploded"]
+    assert kinds(*[{}] * 5, {"g_gradient": 150.0}) == ["g_gradient exploded"]
+    assert kinds(*[{}] * 4, {"g_gradient": 150.0}) == []
+    assert kinds({}, {"duplicates": 0.3}, {"duplicates": 0.4}) == ["duplicates"]
+    assert kinds({"duplicates": 0.9}, {"duplicates": 0.4}) == []  # early samples are all alike
+    assert kinds({}, {"modes": 3.0}, {"modes": 2.0}) == ["lost modes"]
+    assert kinds({"modes": 1.0}, {"modes": 1.0}, {"modes": 2.0}) == []  # it never had them
+    (_, sentence), = health.diagnose(looks({}, {"duplicates": 0.3}, {"duplicates": 0.4}))  # fmt: skip
+    assert "40 % of the samples" in sentence
+    assert "unrolled_gan" in sentence
+
+
+def test_it_warns_once_and_writes_its_numbers(tmp_path, caplog):
+    """A generator that makes the same point always, beside the modes of a ring."""
+    keras.utils.set_random_seed(0)
+    gan = VanillaGAN.for_points(width=4, seed=0)
+    kernel, bias = gan.generator.layers[-1].weights
+    kernel.assign(tf.zeros_like(kernel.value))
+    bias.assign([2.0, 0.0])
+    gan.compile(keras.optimizers.SGD(1e-9), keras.optimizers.SGD(1e-9))
+    path = tmp_path / "metrics.jsonl"
+    log = MetricsLog(path, lambda step: step, every=2)
+    target = synthetic.get("ring8")
+    callback = health.Health(lambda step: synthetic.sample("ring8", 64, [0, step]), 2, log, target)
+    data = synthetic.get("ring8")
+    dataset = tf.data.Dataset.counter().map(lambda k: data.sample(64, tf.stack([1, k])))
+    with caplog.at_level(logging.WARNING, "gan_zoo"):
+        gan.fit(dataset, steps_per_epoch=8, verbose=0, callbacks=[callback, log])
+    (record,) = [r for r in caplog.records if r.name == "gan_zoo"]
+    assert record.getMessage().startswith("step 6: 100 % of the samples have a near-duplicate")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 4, 6, 8]
+    for row in rows:
+        assert row["duplicates"] == 1.0
+        assert row["modes"] == 1
+        assert 0 <= row["d_auc"] <= 1
+        assert row["d_gradient"] > 0 and row["g_gradient"] > 0
+
+
+@pytest.mark.parametrize("cls", [DCGAN, RaGAN, EBGAN])
+def test_a_look_changes_nothing(cls):
+    """Batch normalization, spectral normalization, instance noise, the random stream: all as if nobody had looked."""
+    weights = []
+    for every in (0, 1):
+        keras.utils.set_random_seed(0)
+        arguments = {} if cls is EBGAN else {"norm": "spectral" if cls is DCGAN else "batch", "instance_noise": 0.1}
+        gan = cls.for_images((8, 8, 1), width=4, latent_dim=3, seed=0, **arguments)
+        gan.compile()
+        data = np.random.default_rng(0).normal(size=(12, 8, 8, 1)).astype("float32")
+        dataset = tf.data.Dataset.from_tensors(data).repeat()
+        callback = health.Health(lambda step, data=data: data, every)
+        gan.fit(dataset, steps_per_epoch=3, verbose=0, callbacks=[callback])
+        assert len(callback.history) == 3 * every
+        weights.append(gan.get_weights())
+    for expected, value in zip(*weights, strict=True):
+        np.testing.assert_array_equal(expected, value)
+
+
+def test_on_two_replicas(two_replicas):
+    keras.utils.set_random_seed(0)
+    with two_replicas.scope():
+        gan = RaGAN.for_images((8, 8, 1), width=4, latent_dim=3, seed=0)
+        gan.compile()
+    data = np.random.default_rng(0).normal(size=(12, 8, 8, 1)).astype("float32")
+    callback = health.Health(lambda step: data, 1)
+    gan.fit(tf.data.Dataset.from_tensors(data).repeat(), steps_per_epoch=2, verbose=0, callbacks=[callback])
+    alone = RaGAN.for_images((8, 8, 1), width=4, latent_dim=3, seed=0)
+    alone.compile()
+    alone.set_weights(gan.get_weights())
+    other = health.Health(lambda step: data, 1)
+    other.set_model(alone)
+    expected = other.look()
+    found = callback.history[-1]
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=2e-3, abs=1e-6), name
+
+
+def test_every_run_has_it(tmp_path):
+    config = training.Config(
+        model="vanilla_gan",
+        dataset="ring8",
+        width=4,
+        batch_size=16,
+        steps=20,
+        health_every=10,
+        log_every=5,
+        run_dir=str(tmp_path / "run"),
+    )
+    training.run(config)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [("modes" in row, "d_auc" in row) for row in rows] == [(False, False), (True, True)] * 2
+
+
+@pytest.mark.parametrize(
+    ("dataset", "known"), [("ring8", True), ("gaussian", False), ("circle", False), ("mnist", False)]
+)
+def test_where_modes_are_known(dataset, known):
+    assert (health.mode_target(dataset, (2,)) is not None) == known
