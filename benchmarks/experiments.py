@@ -12,8 +12,9 @@ import tensorflow as tf
 import toys
 
 import gan_zoo
-from gan_zoo import refine
+from gan_zoo import dynamics, refine
 from gan_zoo.data import synthetic
+from gan_zoo.dynamics.dirac_gan import players
 from gan_zoo.gan import GAN
 from gan_zoo.training import find_model
 
@@ -160,7 +161,7 @@ def _zero_sum(model: str | None) -> type:
 
 def bilinear(seed: int, *, model: str | None, arguments: dict, rate: float, steps: int, start: list) -> dict:
     """V(x, y) = x y: x is what G makes, y the slope of D."""
-    gan = toys.build(_zero_sum(model), toys.dirac(start), seed, arguments, ["sgd", rate])
+    gan = toys.build(_zero_sum(model), players(*start), seed, arguments, ["sgd", rate])
     variables = [*gan.generator_variables, *gan.discriminator_variables]
     path = toys.trajectory(gan.train_step, tf.zeros([2, 1]), variables, steps)
     radius = np.linalg.norm(path, axis=1)
@@ -200,22 +201,12 @@ def rock_paper_scissors(seed: int, *, model: str | None, arguments: dict, rate: 
     }
 
 
-def dirac(
-    seed: int, *, model: str, arguments: dict, schedules: list, rate: float, steps: int, batch: int, start: list
-) -> dict:
+def dirac(seed: int, *, model: str, arguments: dict, schedules: list, rate: float, steps: int, start: list) -> dict:
     """The Dirac-GAN: G(z) = theta, D(x) = psi x, data 0; the equilibrium is (0, 0)."""
+    game = dynamics.dirac(model, **arguments)
     found, paths = {}, {}
     for schedule in schedules:
-        simultaneous = schedule == "simultaneous"
-        gan = toys.build(model, toys.dirac(start), seed, {**arguments, "simultaneous": simultaneous}, ["sgd", rate])
-
-        def alternate(x, gan=gan):
-            gan.generator_step(x)
-            gan.discriminator_step(x)
-
-        variables = [*gan.generator_variables, *gan.discriminator_variables]
-        turn = gan.train_step if simultaneous else alternate
-        path = toys.trajectory(turn, tf.zeros([batch, 1]), variables, steps)
+        path = game.trajectory(start, step_size=rate, steps=steps, schedule=schedule)
         radius = np.linalg.norm(path, axis=1)
         found[schedule] = {
             "radius": float(radius[-1]),

@@ -92,13 +92,6 @@ def model(layer: keras.layers.Layer, inputs: int) -> keras.Model:
     return keras.Model(x, layer(x))
 
 
-def dirac(start: tuple[float, float]) -> tuple[keras.Model, keras.Model]:
-    """The Dirac-GAN of Mescheder et al. (2018), Section 2: G(z) = theta, D(x) = psi x."""
-    discriminator = model(keras.layers.Dense(1, use_bias=False), 1)
-    discriminator.set_weights([np.full((1, 1), start[1], "float32")])
-    return model(Constant([[start[0]]]), 1), discriminator
-
-
 # Training.
 
 

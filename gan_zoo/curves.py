@@ -1,11 +1,13 @@
 """Loss curves of a run as a picture."""
 
 import json
+import math
 from pathlib import Path
 
 from gan_zoo.images import atomic_file
 
 _NOT_CURVES = ("step", "kimg", "seconds")
+_COLUMNS = 4
 
 
 def plot(metrics: Path, output: Path) -> None:
@@ -19,8 +21,13 @@ def plot(metrics: Path, output: Path) -> None:
 
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
     names = [name for name in dict.fromkeys(n for row in rows for n in row) if name not in _NOT_CURVES]
-    figure = Figure(figsize=(4.2 * max(len(names), 1), 3), layout="constrained")
-    for axes, name in zip(figure.subplots(1, max(len(names), 1), squeeze=False)[0], names, strict=False):
+    columns = min(_COLUMNS, max(len(names), 1))
+    rows_of_panels = math.ceil(max(len(names), 1) / columns)
+    figure = Figure(figsize=(4.2 * columns, 3 * rows_of_panels), layout="constrained")
+    panels = figure.subplots(rows_of_panels, columns, squeeze=False).ravel()
+    for spare in panels[len(names) :]:
+        spare.set_visible(False)
+    for axes, name in zip(panels, names, strict=False):
         points = [(row["step"], row[name]) for row in rows if name in row]
         axes.plot(*zip(*points, strict=True), linewidth=1, color="#1f5fbf")
         axes.set_title(name, fontsize=10)

@@ -11,6 +11,8 @@ import pytest
 import tensorflow as tf
 from gan_zoo.models import VanillaGAN
 
+from gan_zoo.dynamics.dirac_gan import players
+
 HOME = Path(__file__).parent.parent
 DOCS = HOME / "docs"
 
@@ -54,7 +56,7 @@ def test_sliced_wasserstein_of_a_shift(benchmarks):
 def test_the_field_is_that_of_both_players(benchmarks):
     """On the Dirac-GAN, non-saturating: v = (theta s(psi theta), -psi s(-psi theta))."""
     toys = benchmarks("toys")
-    gan = toys.build(VanillaGAN, toys.dirac([0.8, 0.6]), 0, {}, ["sgd", 0.1])
+    gan = toys.build(VanillaGAN, players(0.8, 0.6), 0, {}, ["sgd", 0.1])
     s = lambda t: 1 / (1 + math.exp(-t))  # noqa: E731
     expected = 0.5 * ((0.8 * s(0.48)) ** 2 + (0.6 * s(-0.48)) ** 2)
     assert toys.squared_field(gan, tf.zeros([4, 1])) == pytest.approx(expected, rel=1e-5)
@@ -62,7 +64,7 @@ def test_the_field_is_that_of_both_players(benchmarks):
 
 def test_a_path_starts_where_the_players_do(benchmarks):
     toys = benchmarks("toys")
-    gan = toys.build(VanillaGAN, toys.dirac([0.8, 0.6]), 0, {}, ["sgd", 0.1])
+    gan = toys.build(VanillaGAN, players(0.8, 0.6), 0, {}, ["sgd", 0.1])
     variables = [*gan.generator_variables, *gan.discriminator_variables]
     path = toys.trajectory(gan.train_step, tf.zeros([2, 1]), variables, 3)
     assert path.shape == (4, 2)

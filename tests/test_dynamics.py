@@ -285,7 +285,12 @@ def test_methods_that_are_none(text, sentence):
 
 
 def test_verdicts():
-    names = {"GAN, minimax": "undecided", "R1, γ = 0.3": "in a spiral", "R1, γ = 2": "without circling"}
+    names = {
+        "GAN, minimax": "at once outward",
+        "LSGAN": "undecided",
+        "R1, γ = 0.3": "in a spiral",
+        "R1, γ = 2": "without circling",
+    }
     names |= {"WGAN-GP": "the field jumps"}
     methods = [method for method in dynamics.METHODS if method.name in names]
     found = {m.name: report.examine(m, start=(1, -1), step_size=0.2, steps=20, grid=3) for m in methods}

@@ -298,16 +298,17 @@ def text_table(results: dict[str, Any], key: str) -> str:
     head = ["", "method", *(metric["label"] for metric in shown.values()), "diverged", "seconds"]
     rows = [head]
     for row in results["tables"][key]:
-        cells = [_cell(row[name], metric["digits"]) for name, metric in shown.items()]
+        cells = [cell_text(row[name], metric["digits"]) for name, metric in shown.items()]
         rank = "-" if row["rank"] is None else str(row["rank"])
-        rows.append([rank, row["method"], *cells, str(row["diverged"]), _cell(row["seconds"], 1)])
-    reference = [_cell(results["reference"][name], metric["digits"]) for name, metric in shown.items()]
+        rows.append([rank, row["method"], *cells, str(row["diverged"]), cell_text(row["seconds"], 1)])
+    reference = [cell_text(results["reference"][name], metric["digits"]) for name, metric in shown.items()]
     rows.append(["", "the data themselves", *reference, "", ""])
     widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
-def _cell(value: dict[str, Any], digits: int) -> str:
+def cell_text(value: dict[str, Any], digits: int) -> str:
+    """The statistics of a metric as "0.31 ± 0.02"; "-" where there is no value."""
     if value["mean"] is None or not math.isfinite(value["mean"]):
         return "-"
     spread = "" if value["std"] is None else f" ± {value['std']:.{digits}f}"

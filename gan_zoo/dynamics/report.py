@@ -41,12 +41,14 @@ class Found:
 
     @property
     def verdict(self) -> str:
-        """What the eigenvalues say about small steps of gradient descent near the equilibrium."""
+        """What the eigenvalues say about gradient descent near the equilibrium."""
         if self.eigenvalues is None:
             return "the field jumps at the equilibrium: no linear convergence"
         real = self.eigenvalues.real.max()
         if real > _ON_AXIS:
             return "moves away from the equilibrium"
+        if real >= -_ON_AXIS and self.radii["simultaneous"] > 1 + _ON_AXIS:
+            return "circles: at once outward, in turns undecided"
         if real >= -_ON_AXIS:
             return "undecided: no linear convergence"
         circles = np.abs(self.eigenvalues.imag).max() > 1e-6
@@ -100,16 +102,22 @@ def complex_text(values: np.ndarray | None) -> str:
     return ", ".join(f"{v.real:.6g}" + (f" + {v.imag:.6g}i" if v.imag else "") for v in rounded)
 
 
-def table(found: Sequence[Found], step_size: float, steps: int) -> str:
-    """Eigenvalues, factors, distances and verdicts, a line for each method."""
+def rows(found: Sequence[Found], step_size: float, steps: int) -> list[tuple[str, ...]]:
+    """Eigenvalues, factors, distances and verdicts: a head, and a row for each method."""
     head = ("method", "eigenvalues", f"|F'| h={step_size:g}", "alt.", f"|w| at {steps}", "alt.", "verdict")
-    rows = [head]
+    cells = [head]
     for one in found:
         factors = [f"{one.radii[name]:.6f}" if one.radii else "none" for name in games.SCHEDULES]
         ends = [f"{one.distance(name):.4g}" for name in games.SCHEDULES]
-        rows.append((one.name, complex_text(one.eigenvalues), *factors, *ends, one.verdict))
-    widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+        cells.append((one.name, complex_text(one.eigenvalues), *factors, *ends, one.verdict))
+    return cells
+
+
+def table(found: Sequence[Found], step_size: float, steps: int) -> str:
+    """`rows` as aligned text."""
+    cells = rows(found, step_size, steps)
+    widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells)
 
 
 def _figure(found: Sequence[Found], limit: float):
