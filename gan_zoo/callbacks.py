@@ -216,7 +216,7 @@ class SampleGrid(StepCallback):
         ema: Whose generator to sample from; None samples from the model's own.
         n: Samples in a picture of images; pictures of points have 16 times as many.
         seed: Of the latents.
-        real: Points of the data, [M, 2], that pictures of points show underneath.
+        real: Points of the data, [M, D], that pictures of points show underneath.
         writer: A `tf.summary` writer that gets the pictures, too.
         step: The step that training starts from.
     """

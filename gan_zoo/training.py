@@ -255,7 +255,7 @@ class Job:
         return source.batches(phase.batch_size, start_step=step - self.growth.start(step), **settings)
 
     def real_points(self):
-        """Points of the data to draw samples over, [N, 2]; None for images."""
+        """Points of the data to draw samples over, [N, D]; None for images."""
         return next(self.source.batches(2048, seed=self.config.seed).as_numpy_iterator()) if self.points else None
 
     def real_examples(self, step: int):

@@ -44,7 +44,14 @@ class TestTable:
 
     @pytest.mark.parametrize(
         ("name", "row"),
-        [("celeb_a", "celeb_a"), ("celeb_a:2.1.0", "celeb_a"), ("lsun/bedroom", "lsun"), ("mnist/x:1.0.0", "mnist")],
+        [
+            ("celeb_a", "celeb_a"),
+            ("celeb_a:2.1.0", "celeb_a"),
+            ("lsun/bedroom", "lsun"),
+            ("mnist/x:1.0.0", "mnist"),
+            ("two_lines(theta=0.5)", "two_lines"),
+            ("gaussian_hyperplane (dim=4)", "gaussian_hyperplane"),
+        ],
     )
     def test_lookup(self, name, row):
         assert data.lookup(name) is data.DATASETS[row]
@@ -120,7 +127,7 @@ class TestSynthetic:
     @pytest.mark.parametrize("name", synthetic.SYNTHETIC)
     def test_stream(self, name):
         dataset = data.load(name, 6, n_critic=2, seed=4)
-        assert dataset.element_spec.shape == (12, 2)
+        assert dataset.element_spec.shape == (12, synthetic.get(name).dim)
         assert dataset.element_spec.dtype == "float32"
         first = take(dataset, 5)
         np.testing.assert_array_equal(first, take(data.load(name, 6, n_critic=2, seed=4), 5))
@@ -146,6 +153,15 @@ class TestSynthetic:
         assert points.shape == (7, 2)
         np.testing.assert_array_equal(points, source.sample(7, seed=1))
         assert not np.array_equal(points, take(source.batches(7, seed=1), 1)[0])
+
+    def test_source_with_arguments(self):
+        source = data.open_source("gaussian_hyperplane(rank=1, dim=4)")
+        assert source.shape == (4,)
+        assert source.distribution is synthetic.get("gaussian_hyperplane(dim=4, rank=1)")
+        assert source.describe()["name"] == "gaussian_hyperplane(dim=4, rank=1)"
+        assert source.sample(7).shape == (7, 4)
+        again = data.open_source(source.describe()["name"])
+        np.testing.assert_array_equal(take(again.batches(5, seed=2), 2), take(source.batches(5, seed=2), 2))
 
 
 class TestDigits:
@@ -310,6 +326,18 @@ class TestArguments:
         with pytest.raises(UserError) as error:
             data.load("ring8", **arguments)
         assert str(error.value) == message
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("two_lines(thta=1)", r"two_lines\(thta=1\): two_lines has no argument 'thta'. Did you mean 'theta'\?"),
+            ("cirle(x=1)", "there is no synthetic set 'cirle'. Did you mean 'circle'?"),
+            ("circle(", r"'circle\(' cannot be read"),
+        ],
+    )
+    def test_bad_names_of_points(self, name, message):
+        with pytest.raises(UserError, match=message):
+            data.load(name)
 
     @pytest.mark.parametrize("name", [None, "", 7, Path("x")])
     def test_no_name(self, name):

@@ -117,12 +117,74 @@ def test_scatter_errors(shape):
         images.scatter(np.zeros(shape))
 
 
+def test_histogram_shows_densities():
+    # Half of the numbers in each of two bins of 0.02: their height is 25, and 1.6 times it that of the axis.
+    got = images.histogram(np.array([[-0.49]] * 5 + [[0.51]] * 5), limits=(-1.0, 1.0))
+    assert (got.shape, got.dtype) == ((512, 512, 3), np.uint8)
+    rows, columns = np.nonzero(blue(got))
+    assert rows.max() / 512 == pytest.approx(1 - 0.06, abs=0.01)
+    assert (rows.max() - rows.min()) / 512 == pytest.approx(0.92 / 1.6, abs=0.01)
+    centres = 0.08 + 0.9 * (np.array([-0.49, 0.51]) + 1) / 2
+    assert set(np.round(columns / 512, 2)) <= {c for x in centres for c in np.round([x - 0.01, x, x + 0.01], 2)}
+
+
+def test_histogram_over_real_numbers():
+    real = np.random.default_rng(0).normal(size=(500, 1))
+    alone, both = images.histogram(real[:0], limits=(-3, 3)), images.histogram(real[:0], real, limits=(-3, 3))
+    assert (alone != both).any()
+    assert blue(both).sum() < 1000  # of the legend
+    # The data alone decide the axes.
+    near, far = images.histogram(real, real), images.histogram(100 * real, real)
+    np.testing.assert_array_equal(near[:, :40], far[:, :40])
+
+
+def test_histogram_leaves_out_what_is_not_finite():
+    numbers = np.array([[0.0], [np.nan], [np.inf]])
+    assert (images.histogram(numbers) == images.histogram(numbers[:1])).all()
+    images.histogram(numbers[1:])
+    images.histogram(numbers[:0], numbers[:1])
+
+
+def test_projection_is_on_the_principal_axes():
+    rng = np.random.default_rng(0)
+    flat = rng.normal(size=(400, 2)) * [3, 1]
+    axes = np.linalg.qr(rng.normal(size=(5, 2)))[0]
+    real = flat @ axes.T + [1, 2, 3, 4, 5]
+    points, seen = images.project(real[:10], real)
+    assert seen.shape == (400, 2)
+    np.testing.assert_allclose(points, seen[:10])
+    # A plane is seen without distortion, wherever it lies.
+    np.testing.assert_allclose(seen @ seen.T, (flat - flat.mean(axis=0)) @ (flat - flat.mean(axis=0)).T, atol=1e-9)
+    np.testing.assert_allclose(np.cov(seen.T)[0, 1], 0, atol=1e-9)
+    assert seen[:, 0].std() > seen[:, 1].std()
+    # The signs do not depend on those of the decomposition.
+    np.testing.assert_allclose(images.project(real[::-1])[0][::-1], seen, atol=1e-9)
+
+
+def test_projection_of_few_points():
+    x = np.arange(12.0).reshape(3, 4)
+    assert images.project(x[:1])[0].tolist() == [[0, 0]]
+    assert images.project(x[:0], x[:0])[1].shape == (0, 2)
+    points, real = images.project(np.array([[np.nan] * 4, [1.0] * 4]), x)
+    assert (points.shape, real.shape) == ((1, 2), (3, 2))
+    for bad in (np.zeros((3, 1)), np.zeros(3)):
+        with pytest.raises(UserError, match=r"^points must be \[N, D\] with D from 2 up"):
+            images.project(bad)
+    with pytest.raises(UserError, match=r"^real must be \[N, 4\]"):
+        images.project(x, np.zeros((3, 3)))
+
+
 def test_picture_goes_by_rank():
     points, tiles = np.random.default_rng(0).normal(size=(9, 2)), np.zeros((6, 4, 4, 3))
     assert (images.picture(points, real=points, limits=(-2, 2)) == images.scatter(points, points, limits=(-2, 2))).all()
     assert (images.picture(tiles, columns=2) == images.grid(tiles, 2)).all()
+    assert (images.picture(points[:, :1], real=points[:, 1:]) == images.histogram(points[:, :1], points[:, 1:])).all()
+    space = np.random.default_rng(0).normal(size=(9, 4))
+    assert (images.picture(space, real=space) == images.scatter(*images.project(space, space))).all()
     with pytest.raises(UserError, match="images must be"):
         images.picture(np.zeros((2, 2, 2)))
+    with pytest.raises(UserError, match=r"^real must be \[N, 1\]"):
+        images.picture(points[:, :1], real=points)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_zoo.data.cache import MEMORY_LIMIT
+from gan_zoo.data.color_mnist import ColorMNISTSource
 from gan_zoo.data.sources import ImageSource, PointSource, Source, open_source
 from gan_zoo.data.table import DATASETS, OTHER, Dataset, lookup, suggest
 
@@ -22,6 +23,7 @@ __all__ = [
     "DATASETS",
     "MEMORY_LIMIT",
     "OTHER",
+    "ColorMNISTSource",
     "Dataset",
     "ImageSource",
     "PointSource",

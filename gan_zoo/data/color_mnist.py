@@ -7,7 +7,12 @@ References:
     Fedus et al., 2018, https://arxiv.org/abs/1710.08446
 """
 
+from typing import TYPE_CHECKING
+
 from gan_zoo.data.sources import PARALLEL, ImageSource, Source, to_float
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 NAME = "color_mnist"
 CLASSES = 1000
@@ -34,7 +39,7 @@ class ColorMNISTSource(Source):
         super().__init__(NAME, (*digits.shape[:2], 3), None, classes, settings)
         self.digits = digits
 
-    def _elements(self, batch, seed, labels, start_step):
+    def _elements(self, batch: int, seed: int, labels: bool, start_step: int) -> "tf.data.Dataset":
         import tensorflow as tf
 
         height, width, _ = self.shape

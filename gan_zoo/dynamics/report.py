@@ -16,6 +16,8 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#9a9a9a"
 _ON_AXIS = 1e-9
 """Eigenvalues are exact to about 1e-12: a real part, or a radius's distance from 1, below this is none."""
 
+_AT_REST = 1e-6
+
 
 @dataclasses.dataclass
 class Found:
@@ -108,7 +110,8 @@ def rows(found: Sequence[Found], step_size: float, steps: int) -> list[tuple[str
     cells = [head]
     for one in found:
         factors = [f"{one.radii[name]:.6f}" if one.radii else "none" for name in games.SCHEDULES]
-        ends = [f"{one.distance(name):.4g}" for name in games.SCHEDULES]
+        distances = [one.distance(name) for name in games.SCHEDULES]
+        ends = [f"{distance:.4g}" if distance >= _AT_REST else f"< {_AT_REST:g}" for distance in distances]
         cells.append((one.name, complex_text(one.eigenvalues), *factors, *ends, one.verdict))
     return cells
 

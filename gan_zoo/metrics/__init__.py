@@ -81,14 +81,14 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         "w1": Metric("W1", "lower", 3, "Exact Wasserstein-1 distance of 1000 samples to as many fresh draws."),
         "modes": Metric(
-            "modes", "higher", 0, "Modes that get samples; of a mixture, at least 20 % of their fair share of them."
+            "Modes", "higher", 0, "Modes that get samples; of a mixture, at least 20 % of their fair share of them."
         ),
         "hq": Metric("HQ", "higher", 3, "High-quality samples: the share within 3 standard deviations of a mode."),
         "kl_mode": Metric("KL of modes", "lower", 3, "KL divergence from the true modes to the samples', in nats."),
         "mmd": Metric("MMD²", "lower", 4, "Squared maximum mean discrepancy to fresh draws, unbiased."),
-        "distance": Metric("distance", "lower", 3, "Mean distance of samples to the support or the nearest centre."),
+        "distance": Metric("Distance", "lower", 3, "Mean distance of samples to the support or the nearest centre."),
         "frechet": Metric("Fréchet²", "lower", 3, "Squared Fréchet distance to the true mean and covariance."),
-        "confidence": Metric("confidence", "higher", 3, "Mean probability of the digit that the classifier reads."),
+        "confidence": Metric("Confidence", "higher", 3, "Mean probability of the digit that the classifier reads."),
     }
 )
 """Every number that `evaluate` can return, by its key."""

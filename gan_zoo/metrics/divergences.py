@@ -5,8 +5,8 @@ divergences are found
 
 - exactly where the two are mutually singular, as two parallel lines are: KL is infinite, JS is log 2, TV is 1 (Arjovsky
   et al. 2017, Example 1);
-- by quadrature where both have densities, in one or two dimensions: KL and JS to about 1e-6, TV to about 1e-4. It takes
-  up to half a minute for narrow modes in a wide plane.
+- by quadrature where both have densities, in one or two dimensions: KL and JS to about 1e-6, TV to about 1e-5. It takes
+  some seconds for narrow modes in a wide plane.
 
 References:
     Arjovsky et al., 2017, https://arxiv.org/abs/1701.07875
@@ -146,6 +146,19 @@ def _quadrature(p: Distribution, q: Distribution, per_scale: int) -> tuple[np.nd
             f"{float((high - low).max()):g} for quadrature."
         )
     spacing = max(scale / per_scale, affordable)
-    axes = [np.arange(a, b + spacing, spacing) for a, b in zip(low, high, strict=True)]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, p.dim)
+    points = _lattice(low, high, spacing)
     return p.log_density(points), q.log_density(points), spacing**p.dim
+
+
+def _lattice(low: np.ndarray, high: np.ndarray, spacing: float) -> np.ndarray:
+    """Points of a square lattice in a box, [N, dim]; in the plane it is turned by an irrational slope.
+
+    A line of kinks along an axis would otherwise meet all cells at one place, and the errors add up.
+    """
+    if len(low) == 1:
+        return np.arange(low[0], high[0] + spacing, spacing)[:, np.newaxis]
+    angle = math.atan((math.sqrt(5) - 1) / 2)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    axes = [np.arange(-reach, reach + spacing, spacing) for reach in np.abs(turn) @ (high - low) / 2]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2) @ turn + (low + high) / 2
+    return points[((points >= low) & (points <= high)).all(axis=1)]

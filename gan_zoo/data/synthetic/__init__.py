@@ -78,6 +78,8 @@ def get(name: str) -> Distribution:
     Raises:
         UserError: There is no such distribution, it has no such argument, or the argument's value will not do.
     """
+    if not isinstance(name, str):
+        raise UserError(f"name must be one of {', '.join(SYNTHETIC)}, with or without arguments, not {name!r}.")
     if name not in _built:
         distribution = build(name, _FACTORIES)
         # The same object under every spelling: what a distribution has computed of itself is kept.

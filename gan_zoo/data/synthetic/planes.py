@@ -23,7 +23,7 @@ def gaussian_line(angle: float = math.pi / 4, std: float = 1.0) -> "GaussianPlan
         UserError: An argument is no finite number, or `std` is not positive.
     """
     angle, std = number("angle", angle), number("std", std, positive=True)
-    distribution = GaussianPlane(std * np.array([[math.cos(angle)], [math.sin(angle)]]))
+    distribution = GaussianPlane(np.array([[math.cos(angle)], [math.sin(angle)]]), std)
     distribution.arguments = {"angle": angle, "std": std}
     return distribution
 
@@ -46,31 +46,31 @@ def gaussian_hyperplane(dim: int = 8, rank: int = 2, seed: int = 0) -> "Gaussian
     # RandomState's numbers stay the same in every version of NumPy, and with a positive diagonal of R there is one QR
     # decomposition, whichever LAPACK makes it.
     q, r = np.linalg.qr(np.random.RandomState(seed).standard_normal((dim, rank)))
-    distribution = GaussianPlane(q * np.sign(np.diag(r)))
+    distribution = GaussianPlane(q * np.sign(np.diag(r)), std=1.0)
     distribution.arguments = {"dim": dim, "rank": rank, "seed": seed}
     return distribution
 
 
 class GaussianPlane(Distribution):
-    """The distribution of A z with z from N(0, I).
+    """The distribution of A z with z from N(0, std^2 I).
 
     Args:
-        basis: A, float64 [dim, rank], with orthogonal columns of one length.
+        axes: A, float64 [dim, rank], with orthonormal columns.
+        std: Standard deviation in every direction of the plane.
     """
 
-    def __init__(self, basis: np.ndarray):
-        dim, rank = basis.shape
-        self.basis = basis
-        self.std = float(np.linalg.norm(basis[:, 0]))
-        reach = _TAILS * np.linalg.norm(basis, axis=1)
+    def __init__(self, axes: np.ndarray, std: float):
+        dim, rank = axes.shape
+        self.axes, self.std = axes, std
+        reach = _TAILS * std * np.linalg.norm(axes, axis=1)
         super().__init__(
             dim=dim,
             support_dim=rank,
-            limits=(-4 * self.std, 4 * self.std),
+            limits=(-4 * std, 4 * std),
             mean=np.zeros(dim),
-            covariance=basis @ basis.T,
+            covariance=std**2 * axes @ axes.T,
             box=np.stack([-reach, reach]),
-            scale=self.std if rank == dim else None,
+            scale=std if rank == dim else None,
         )
 
     def sample(self, n, seed):
@@ -78,7 +78,7 @@ class GaussianPlane(Distribution):
 
         _, noise = streams(seed)
         z = tf.random.stateless_normal([n, self.support_dim], noise)
-        return tf.linalg.matmul(z, tf.constant(self.basis, tf.float32), transpose_b=True)
+        return tf.linalg.matmul(z, tf.constant(self.std * self.axes, tf.float32), transpose_b=True)
 
     def _log_density(self, x):
         squared = np.sum(np.square(x), axis=1) / self.std**2
@@ -87,8 +87,7 @@ class GaussianPlane(Distribution):
     def _distance(self, x):
         if not self.singular:
             return np.where(np.isfinite(x).all(axis=1), 0.0, np.nan)
-        axes = self.basis / self.std
-        return np.linalg.norm(x - (x @ axes) @ axes.T, axis=1)
+        return np.linalg.norm(x - (x @ self.axes) @ self.axes.T, axis=1)
 
     def _pieces(self):
-        return [np.concatenate([np.zeros((1, self.dim)), self.basis.T])]
+        return [np.concatenate([np.zeros((1, self.dim)), self.axes.T])]

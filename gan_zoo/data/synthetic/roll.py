@@ -95,7 +95,7 @@ def _neighbours(x: np.ndarray) -> list[np.ndarray]:
     """The indices of all points, those within one small square together, but not too many at once."""
     if not len(x):
         return []
-    # Beyond a thousand times the roll all are together.
+    # Squares have numbers up to 2^20; what is farther off is together in the last ones.
     column, row = np.floor(np.clip(x / _CELL, -(2**20), 2**20)).astype(np.int64).T
     key = column * 2**22 + row
     order = np.argsort(key, kind="stable")
