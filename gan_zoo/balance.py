@@ -5,11 +5,11 @@ than the defaults: "warm_up(turns=100, first=25, every=500)", "until(d_loss=0.5,
 `n_critic` turns of the discriminator; the balance decides whether the generator's turn comes at its end.
 """
 
-import ast
 import dataclasses
 
 import tensorflow as tf
 
+from gan_zoo.calls import parse_call
 from gan_zoo.distribution import global_mean
 from gan_zoo.errors import UserError
 
@@ -112,12 +112,9 @@ def parse(text: str) -> Constant | WarmUp | Until:
         UserError: If there is none of that name or a setting is unknown or not a number it can take.
     """
     try:
-        node = ast.parse(text.strip(), mode="eval").body
-        call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
-        kind, settings = _KINDS[call.func.id], {k.arg: ast.literal_eval(k.value) for k in call.keywords}
-        if call.args:
-            raise ValueError
-    except (SyntaxError, KeyError, AttributeError, ValueError):
+        chosen, settings = parse_call(text)
+        kind = _KINDS[chosen]
+    except (ValueError, KeyError):
         raise UserError(
             f"balance must be 'constant', 'warm_up(turns=100, first=25, every=500)' or 'until(d_loss=1.0, turns=10)', "
             f"with any numbers, not {text!r}."
@@ -125,7 +122,7 @@ def parse(text: str) -> Constant | WarmUp | Until:
     for name, value in settings.items():
         fields = {field.name: field.type for field in dataclasses.fields(kind)}
         if name not in fields:
-            raise UserError(f"balance: {call.func.id} has no setting {name!r}; it has {', '.join(fields) or 'none'}.")
+            raise UserError(f"balance: {chosen} has no setting {name!r}; it has {', '.join(fields) or 'none'}.")
         number = isinstance(value, int | float) and not isinstance(value, bool)
         least = 1 if name == "turns" else 0
         if not number or (fields[name] is int and (not isinstance(value, int) or value < least)):

@@ -1,9 +1,9 @@
 """Names with arguments: from "two_lines(theta=0.5)" to a distribution."""
 
-import ast
 import inspect
 from collections.abc import Callable
 
+from gan_zoo.calls import parse_call
 from gan_zoo.data.synthetic.base import Distribution
 from gan_zoo.data.table import suggest
 from gan_zoo.errors import UserError
@@ -29,7 +29,13 @@ def build(name: str, factories: dict[str, Callable[..., Distribution]]) -> Distr
     signature = inspect.signature(make)
     bound = signature.bind()
     if parenthesis:
-        arguments = _arguments(name, f"_({rest}")
+        try:
+            _, arguments = parse_call(f"{base}({rest}")
+        except ValueError:
+            raise UserError(
+                f"{name!r} cannot be read: arguments are written as in two_lines(theta=0.5), with numbers, None, or "
+                f"lists of numbers as values."
+            ) from None
         has = ", ".join(signature.parameters) or "none"
         for argument in arguments:
             if argument not in signature.parameters:
@@ -48,20 +54,3 @@ def build(name: str, factories: dict[str, Callable[..., Distribution]]) -> Distr
     inside = ", ".join(f"{argument}={value!r}" for argument, value in changed.items())
     distribution.name = f"{base}({inside})" if inside else base
     return distribution
-
-
-def _arguments(name: str, call: str) -> dict:
-    try:
-        tree = ast.parse(call.strip(), mode="eval").body
-        if not isinstance(tree, ast.Call) or tree.args:
-            raise ValueError
-        arguments = {keyword.arg: ast.literal_eval(keyword.value) for keyword in tree.keywords}
-        # **mappings have no name, and Python's parser lets a name come twice.
-        if None in arguments or len(arguments) < len(tree.keywords):
-            raise ValueError
-        return arguments
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise UserError(
-            f"{name!r} cannot be read: arguments are written as in two_lines(theta=0.5), with numbers, None, or lists "
-            "of numbers as values."
-        ) from None
