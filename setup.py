@@ -33,6 +33,7 @@ setup(
         "tensorboard>=2.20",
         "scipy>=1.13",
         "tqdm>=4.66",
+        "filelock>=3.16",
         "POT>=0.9.6",
     ],
     extras_require={

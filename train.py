@@ -47,6 +47,13 @@ flags.DEFINE_integer("seed", 0, "Of the initial weights, the data's order and th
 
 flags.DEFINE_enum("precision", "auto", list(PRECISIONS), "Arithmetic; auto takes bfloat16 where that is faster.")
 flags.DEFINE_enum("strategy", "auto", list(training.STRATEGIES), "How to use several devices.")
+flags.DEFINE_integer(
+    "num_virtual_devices", None, "With --strategy=mirrored: so many replicas on one CPU, to try it out."
+)
+flags.DEFINE_string("workers", None, "With --strategy=multi_worker: host:port of all workers, separated by commas.")
+flags.DEFINE_integer("worker_index", None, "This worker's place among --workers, from 0; worker 0 writes all files.")
+flags.DEFINE_string("tpu", None, "With --strategy=tpu: the TPU's name or address.")
+flags.DEFINE_bool("sync_batch_norm", False, "Batch normalization over all replicas instead of each replica's own.")
 flags.DEFINE_bool("jit_compile", False, "Compile the training step with XLA.")
 flags.DEFINE_integer(
     "steps_per_execution",
@@ -70,7 +77,10 @@ GROUPS = {
         *("batch_size", "steps", "n_critic", "balance", "learning_rate", "d_learning_rate", "g_learning_rate"),
         *("ema_decay", "seed"),
     ],
-    "Machine": ["precision", "strategy", "jit_compile", "steps_per_execution"],
+    "Machine": [
+        *("precision", "strategy", "num_virtual_devices", "workers", "worker_index", "tpu", "sync_batch_norm"),
+        *("jit_compile", "steps_per_execution"),
+    ],
     "Run folder": [
         "run_dir",
         "sample_every",

@@ -53,6 +53,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return y if inputs.shape.rank == 4 else y[:, 0, 0, :]
 
 
+def synchronize(model: keras.Model) -> int:
+    """Makes a model's batch normalization use all replicas' examples; returns how many such layers there are."""
+    found = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in found:
+        layer.synchronized = True
+    return len(found)
+
+
 @keras.saving.register_keras_serializable(package="gan_zoo")
 class Conv2D(keras.layers.Conv2D):
     """Keras's layer on `gan_zoo.convolution`, which is faster on CPUs where the convolution is of the kind it knows."""

@@ -9,6 +9,7 @@ runs/wgan_gp-celeb_a/run.json         settings, versions, git commit, host, comm
                      saved_model/     the generator's moving average, at the end
 """
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -16,6 +17,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,29 @@ if TYPE_CHECKING:
 
 # A continued run may be longer, and may lie, or find its data, elsewhere.
 _FREE = {"steps", "run_dir", "data_dir", "steps_per_execution"}
+
+
+@contextlib.contextmanager
+def hold(folder: Path, flag: str = "--run_dir") -> Iterator[None]:
+    """Holds a folder, which is made if it is missing, for this process alone; however the process ends, it lets go.
+
+    Raises:
+        UserError: If another process holds it, or it cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{folder} is in use by another process: wait for its end, or give another {flag}.") from None
+    except OSError as error:
+        raise UserError(f"{flag}={folder} cannot be written: {error.strerror or error}.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def open_run(run_dir: Path, settings: dict) -> dict:

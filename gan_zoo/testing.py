@@ -35,6 +35,7 @@ import tensorflow as tf
 from gan_zoo.errors import UserError
 from gan_zoo.export import saved_model
 from gan_zoo.gan import GAN, batch_size
+from gan_zoo.layers import synchronize
 
 Make = Callable[[], GAN]
 
@@ -242,9 +243,7 @@ def check_replicas(make: Make, data: Any) -> None:
     with strategy.scope():
         two = _descending(make)
     for gan in (one, two):
-        for layer in gan._flatten_layers():
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.synchronized = True
+        synchronize(gan)
     for _ in range(5):
         one.train_step(_tensors(data))
     _fit(two, data, steps=5)

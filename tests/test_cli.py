@@ -136,6 +136,19 @@ def test_sigterm_saves_and_the_same_command_continues(tmp_path):
     assert not (tmp_path / "run" / "saved_model").exists()
 
 
+def test_virtual_devices_train_the_weights_of_one(tmp_path):
+    """Batch normalization over all of them, as a flag asks."""
+    arguments = ["--model=dcgan", *RUN, "--steps=3", "--sync_batch_norm"]
+    for name, more in (("one", []), ("four", ["--strategy=mirrored", "--num_virtual_devices=4"])):
+        result = call(tmp_path, *arguments, *more, f"--run_dir={name}")
+        assert result.returncode == 0, result.stderr
+    assert "4 replica(s)" in result.stdout
+    one, four = weights(tmp_path / "one", 3), weights(tmp_path / "four", 3)
+    assert one.keys() == four.keys()
+    for name, value in one.items():
+        np.testing.assert_allclose(four[name], value, atol=1e-5, err_msg=name)
+
+
 def test_two_workers_train_the_same_weights_and_one_writes(tmp_path):
     sockets = [socket.socket() for _ in range(2)]
     for s in sockets:
@@ -147,12 +160,15 @@ def test_two_workers_train_the_same_weights_and_one_writes(tmp_path):
     arguments = ["--model=dragan", "--dataset=ring8", "--width=8", "--batch_size=8", "--log_every=1", "--steps=5"]
     processes = [
         subprocess.Popen(
-            command(*arguments, "--strategy=multi_worker", "--run_dir=two"),
+            command(
+                *arguments,
+                "--strategy=multi_worker",
+                f"--workers={','.join(workers)}",
+                f"--worker_index={i}",
+                "--run_dir=two",
+            ),
             cwd=tmp_path,
-            env={
-                **environment(tmp_path),
-                "TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": i}}),
-            },
+            env=environment(tmp_path),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -203,3 +203,5 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     with pytest.raises(UserError, match="holds other files"):
         runner.open_folder(tmp_path, SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    with pytest.raises(UserError, match="notes.txt is a file"):
+        runner.open_folder(tmp_path / "notes.txt", SMALL)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from gan_zoo import UserError, callbacks, checkpoints, precision, training
+from gan_zoo import UserError, callbacks, checkpoints, precision, runs, training
 
 
 @pytest.fixture(autouse=True)
@@ -255,6 +255,18 @@ def test_a_run_made_longer_may_go_on_between_two_multiples(tmp_path):
         (dict(model="dcgan", dataset="digits", network="dcgan", resolution=20), r"power of two from 8 to 256"),
         (dict(model="dcgan", dataset="digits", n_critic=1, batch_size=2000), r"2000"),
         (dict(strategy="multi_worker"), r"TF_CONFIG"),
+        (dict(workers="a:1,b:1", worker_index=0), r"--workers is for several machines: it goes with --strategy"),
+        (dict(strategy="multi_worker", worker_index=0), r"--worker_index needs --workers"),
+        (dict(strategy="multi_worker", workers="a:1,b", worker_index=0), r"--workers: 'b' must be host:port"),
+        (dict(strategy="multi_worker", workers="a:1,a:1", worker_index=0), r"and stand there once"),
+        (dict(strategy="multi_worker", workers="a:1,b:70000", worker_index=0), r"a port from 1 to 65535"),
+        (dict(strategy="multi_worker", workers="a:1,b:1", worker_index=2), r"from 0 to 1, not 2"),
+        (dict(strategy="multi_worker", workers="a:1,b:1"), r"from 0 to 1, not None"),
+        (dict(num_virtual_devices=2), r"--num_virtual_devices is for several replicas on one CPU"),
+        (dict(strategy="mirrored", num_virtual_devices=0), r"--num_virtual_devices must be 1 or more"),
+        (dict(strategy="mirrored", num_virtual_devices=3), r"TensorFlow already runs in this process on 2"),
+        (dict(tpu="mine"), r"--tpu is for a TPU"),
+        (dict(sync_batch_norm=True), r"--sync_batch_norm: these networks have no batch normalization"),
         (dict(model="no_such_module:MyGAN"), r"importing no_such_module failed: ModuleNotFoundError"),
         (dict(model="json:JSONDecoder"), r"json has no subclass of gan_zoo.GAN named 'JSONDecoder'"),
     ],
@@ -264,6 +276,21 @@ def test_bad_input_is_one_sentence_before_anything_is_written(tmp_path, monkeypa
     with pytest.raises(UserError, match=sentence):
         training.run(config(**changes))
     assert not (tmp_path / "run").exists()
+
+
+def test_workers_and_tf_config_do_not_go_together(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    with pytest.raises(UserError, match="both name the workers"):
+        training.run(config(strategy="multi_worker", workers="a:1,b:1", worker_index=0))
+
+
+def test_one_process_to_a_run_folder(tmp_path):
+    training.run(config(steps=10))
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    with runs.hold(tmp_path / "run"), pytest.raises(UserError, match="in use by another process"):
+        training.run(config(steps=20))
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+    training.run(config(steps=20))  # it has let go
 
 
 def test_an_unwritable_run_folder(tmp_path):

@@ -70,10 +70,9 @@ def main() -> int:
 
     import dataclasses
 
-    from tqdm import tqdm
-
     from gan_zoo import methods as method_flags
-    from gan_zoo.compare import report, runner
+    from gan_zoo import runs
+    from gan_zoo.compare import runner
     from gan_zoo.compare.settings import Settings
 
     settings = Settings(**{field.name: values[field.name].value for field in dataclasses.fields(Settings)})
@@ -85,6 +84,17 @@ def main() -> int:
     plain = "".join(c if c.isalnum() or c in "_-.=" else "_" for c in settings.dataset)
     folder = Path(values.output or f"runs/compare-{plain}").expanduser()
     runner.open_folder(folder, settings)
+    with runs.hold(folder, "--output"):
+        return _compare(methods, settings, folder, values)
+
+
+def _compare(methods, settings, folder: Path, values) -> int:
+    """Does the runs that are missing, and writes the report of all."""
+    from tqdm import tqdm
+
+    from gan_zoo.compare import report, runner
+    from gan_zoo.images import atomic_file
+
     wanted = runner.jobs(methods, range(values.first_seed, values.first_seed + values.seeds), folder)
     todo = [job for job in wanted if job.result is None]
     workers = values.workers or os.cpu_count() or 1
@@ -122,8 +132,6 @@ def main() -> int:
             )
             return 130
     results = runner.collect(wanted, settings, methods, folder)
-    from gan_zoo.images import atomic_file
-
     with atomic_file(folder / "results.json") as file:
         file.write(json.dumps(results).encode())
     page = report.write(results, folder)

@@ -77,8 +77,9 @@ def open_folder(folder: Path, settings: Settings) -> None:
                 f"{folder} holds a comparison with other settings: {pairs}. Give another --output, or these."
             )
         return
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"--output={folder} holds other files: name a new or an empty folder.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        what = "holds other files" if folder.is_dir() else "is a file"
+        raise UserError(f"--output={folder} {what}: name a new or an empty folder.")
     try:
         with atomic_file(path) as file:
             file.write(json.dumps({"settings": wanted, **runs.circumstances()}, indent=1).encode() + b"\n")
