@@ -66,6 +66,12 @@ flags.DEFINE_integer("sample_every", 500, "Steps between pictures of samples.")
 flags.DEFINE_integer("checkpoint_every", 1000, "Steps between checkpoints.")
 flags.DEFINE_integer("keep_checkpoints", 2, "How many of the newest checkpoints stay.")
 flags.DEFINE_integer("log_every", 50, "Steps between lines of metrics.")
+flags.DEFINE_enum(
+    "on_nan",
+    "stop",
+    list(training.ON_NAN),
+    "When a loss is not finite: stop, or restore the last checkpoint and go on with half the learning rates.",
+)
 flags.DEFINE_integer("health_every", 500, "Steps between looks at the players' health, see gan_zoo.health; 0 for none.")
 flags.DEFINE_bool("dry_run", False, "Build everything, run a few steps, estimate time and memory, write nothing.")
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gan_zoo.gan import GAN
 
 # A continued run may be longer, and may lie, or find its data, elsewhere.
-_FREE = {"steps", "run_dir", "data_dir", "steps_per_execution"}
+_FREE = {"steps", "run_dir", "data_dir", "steps_per_execution", "on_nan"}
 
 
 @contextlib.contextmanager

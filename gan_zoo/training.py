@@ -1,7 +1,6 @@
 """From a configuration to a trained, exported generator: what `train.py` runs."""
 
 import ast
-import contextlib
 import dataclasses
 import importlib
 import inspect
@@ -21,6 +20,10 @@ from gan_zoo.models import VARIANTS
 from gan_zoo.runs import hold, open_run
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+
+ON_NAN = ("stop", "restore")
+_RESTORES = 5
+"""How often a run that diverges goes back to its last good state, with half the learning rates each time."""
 
 _log = logging.getLogger("gan_zoo")
 
@@ -60,6 +63,7 @@ class Config:
     worker_index: int | None = None
     tpu: str | None = None
     sync_batch_norm: bool = False
+    on_nan: str = "stop"
     jit_compile: bool = False
     run_dir: str | None = None
     sample_every: int = 500
@@ -239,6 +243,7 @@ class Job:
             "keep_checkpoints": config.keep_checkpoints,
             "log_every": config.log_every,
             "health_every": config.health_every,
+            "on_nan": config.on_nan,
             "steps_per_execution": self.execution,
             **({"growth": [dataclasses.asdict(phase) for phase in self.growth.phases]} if self.growth else {}),
         }
@@ -280,23 +285,47 @@ class Job:
 
         from gan_zoo import callbacks, checkpoints, curves
         from gan_zoo.export import saved_model
-        from gan_zoo.health import Health, mode_target
 
         config, gan = self.config, self.gan
         ema = callbacks.GeneratorEMA(config.ema_decay)
         ema.set_model(gan)
         step = checkpoints.restore(run_dir / "checkpoints", gan, ema.generator)
-        ema.step = step
         print(self.describe(), flush=True)
         if step:
             print(f"continuing {run_dir} from step {step}", flush=True)
         interrupted = callbacks.StopOnSignal()
+        writer = tf.summary.create_file_writer(str(run_dir / "events")) if chief else None
+        for restores_left in reversed(range(_RESTORES + 1 if config.on_nan == "restore" else 1)):
+            try:
+                self._fit(run_dir, step, ema, interrupted, writer)
+                break
+            except (callbacks.NonFiniteLoss, FloatingPointError) as error:
+                step = self._after_divergence(run_dir, ema, error, restores_left)
+        if chief and (run_dir / "metrics.jsonl").exists():
+            curves.plot(run_dir / "metrics.jsonl", run_dir / "curves.png")
+        if interrupted.received:
+            if chief:
+                print(f"{interrupted.received}: saved {run_dir} at step {ema.step}; the same command continues it")
+            return None
+        if not chief:
+            return None
+        path = run_dir / "saved_model"
+        saved_model.export(gan, path, generator=ema.generator, metadata=self.metadata(ema.step))
+        print(f"samples  {run_dir / 'samples'}\ncurves   {run_dir / 'curves.png'}\nmodel    {path}", flush=True)
+        return path
+
+    def _fit(self, run_dir: Path, step: int, ema, interrupted, writer) -> None:
+        """Trains from `step` to the last one, or until `interrupted`. Only who has a `writer` writes files."""
+        from gan_zoo import callbacks
+        from gan_zoo.health import Health, mode_target
+
+        config, gan = self.config, self.gan
+        ema.step = step
         # The order matters: what is not finite must not be averaged, shown or saved.
         watchers = [interrupted, callbacks.StopOnNonFinite(step), ema]
         if self.growth:
             watchers.append(callbacks.Grow(self.growth, ema, step))
-        if chief:
-            writer = tf.summary.create_file_writer(str(run_dir / "events"))
+        if writer:
             log = callbacks.MetricsLog(run_dir / "metrics.jsonl", self.images_shown, config.log_every, writer, step)
             if config.strategy != "multi_worker":  # a look needs all replicas, and callbacks here are the chief's alone
                 modes = mode_target(config.dataset, self.source.shape)
@@ -315,21 +344,36 @@ class Job:
             end = self.phase_end(step)
             # A run that is made longer may have stopped between two multiples of the new number.
             gan.steps_per_execution = math.gcd(self.execution, end - step)
-            with _divergence(run_dir):
-                gan.fit(self.dataset(step), steps_per_epoch=end - step, verbose=0, callbacks=watchers)
+            gan.fit(self.dataset(step), steps_per_epoch=end - step, verbose=0, callbacks=watchers)
             step = end
-        if chief and (run_dir / "metrics.jsonl").exists():
-            curves.plot(run_dir / "metrics.jsonl", run_dir / "curves.png")
-        if interrupted.received:
-            if chief:
-                print(f"{interrupted.received}: saved {run_dir} at step {ema.step}; the same command continues it")
-            return None
-        if not chief:
-            return None
-        path = run_dir / "saved_model"
-        saved_model.export(gan, path, generator=ema.generator, metadata=self.metadata(ema.step))
-        print(f"samples  {run_dir / 'samples'}\ncurves   {run_dir / 'curves.png'}\nmodel    {path}", flush=True)
-        return path
+
+    def _after_divergence(self, run_dir: Path, ema, error: Exception, restores_left: int) -> int:
+        """Goes back to the last good state with half the learning rates, and returns its step; or gives up.
+
+        Raises:
+            NonFiniteLoss: If that is not asked for, there is no such state, or it has been tried often enough.
+        """
+        from gan_zoo import callbacks, checkpoints
+
+        found = checkpoints.list_checkpoints(run_dir / "checkpoints")
+        if not restores_left or not found:
+            last = f"the last good checkpoint is {found[-1]}" if found else "no checkpoint had been written"
+            raise callbacks.NonFiniteLoss(
+                f"Training diverged: {error}; {last}. A lower --learning_rate often helps: --on_nan=restore takes one "
+                f"by itself."
+            ) from None
+        inner = [getattr(o, "inner_optimizer", o) for o in (self.gan.d_optimizer, self.gan.g_optimizer)]
+        rates = [float(optimizer.learning_rate) / 2 for optimizer in inner]  # checkpoints hold rates, too
+        step = checkpoints.restore(run_dir / "checkpoints", self.gan, ema.generator)
+        for optimizer, rate in zip(inner, rates, strict=True):
+            optimizer.learning_rate = rate
+        _log.warning(
+            "Training diverged: %s. Going on from step %d with half the learning rates, %g for D and %g for G.",
+            error,
+            step,
+            *rates,
+        )
+        return step
 
     def metadata(self, step: int) -> dict[str, Any]:
         """What an exported generator says of itself."""
@@ -397,20 +441,6 @@ def build_gan(cls: type, shape, *, network: str, width: int, norm: str | None, a
     if len(shape) == 1:
         return cls.for_points(shape[0], width=width, **arguments)
     return cls.for_images(tuple(shape), network=network, width=width, norm=norm, **arguments)
-
-
-@contextlib.contextmanager
-def _divergence(run_dir: Path):
-    """Says where the last good state is when training diverges."""
-    from gan_zoo.callbacks import NonFiniteLoss
-    from gan_zoo.checkpoints import list_checkpoints
-
-    try:
-        yield
-    except (NonFiniteLoss, FloatingPointError) as error:
-        found = list_checkpoints(run_dir / "checkpoints")
-        last = f"the last good checkpoint is {found[-1]}" if found else "no checkpoint had been written"
-        raise NonFiniteLoss(f"Training diverged: {error}; {last}. A lower --learning_rate often helps.") from None
 
 
 def find_model(name: str, flag: str = "--model") -> type:

@@ -156,23 +156,58 @@ def test_leftovers_of_a_killed_save_are_removed(tmp_path):
     assert not leftover.exists()
 
 
+class Sabotage(keras.callbacks.Callback):
+    """Makes a weight NaN before the third step of the first `times` calls of `fit`."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.times, self.calls = times, 0
+
+    def on_train_begin(self, logs=None):
+        self.calls += 1
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 2 and self.calls <= self.times:
+            kernel = self.model.discriminator.trainable_variables[0]
+            kernel.assign(kernel.value * np.nan)
+
+
+def sabotaged(times, **changes):
+    job = training.Job(config(**{"steps": 10, "checkpoint_every": 1, **changes}))
+    fit, sabotage = job.gan.fit, Sabotage(times)
+    job.gan.fit = lambda *args, callbacks, **kwargs: fit(*args, callbacks=[*callbacks, sabotage], **kwargs)
+    return job
+
+
 def test_divergence_stops_with_step_and_loss_and_keeps_the_last_good_checkpoint(tmp_path):
     training.run(config(steps=4, checkpoint_every=1))
-
-    class Sabotage(keras.callbacks.Callback):
-        def on_train_batch_begin(self, batch, logs=None):
-            if batch == 2:
-                kernel = self.model.discriminator.trainable_variables[0]
-                kernel.assign(kernel.value * np.nan)
-
-    job = training.Job(config(steps=10, checkpoint_every=1))
-    fit = job.gan.fit
-    job.gan.fit = lambda *args, callbacks, **kwargs: fit(*args, callbacks=[*callbacks, Sabotage()], **kwargs)
     message = r"Training diverged: d_loss = nan.* at step 7; the last good checkpoint is .*00000006\."
     with pytest.raises(callbacks.NonFiniteLoss, match=message):
-        job.train(tmp_path / "run")
+        sabotaged(1).train(tmp_path / "run")
     state = final_state(tmp_path / "run", 6)
     assert all(np.isfinite(value).all() for value in state.values())
+
+
+def test_divergence_goes_on_from_the_last_good_checkpoint_with_lower_rates(tmp_path, caplog):
+    training.run(config(steps=4, checkpoint_every=1))
+    job = sabotaged(2, on_nan="restore")
+    rate = float(job.gan.d_optimizer.learning_rate)
+    with caplog.at_level(logging.WARNING, "gan_zoo"):
+        assert job.train(tmp_path / "run") is not None
+    first, second = [r.getMessage() for r in caplog.records if "diverged" in r.getMessage()]
+    assert "at step 7. Going on from step 6 with half the learning rates" in first
+    assert "at step 9. Going on from step 8" in second
+    for optimizer in (job.gan.d_optimizer, job.gan.g_optimizer):
+        assert float(optimizer.learning_rate) == pytest.approx(rate / 4)
+    assert checkpoints.list_checkpoints(tmp_path / "run" / "checkpoints")[-1].name == "00000010"
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == sorted({row["step"] for row in rows})
+
+
+def test_divergence_gives_up_in_the_end(tmp_path):
+    training.run(config(steps=4, checkpoint_every=1))
+    with pytest.raises(callbacks.NonFiniteLoss, match="Training diverged"):
+        sabotaged(100, on_nan="restore", checkpoint_every=0).train(tmp_path / "run")
 
 
 def test_a_state_that_is_not_finite_is_not_saved(tmp_path):
