@@ -72,7 +72,11 @@ flags.DEFINE_enum(
     list(training.ON_NAN),
     "When a loss is not finite: stop, or restore the last checkpoint and go on with half the learning rates.",
 )
-flags.DEFINE_integer("health_every", 500, "Steps between looks at the players' health, see gan_zoo.health; 0 for none.")
+flags.DEFINE_integer(
+    "health_every",
+    500,
+    "Steps between looks at the players' health, see gan_zoo.health; 0 for none. Not with multi_worker.",
+)
 flags.DEFINE_bool("dry_run", False, "Build everything, run a few steps, estimate time and memory, write nothing.")
 
 GROUPS = {

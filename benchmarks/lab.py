@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from gan_zoo import dynamics
-from gan_zoo.compare.runner import cell_text
+from gan_zoo.compare.runner import table_rows
 from gan_zoo.dynamics import report
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -35,18 +35,10 @@ def summary(results: dict) -> dict:
 
 def markdown(results: dict, key: str) -> str:
     """A ranking, "steps" or "seconds", as a table."""
-    metrics = results["metrics"]
-    rows = [
-        ["", "method", *(metric["label"] for metric in metrics), "diverged", "seconds"],
-        ["---"] * (len(metrics) + 4),
-    ]
-    for row in results["tables"][key]:
-        values = [cell_text(row[metric["name"]], metric["digits"]) for metric in metrics]
-        rank = "-" if row["rank"] is None else str(row["rank"])
-        rows.append([rank, f"`{row['method']}`", *values, str(row["diverged"]), cell_text(row["seconds"], 1)])
-    reference = [cell_text(results["reference"][metric["name"]], metric["digits"]) for metric in metrics]
-    rows.append(["", "the data themselves", *reference, "", ""])
-    return _table(rows)
+    head, *rows = table_rows(results, key)
+    return _table(
+        [head, ["---"] * len(head), *([rank, f"`{name}`" if rank else name, *rest] for rank, name, *rest in rows)]
+    )
 
 
 def blocks(results: dict) -> dict[str, str]:
@@ -82,11 +74,12 @@ def fill(page: str, found: dict[str, str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", type=Path, help="of finished comparisons")
+    folders = parser.parse_args().folders
     page = DOCS / "lab.md"
     found = [report.examine(method, start=(1.0, -1.0), **DIRAC) for method in dynamics.methods("all")]
     report.draw(found, DOCS / "lab-dirac.png")
     page.write_text(fill(page.read_text(), {"dirac": dirac(found)}))
-    for folder in parser.parse_args().folders:
+    for folder in folders:
         results = json.loads((folder / "results.json").read_text())
         name = results["dataset"]["name"]
         (DOCS / f"lab-{name}.json").write_text(json.dumps(summary(results), indent=1) + "\n")

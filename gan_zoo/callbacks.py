@@ -272,7 +272,7 @@ class MetricsLog(StepCallback):
     Args:
         path: Of the file, `metrics.jsonl`.
         images_shown: Gives the number of real images that so many steps show.
-        every: Steps between lines.
+        every: Steps between lines; there is one of each step with a `note`, too.
         writer: A `tf.summary` writer for the scalars, or None.
         step: The step that training starts from.
     """
@@ -294,11 +294,11 @@ class MetricsLog(StepCallback):
         for name, value in logs.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value)
         self._count += 1
-        if self.passed(self.every, previous):
+        if self._notes or self.passed(self.every, previous):
             self._write()
 
     def note(self, values: dict[str, float]) -> None:
-        """Puts values that are measured now and then, and not averaged, into the next line."""
+        """Asks for a line of this step with values that are measured now and then, from a callback before this one."""
         self._notes.update(values)
 
     def on_train_end(self, logs=None):

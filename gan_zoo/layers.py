@@ -218,14 +218,16 @@ class InstanceNoise(keras.layers.Layer):
         self.taken.assign(self.taken.value + 1)
 
     def call(self, inputs):
-        stddev = self.stddev
+        left = None
         if self.turns:
             # The first turn has all of the noise.
-            gone = tf.cast(tf.maximum(self.taken.value - 1, 0), tf.float32) / self.turns
-            stddev *= tf.maximum(0.0, 1.0 - gone)
+            left = tf.maximum(0.0, 1.0 - tf.cast(tf.maximum(self.taken.value - 1, 0), tf.float32) / self.turns)
 
         def noisy(x):
-            return x + tf.cast(stddev * self.random.normal(tf.shape(x)), x.dtype) if x.dtype.is_floating else x
+            if not x.dtype.is_floating:
+                return x
+            noise = self.stddev * tf.cast(self.random.normal(tf.shape(x)), x.dtype)
+            return x + (noise if left is None else tf.cast(left, x.dtype) * noise)
 
         return tf.nest.map_structure(noisy, inputs)
 

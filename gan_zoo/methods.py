@@ -45,6 +45,8 @@ def parse(text: str) -> list[Method]:
             raise UserError(f"--models={part} is not of the form name(argument=value, ...).")
         assignments = tuple(_split("--models", rest.removesuffix(")")))
         arguments = parse_arguments(find_model(model.strip(), "--models"), assignments, "--models")
+        if "seed" in arguments:
+            raise UserError(f"--models={part}: seeds are given to all methods alike: leave seed out.")
         plain = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         found.append(Method(f"{model.strip()}({plain})" if plain else model.strip(), model.strip(), arguments))
     names = [method.name for method in found]

@@ -82,7 +82,9 @@ def js_regularizer(D: Discriminator, real: tf.Tensor, fake: tf.Tensor) -> tf.Ten
     return at_real + tf.reduce_mean(tf.square(tf.sigmoid(f)) * fake_norms)
 
 
-def lazily(penalty: Callable[[], tf.Tensor], turn: int | tf.Tensor, interval: int) -> tf.Tensor:
+def lazily(
+    penalty: Callable[[], tf.Tensor], turn: int | tf.Tensor, interval: int, dtype: tf.DType = tf.float32
+) -> tf.Tensor:
     """`interval` times the penalty in every `interval`-th turn, from turn 0 on; in the others 0, and no work.
 
     Karras et al. (2020), Appendix B, "lazy regularization": the mean over turns is that of the penalty in each. They
@@ -93,10 +95,11 @@ def lazily(penalty: Callable[[], tf.Tensor], turn: int | tf.Tensor, interval: in
         penalty: Computes the penalty. With an interval above 1, nothing in it may talk to other replicas.
         turn: Turns taken before this one.
         interval: From 1, every turn, up.
+        dtype: Of the penalty.
     """
     if interval == 1:
         return penalty()
-    return tf.cond(tf.equal(turn % interval, 0), lambda: interval * penalty(), lambda: tf.constant(0.0))
+    return tf.cond(tf.equal(turn % interval, 0), lambda: interval * penalty(), lambda: tf.zeros([], dtype))
 
 
 def interpolate(real: tf.Tensor, fake: tf.Tensor, epsilon: tf.Tensor) -> tf.Tensor:

@@ -42,6 +42,6 @@ class ZeroCentered:
     def regularizer(self, points: tf.Tensor) -> tf.Tensor:
         """gamma / 2 E[||grad D(points)||^2], a scalar; logs the mean as "penalty"."""
         turn = updates(getattr(self, "d_optimizer", None))
-        penalty = lazily(lambda: zero_centered_penalty(self.D, points), turn, self.interval)
+        penalty = lazily(lambda: zero_centered_penalty(self.D, points), turn, self.interval, points.dtype)
         self.record("penalty", penalty)
         return 0.5 * self.gamma * penalty

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from gan_zoo.gan import GAN
 
 # A continued run may be longer, and may lie, or find its data, elsewhere.
-_FREE = {"steps", "run_dir", "data_dir", "steps_per_execution", "on_nan"}
+_FREE = {"steps", "run_dir", "data_dir", "steps_per_execution", "on_nan", "health_every"}
+# Settings of runs that began before there were such.
+_BEFORE = {"sync_batch_norm": False}
 
 
 @contextlib.contextmanager
@@ -71,6 +73,7 @@ def open_run(run_dir: Path, settings: dict) -> dict:
             old = run["settings"]
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{path} cannot be read: repair it, or give another --run_dir.") from None
+        old = {**_BEFORE, **old}
         names = sorted(n for n in {*old, *settings} - _FREE if old.get(n) != settings.get(n))
         if names:
             pairs = ", ".join(f"{n} ({old.get(n)!r}, now {settings.get(n)!r})" for n in names)

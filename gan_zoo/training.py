@@ -189,9 +189,7 @@ class Job:
         A step of a perceptron takes about as long as the return to Python after it.
         """
         config = self.config
-        common = math.gcd(
-            self.steps, config.log_every, config.sample_every, config.checkpoint_every, config.health_every
-        )
+        common = math.gcd(self.steps, config.log_every, config.sample_every, config.checkpoint_every)
         return max(n for n in range(1, 26) if common % n == 0)
 
     @property

@@ -226,6 +226,28 @@ def test_critical_regularisation(make, expected):
     assert dynamics.critical(make, 0.1, 3.0, tolerance=1e-6) == pytest.approx(expected, abs=1e-6)
 
 
+def test_noise_on_both_sides_of_a_pair_is_independent():
+    """D(x + n) - D(G(z) + n') damps psi by s^2 / 2, f'' being 1/4 and the variance of n - n' 2 s^2."""
+    game = dynamics.dirac("rgan", instance_noise=1.0)
+    np.testing.assert_allclose(game.jacobian(), [[0.0, 0.5], [-0.5, -0.5]], atol=1e-7)
+
+
+@pytest.mark.parametrize("arguments", [{"gamma": 1.0, "interval": 3}, {"instance_noise": 0.5, "noise_turns": 10}])
+def test_turns_that_are_counted(arguments):
+    """A lazy penalty has `interval` times its weight in the turn that it comes in; noise is whole in the first, G's."""
+    field = dynamics.dirac("r1_gan", **arguments).field([0.5, -1.0])
+    plain = {"gamma": 3.0} if "interval" in arguments else {"instance_noise": 0.5}
+    expected = dynamics.dirac("r1_gan", **plain).field([0.5, -1.0])
+    np.testing.assert_allclose(field[:1], expected[:1], rtol=1e-12)
+    assert (abs(field[1] / expected[1] - 1) < 1e-12) == ("interval" in arguments)
+
+
+@pytest.mark.parametrize("text", ["wgan(n_critic=5)", "vanilla_gan(simultaneous=True)", "wgan(balance='warm_up')"])
+def test_what_the_schedules_decide_is_no_argument(text):
+    with pytest.raises(UserError, match="--d_steps"):
+        dynamics.methods(text)
+
+
 def test_critical_regularisation_lies_between():
     with pytest.raises(UserError, match="low=1.5: the players do not circle there"):
         dynamics.critical(lambda gamma: dynamics.dirac("r1_gan", gamma=gamma), 1.5, 2.0)
@@ -286,7 +308,7 @@ def test_methods_that_are_none(text, sentence):
 
 def test_verdicts():
     names = {
-        "GAN, minimax": "at once outward",
+        "GAN, minimax": "at once: moves away; in turns: undecided",
         "LSGAN": "undecided",
         "R1, γ = 0.3": "in a spiral",
         "R1, γ = 2": "without circling",
@@ -296,6 +318,10 @@ def test_verdicts():
     found = {m.name: report.examine(m, start=(1, -1), step_size=0.2, steps=20, grid=3) for m in methods}
     for name, words in names.items():
         assert words in found[name].verdict
+    large = report.examine(dynamics.METHODS[17], start=(1, -1), step_size=2.0, steps=500, grid=3)
+    assert (large.name, large.verdict) == ("R1, γ = 2", "moves away")
+    assert not large.distance("simultaneous") < 1e6
+    assert "< 1e-06" not in report.table([large], 2.0, 500)
     lines = report.table(list(found.values()), 0.2, 20).splitlines()
     assert len(lines) == 1 + len(names)
     assert "± 0.5i" in lines[1] and "1.004988" in lines[1]

@@ -90,7 +90,7 @@ def test_it_warns_once_and_writes_its_numbers(tmp_path, caplog):
     bias.assign([2.0, 0.0])
     gan.compile(keras.optimizers.SGD(1e-9), keras.optimizers.SGD(1e-9))
     path = tmp_path / "metrics.jsonl"
-    log = MetricsLog(path, lambda step: step, every=2)
+    log = MetricsLog(path, lambda step: step, every=3)
     target = synthetic.get("ring8")
     callback = health.Health(lambda step: synthetic.sample("ring8", 64, [0, step]), 2, log, target)
     data = synthetic.get("ring8")
@@ -100,8 +100,9 @@ def test_it_warns_once_and_writes_its_numbers(tmp_path, caplog):
     (record,) = [r for r in caplog.records if r.name == "gan_zoo"]
     assert record.getMessage().startswith("step 6: 100 % of the samples have a near-duplicate")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [row["step"] for row in rows] == [2, 4, 6, 8]
-    for row in rows:
+    assert [row["step"] for row in rows] == [2, 3, 4, 6, 8]  # a look has a line of its own step
+    assert all("d_loss" in row for row in rows)
+    for row in (row for row in rows if row["step"] != 3):
         assert row["duplicates"] == 1.0
         assert row["modes"] == 1
         assert 0 <= row["d_auc"] <= 1

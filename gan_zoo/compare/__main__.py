@@ -8,6 +8,7 @@ from pathlib import Path
 from absl import flags
 
 from gan_zoo import cli
+from gan_zoo.compare.settings import OPTIMIZERS, Settings
 from gan_zoo.errors import UserError
 
 USAGE = """
@@ -36,26 +37,28 @@ def define_flags() -> None:
     flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS datasets, for color_mnist.")
     flags.DEFINE_integer("seeds", 5, "Runs of each method.")
     flags.DEFINE_integer("first_seed", 0, "The first of their seeds.")
-    flags.DEFINE_integer("steps", 5000, "Generator updates of each run.")
+    flags.DEFINE_integer("steps", Settings.steps, "Generator updates of each run.")
     flags.DEFINE_float(
         "seconds",
         None,
         "Training time of the second ranking; runs go on until they have had it, too. By default the time that the "
         "fastest method takes for its steps.",
     )
-    flags.DEFINE_integer("batch_size", 256, "Examples in a minibatch.")
+    flags.DEFINE_integer("batch_size", Settings.batch_size, "Examples in a minibatch.")
     flags.DEFINE_integer("width", None, "Of the networks; by default 128 units for points, 64 channels for images.")
-    flags.DEFINE_integer("depth", 2, "Hidden layers of the networks for points.")
+    flags.DEFINE_integer("depth", Settings.depth, "Hidden layers of the networks for points.")
     flags.DEFINE_integer("latent_dim", None, "Z; by default 2 for points, 128 for images.")
     flags.DEFINE_enum(
         "optimizer",
-        "own",
-        ["own", "adam", "rmsprop", "sgd"],
+        Settings.optimizer,
+        list(OPTIMIZERS),
         "The variants' own, or one for all: Adam (beta_1 0.5, beta_2 0.999), RMSprop (rho 0.9) or SGD.",
     )
     flags.DEFINE_float("learning_rate", None, "For both players of all methods, in the place of the optimizers' own.")
-    flags.DEFINE_integer("samples", 5000, "Samples that are measured at each look.")
-    flags.DEFINE_integer("evaluate_every", 0, "Steps between two looks; 0 takes about 20 looks in all.")
+    flags.DEFINE_integer("samples", Settings.samples, "Samples that are measured at each look.")
+    flags.DEFINE_integer(
+        "evaluate_every", Settings.evaluate_every, "Steps between two looks; 0 takes about 20 looks in all."
+    )
     flags.DEFINE_string("output", None, "Folder of the comparison; by default runs/compare-DATASET.")
     flags.DEFINE_integer("workers", 0, "Runs at a time, each in a process; 0 is one for each core.")
 
@@ -73,16 +76,16 @@ def main() -> int:
     from gan_zoo import methods as method_flags
     from gan_zoo import runs
     from gan_zoo.compare import runner
-    from gan_zoo.compare.settings import Settings
 
     settings = Settings(**{field.name: values[field.name].value for field in dataclasses.fields(Settings)})
     settings.check()
+    if values.first_seed + values.seeds > 2**32:
+        raise UserError(f"--first_seed={values.first_seed} and --seeds={values.seeds}: seeds end at 4294967295.")
     methods = method_flags.parse(values.models)
     shape = settings.source().shape
     for method in methods:  # what cannot be built is refused before anything is written
         settings.build(method, shape, 0)
-    plain = "".join(c if c.isalnum() or c in "_-.=" else "_" for c in settings.dataset)
-    folder = Path(values.output or f"runs/compare-{plain}").expanduser()
+    folder = Path(values.output or f"runs/compare-{runner.plain(settings.dataset)}").expanduser()
     runner.open_folder(folder, settings)
     with runs.hold(folder, "--output"):
         return _compare(methods, settings, folder, values)

@@ -45,10 +45,11 @@ def ranking(
 
     Returns:
         One row for each method, best first, those without a rank last, in the order of `methods` where ranks are
-        equal: {"method", "rank", "diverged": number of diverged runs, "seconds": statistics of the training time,
-        and for each metric its statistics}. Statistics are {"mean", "std", "n"} over the n finished runs that have a
-        finite value: std is the sample standard deviation, None for n < 2, and mean is None for n = 0. Methods of equal
-        failures and mean share a rank, and the next rank is left out; it is None where the primary metric has no value.
+        equal: {"method", "rank", "diverged": number of runs that diverged before the budget was spent, "seconds":
+        statistics of the training time, and for each metric its statistics}. Statistics are {"mean", "std", "n"} over
+        the n other runs that have a finite value: std is the sample standard deviation, None for n < 2, and mean is
+        None for n = 0. Methods of equal failures and mean share a rank, and the next rank is left out; it is None where
+        the primary metric has no value.
 
     Raises:
         UserError: If `primary` is none of the metrics, a metric's "better" is unknown, or `key` is not one of the two.
@@ -64,7 +65,7 @@ def ranking(
     rows, orders = [], []
     for method in methods:
         own = [run for run in runs if run["method"] == method["name"]]
-        finished = [run for run in own if run["status"] == "done"]
+        finished = [run for run in own if run[key] is not None]
         row = {"method": method["name"], "rank": None, "diverged": len(own) - len(finished)}
         row["seconds"] = summarize(run["seconds"] for run in finished)
         for name in better:

@@ -51,10 +51,15 @@ class Job:
 def jobs(methods: Sequence[Method], seeds: Sequence[int], folder: Path) -> list[Job]:
     """All runs, seed by seed, so that methods can be compared long before the last one ends."""
     return [
-        Job(method, seed, folder / "runs" / f"{re.sub(r'[^A-Za-z0-9_.=-]+', '_', method.name)}-seed{seed}.json")
+        Job(method, seed, folder / "runs" / f"{plain(method.name)}-seed{seed}.json")
         for seed in seeds
         for method in methods
     ]
+
+
+def plain(name: str) -> str:
+    """A method's or a dataset's name as part of a file's."""
+    return re.sub(r"[^A-Za-z0-9_.=-]+", "_", name)
 
 
 def open_folder(folder: Path, settings: Settings) -> None:
@@ -67,8 +72,9 @@ def open_folder(folder: Path, settings: Settings) -> None:
     wanted = settings.asdict()
     if path.exists():
         try:
-            there = json.loads(path.read_text())["settings"]
-        except (ValueError, KeyError, TypeError):
+            document = json.loads(path.read_text())
+            there = document["settings"]
+        except (OSError, ValueError, KeyError, TypeError):
             raise UserError(f"{path} cannot be read: repair it, or give another --output.") from None
         names = sorted(n for n in {*there, *wanted} - {"data_dir"} if there.get(n) != wanted.get(n))
         if names:
@@ -76,16 +82,21 @@ def open_folder(folder: Path, settings: Settings) -> None:
             raise UserError(
                 f"{folder} holds a comparison with other settings: {pairs}. Give another --output, or these."
             )
+        document["continued"] = [*document.get("continued", []), runs.circumstances()]
+        _write(path, document)
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "holds other files" if folder.is_dir() else "is a file"
         raise UserError(f"--output={folder} {what}: name a new or an empty folder.")
+    _write(path, {"settings": wanted, **runs.circumstances()})
+
+
+def _write(path: Path, document: dict) -> None:
     try:
         with atomic_file(path) as file:
-            file.write(json.dumps({"settings": wanted, **runs.circumstances()}, indent=1).encode() + b"\n")
-        (folder / "runs").mkdir(exist_ok=True)
+            file.write(json.dumps(document, indent=1).encode() + b"\n")
     except OSError as error:
-        raise UserError(f"--output={folder} cannot be written: {error.strerror or error}.") from None
+        raise UserError(f"--output={path.parent} cannot be written: {error.strerror or error}.") from None
 
 
 def work(
@@ -146,7 +157,7 @@ def _start(log: Path, workers: int) -> subprocess.Popen:
     }
     with log.open("ab") as errors:
         return subprocess.Popen(
-            [sys.executable, "-m", "gan_zoo.compare.worker"],
+            [sys.executable, "-m", "gan_zoo.compare.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -178,24 +189,27 @@ def _feed(process, waiting, news, settings: Settings) -> None:
                     break
             else:
                 raise BrokenPipeError
-        except (OSError, ValueError):
-            news.put((job, {"error": "its process ended", "process": process}))
+        except (OSError, ValueError, TypeError) as error:
+            reason = "its process ended" if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            news.put((job, {"error": reason, "process": process}))
             return
 
 
 def collect(wanted: Sequence[Job], settings: Settings, methods: Sequence[Method], folder: Path) -> dict[str, Any]:
     """What `report.write` takes: the finished ones of these runs, and everything that is the same for all of them."""
-    start = json.loads((folder / SETTINGS).read_text())
+    document = json.loads((folder / SETTINGS).read_text())
+    latest = [document, *document.get("continued", [])][-1]
     source = settings.source()
     found = [result for job in wanted if (result := job.result) is not None]
     shown = _metrics(found)
     seconds = _time_budget(settings, found)
     for result in found:
-        finished = result["status"] == "done"
+        # A run that diverges later than that has its numbers: how much later a run goes on depends on the machine.
         at_steps = [row for row in result["curve"] if row["step"] == settings.steps]
-        result["at_steps"] = at_steps[0] if finished and at_steps else None
+        result["at_steps"] = at_steps[0] if at_steps else None
         in_time = [row for row in result["curve"] if seconds is not None and row["seconds"] <= seconds]
-        result["at_seconds"] = in_time[-1] if finished and in_time else None
+        lived = result["status"] == "done" or result["seconds"] >= (seconds or 0.0)
+        result["at_seconds"] = in_time[-1] if lived and in_time else None
     target = metrics.target(settings.dataset)
     key = metrics.primary(target)
     described = [_described(settings, method, source.shape) for method in methods]
@@ -209,12 +223,12 @@ def collect(wanted: Sequence[Job], settings: Settings, methods: Sequence[Method]
             "seeds": len({job.seed for job in wanted}),
         },
         "environment": {
-            **start["versions"],
-            "cpu": start["host"]["cpu"],
-            "cores": start["host"]["cpus"],
-            "git": start["git"],
-            "started": start["started"],
-            "command": shlex.join(["python", "-m", "gan_zoo.compare", *start["command"][1:]]),
+            **latest["versions"],
+            "cpu": latest["host"]["cpu"],
+            "cores": latest["host"]["cpus"],
+            "git": latest["git"],
+            "started": document["started"],
+            "command": shlex.join(["python", "-m", "gan_zoo.compare", *latest["command"][1:]]),
         },
         "dataset": {
             "name": settings.dataset,
@@ -293,23 +307,26 @@ def _optimizer_text(gan) -> str:
     return texts[0] if texts[0] == texts[1] else f"D: {texts[0]}, G: {texts[1]}"
 
 
-def text_table(results: dict[str, Any], key: str) -> str:
-    """A ranking as aligned text: "steps" or "seconds"."""
+def table_rows(results: dict[str, Any], key: str) -> list[list[str]]:
+    """A ranking, "steps" or "seconds", as rows of text: the head, the methods, and the data themselves."""
     shown = {metric["name"]: metric for metric in results["metrics"]}
-    head = ["", "method", *(metric["label"] for metric in shown.values()), "diverged", "seconds"]
-    rows = [head]
+    rows = [["", "method", *(metric["label"] for metric in shown.values()), "diverged", "seconds"]]
     for row in results["tables"][key]:
-        cells = [cell_text(row[name], metric["digits"]) for name, metric in shown.items()]
+        cells = [_cell(row[name], metric["digits"]) for name, metric in shown.items()]
         rank = "-" if row["rank"] is None else str(row["rank"])
-        rows.append([rank, row["method"], *cells, str(row["diverged"]), cell_text(row["seconds"], 1)])
-    reference = [cell_text(results["reference"][name], metric["digits"]) for name, metric in shown.items()]
-    rows.append(["", "the data themselves", *reference, "", ""])
-    widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
+        rows.append([rank, row["method"], *cells, str(row["diverged"]), _cell(row["seconds"], 1)])
+    reference = [_cell(results["reference"][name], metric["digits"]) for name, metric in shown.items()]
+    return [*rows, ["", "the data themselves", *reference, "", ""]]
+
+
+def text_table(results: dict[str, Any], key: str) -> str:
+    """A ranking as aligned text."""
+    rows = table_rows(results, key)
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
-def cell_text(value: dict[str, Any], digits: int) -> str:
-    """The statistics of a metric as "0.31 ± 0.02"; "-" where there is no value."""
+def _cell(value: dict[str, Any], digits: int) -> str:
     if value["mean"] is None or not math.isfinite(value["mean"]):
         return "-"
     spread = "" if value["std"] is None else f" ± {value['std']:.{digits}f}"

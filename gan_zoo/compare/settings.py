@@ -1,11 +1,13 @@
 """What a comparison is: the budget, the data, the networks and the optimizers that all methods share."""
 
 import dataclasses
+import math
 from typing import Any
 
 from gan_zoo import data, metrics
 from gan_zoo.errors import UserError
 from gan_zoo.methods import Method
+from gan_zoo.metrics import digits
 
 OPTIMIZERS = ("own", "adam", "rmsprop", "sgd")
 
@@ -54,13 +56,19 @@ class Settings:
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"--{name} must be 1 or more, not {getattr(self, name)}.")
         for name in ("seconds", "learning_rate"):
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"--{name} must be positive, not {getattr(self, name)}.")
         if self.samples < 2:
             raise UserError(f"--samples must be 2 or more, not {self.samples}.")
         if self.evaluate_every < 0 or (self.evaluate_every and self.steps % self.evaluate_every):
             raise UserError(
                 f"--evaluate_every must be 0 or divide --steps={self.steps}, which {self.evaluate_every} does not."
+            )
+        looks = self.steps // self.every
+        if not self.evaluate_every and self.steps > EVALUATIONS and looks < EVALUATIONS // 2:
+            raise UserError(
+                f"--steps={self.steps} cannot be divided into about {EVALUATIONS} equal parts, between which runs are "
+                f"looked at: take --steps={EVALUATIONS * round(self.steps / EVALUATIONS)}, or set --evaluate_every."
             )
         if self.optimizer not in OPTIMIZERS:
             raise UserError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, not {self.optimizer!r}.")
@@ -70,6 +78,8 @@ class Settings:
             metrics.target(self.dataset)
         except UserError as error:
             raise UserError(f"--dataset: {str(error).removeprefix('dataset: ')}") from None
+        if not self.points and not digits.has_classifier():
+            digits.load_classifier()  # which says what to do
 
     @property
     def every(self) -> int:

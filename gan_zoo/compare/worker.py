@@ -22,13 +22,14 @@ from gan_zoo.methods import Method
 
 
 def main() -> None:
-    # What TensorFlow and users' modules print goes to standard error: standard output is for answers.
-    answers, sys.stdout = sys.stdout, sys.stderr
+    # What TensorFlow and users' modules print, by whatever means, goes to standard error: the pipe is for answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
 
     def answer(**fields):
         print(json.dumps(fields), file=answers, flush=True)
 
-    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_leave_with, args=(int(sys.argv[1]),), daemon=True).start()
     for line in sys.stdin:
         job = json.loads(line)
         try:

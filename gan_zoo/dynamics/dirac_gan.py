@@ -75,6 +75,12 @@ def methods(text: str) -> list[Method]:
         return [*METHODS, *(method for method in rest if _scores(method.cls))]
     found = []
     for method in parse(text):
+        for name in ("n_critic", "balance", "simultaneous"):
+            if name in method.arguments:
+                raise UserError(
+                    f"--models={method.name}: {name} says who moves when, and here the figure's two schedules and "
+                    f"--d_steps do: leave it out."
+                )
         if not _scores(method.cls):
             raise UserError(
                 f"--models={method.model}: the Dirac-GAN's D(x) = psi x is a score, and this variant's discriminator "
@@ -137,13 +143,30 @@ def dirac(model: str | type[GAN] = "vanilla_gan", *, start: Sequence[float] = (0
 
 
 class _Points:
-    """In the place of a random stream: the same points at every draw."""
+    """In the place of a random stream: points that stand for the normal distribution, in one of two orders in turn.
+
+    Losses that pair real and generated examples see noise on both sides that is not correlated.
+    """
 
     def __init__(self, points: np.ndarray):
-        self._points = tf.constant(points[:, np.newaxis])
+        self._orders = [tf.constant(part[:, np.newaxis]) for part in (points, uncorrelated(points))]
 
     def normal(self, shape):
-        return self._points
+        self._orders.reverse()
+        return self._orders[-1]
+
+
+def uncorrelated(points: np.ndarray) -> np.ndarray:
+    """The same numbers in another order, such that the mean of the products with those in their own order is 0."""
+    rng = np.random.default_rng(0)
+    other = rng.permutation(points)
+    total = points @ other
+    for i, j in rng.integers(len(points), size=(20 * len(points), 2)):
+        change = (points[i] - points[j]) * (other[j] - other[i])
+        if abs(total + change) < abs(total):
+            other[[i, j]] = other[[j, i]]
+            total += change
+    return other
 
 
 def normal_points(n: int) -> np.ndarray:

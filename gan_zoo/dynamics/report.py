@@ -14,9 +14,19 @@ from gan_zoo.methods import Method
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#9a9a9a"
 _ON_AXIS = 1e-9
-"""Eigenvalues are exact to about 1e-12: a real part, or a radius's distance from 1, below this is none."""
+"""Eigenvalues are exact to about 1e-12: a radius's distance from 1 below this is none."""
 
 _AT_REST = 1e-6
+
+
+_CONVERGES = "converges linearly"
+
+
+def _fate(radius: float) -> str:
+    """What becomes of a small distance from the equilibrium: see `games.spectral_radius`."""
+    if radius < 1 - _ON_AXIS:
+        return _CONVERGES
+    return "moves away" if radius > 1 + _ON_AXIS else "undecided, not linear"
 
 
 @dataclasses.dataclass
@@ -39,22 +49,20 @@ class Found:
 
     def distance(self, schedule: str) -> float:
         """From the equilibrium, at the end of the path."""
-        return float(np.linalg.norm(self.paths[schedule][-1]))
+        return float(np.hypot(*self.paths[schedule][-1]))
 
     @property
     def verdict(self) -> str:
-        """What the eigenvalues say about gradient descent near the equilibrium."""
+        """What the update's derivative says about gradient descent with these steps near the equilibrium."""
         if self.eigenvalues is None:
             return "the field jumps at the equilibrium: no linear convergence"
-        real = self.eigenvalues.real.max()
-        if real > _ON_AXIS:
-            return "moves away from the equilibrium"
-        if real >= -_ON_AXIS and self.radii["simultaneous"] > 1 + _ON_AXIS:
-            return "circles: at once outward, in turns undecided"
-        if real >= -_ON_AXIS:
-            return "undecided: no linear convergence"
+        at_once, in_turns = (_fate(self.radii[schedule]) for schedule in games.SCHEDULES)
+        if at_once != in_turns:
+            return f"at once: {at_once}; in turns: {in_turns}"
+        if at_once != _CONVERGES:
+            return at_once
         circles = np.abs(self.eigenvalues.imag).max() > 1e-6
-        return "converges linearly, " + ("in a spiral" if circles else "without circling")
+        return f"{at_once}, {'in a spiral' if circles else 'without circling'}"
 
 
 def examine(
@@ -111,7 +119,7 @@ def rows(found: Sequence[Found], step_size: float, steps: int) -> list[tuple[str
     for one in found:
         factors = [f"{one.radii[name]:.6f}" if one.radii else "none" for name in games.SCHEDULES]
         distances = [one.distance(name) for name in games.SCHEDULES]
-        ends = [f"{distance:.4g}" if distance >= _AT_REST else f"< {_AT_REST:g}" for distance in distances]
+        ends = [f"< {_AT_REST:g}" if distance < _AT_REST else f"{distance:.4g}" for distance in distances]
         cells.append((one.name, complex_text(one.eigenvalues), *factors, *ends, one.verdict))
     return cells
 

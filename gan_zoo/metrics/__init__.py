@@ -42,6 +42,7 @@ __all__ = [
     "js",
     "kl",
     "median_bandwidth",
+    "mode_coverage",
     "parzen_log_likelihood",
     "primary",
     "sliced_wasserstein",
@@ -148,14 +149,9 @@ def evaluate(
         UserError: Samples are of another shape, `radius` is not positive, or there is no classifier of digits.
     """
     if not isinstance(distribution, Distribution):
-        from gan_zoo.metrics.digits import color_modes
-
-        return color_modes(samples)
+        return mode_coverage(distribution, samples)
     samples = points("samples", samples, distribution.dim, least=2)
-    measured = {}
-    if distribution.modes is not None:
-        centres, std = distribution.modes
-        measured |= coverage(samples, centres, radius * std, distribution.weights)
+    measured = {} if distribution.modes is None else mode_coverage(distribution, samples, radius)
     if not finite(samples):
         return {**measured, "w1": np.nan, "mmd": np.nan, "distance": np.nan, "frechet": np.nan}
     few = samples[:DRAWS]
@@ -168,6 +164,29 @@ def evaluate(
         "distance": float(distribution.distance(samples).mean()),
         "frechet": squared_frechet(samples.mean(axis=0), spread, distribution.mean, distribution.covariance),
     }
+
+
+def mode_coverage(
+    distribution: "Distribution | ColorMNIST", samples: np.ndarray, radius: float = MODE_RADIUS
+) -> dict[str, float]:
+    """Of what `evaluate` measures, how samples are spread over modes: a small part of its time.
+
+    Args:
+        distribution: A mixture of Gaussians, or colour MNIST.
+        samples: As for `evaluate`.
+        radius: As for `evaluate`.
+
+    Returns:
+        See `coverage`, or `color_modes`.
+    """
+    if not isinstance(distribution, Distribution):
+        from gan_zoo.metrics.digits import color_modes
+
+        return color_modes(samples)
+    if distribution.modes is None:
+        raise UserError(f"distribution: {distribution.name} is no mixture of Gaussians, and has no modes to count.")
+    centres, std = distribution.modes
+    return coverage(points("samples", samples, distribution.dim), centres, radius * std, distribution.weights)
 
 
 def __getattr__(name: str):
