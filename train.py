@@ -126,10 +126,11 @@ def main() -> int:
         print(training.Job(config).dry_run())
         return 0
     from gan_zoo.callbacks import NonFiniteLoss
+    from gan_zoo.errors import NotWritten
 
     try:
         training.run(config)
-    except NonFiniteLoss as error:
+    except (NonFiniteLoss, NotWritten) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

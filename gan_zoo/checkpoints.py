@@ -8,15 +8,18 @@ Together with the data's order, which is a function of seed and step, that is ev
 checkpoint equals training that was never interrupted.
 """
 
+import errno
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from gan_zoo.errors import UserError
 
@@ -37,6 +40,7 @@ def save(folder: Path, gan: keras.Model, step: int, ema: keras.Model | None = No
 
     Raises:
         FloatingPointError: If a weight is not finite: such a state is not worth keeping. Nothing is written.
+        OSError: If it cannot be written. The checkpoints that are there stay.
     """
     for variable in gan.variables:
         value = variable.numpy()
@@ -47,6 +51,7 @@ def save(folder: Path, gan: keras.Model, step: int, ema: keras.Model | None = No
         shutil.rmtree(leftover)
     writing, path = folder / f".writing-{step:08d}", folder / f"{step:08d}"
     writing.mkdir()
+    _reserve(writing, gan, ema)
     gan.save_weights(writing / MODEL)
     if ema is not None:
         ema.save_weights(writing / EMA)
@@ -61,6 +66,25 @@ def save(folder: Path, gan: keras.Model, step: int, ema: keras.Model | None = No
     for old in list_checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
     return path
+
+
+def _reserve(folder: Path, gan: keras.Model, ema: keras.Model | None) -> None:
+    """Makes sure of the room that a checkpoint needs: where a write fails, HDF5 crashes the process.
+
+    Raises:
+        OSError: If there is not enough.
+    """
+    optimizers = [o for o in vars(gan).values() if isinstance(o, keras.optimizers.Optimizer)]
+    variables = [v for owner in (gan, ema, *optimizers) if owner is not None for v in owner.variables]
+    # HDF5 has some hundred bytes of its own for each variable, and blocks for the names.
+    size = sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables) + 4096 * (len(variables) + 1)
+    path = folder / "room"
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        elif shutil.disk_usage(folder).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    path.unlink()
 
 
 def restore(folder: Path, gan: keras.Model, ema: keras.Model | None = None) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_zoo import data, networks
-from gan_zoo.errors import UserError
+from gan_zoo.errors import NotWritten, UserError
 from gan_zoo.models import VARIANTS
 from gan_zoo.runs import hold, open_run
 
@@ -90,7 +90,10 @@ def run(config: Config) -> Path | None:
     Raises:
         UserError: If the configuration cannot be used.
         NonFiniteLoss: If training diverged. The last good checkpoint stays.
+        NotWritten: If a file cannot be written, say because the disk is full. The last checkpoint stays.
     """
+    from gan_zoo.checkpoints import list_checkpoints
+
     job = Job(config)
     chief = job.is_chief
     run_dir = Path(config.run_dir or f"runs/{config.model.replace(':', '.')}-{_plain(config.dataset)}")
@@ -100,7 +103,15 @@ def run(config: Config) -> Path | None:
         return job.train(run_dir, chief)
     with hold(run_dir):
         open_run(run_dir, settings)
-        return job.train(run_dir, chief)
+        try:
+            return job.train(run_dir, chief)
+        except OSError as error:
+            found = list_checkpoints(run_dir / "checkpoints")
+            last = f"the newest checkpoint is {found[-1]}" if found else "no checkpoint had been written"
+            what = f"{error.filename or run_dir}: {error.strerror or error}"
+            raise NotWritten(
+                f"{what}. Training has stopped; {last}. Once that is put right, the same command goes on from there."
+            ) from error
 
 
 class Job:

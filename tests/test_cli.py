@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -119,6 +120,27 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path):
         np.testing.assert_array_equal(actual[name], value, err_msg=name)
     steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 31))
+
+
+@pytest.mark.parametrize(("limit", "saved"), [(2_500, False), (150_000, True)])
+def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path, limit, saved):
+    """A file may grow to `limit` bytes only: of pictures and logs, or of the larger of two checkpoints."""
+    arguments = ["--model=dcgan", *RUN, "--steps=4", "--checkpoint_every=2", "--sample_every=0", "--run_dir=run"]
+    if saved:
+        assert call(tmp_path, *arguments[:-2], "--steps=2", *arguments[-2:]).returncode == 0
+
+    def full():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    result = subprocess.run(
+        command(*arguments), cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, preexec_fn=full
+    )
+    last = "the newest checkpoint is run/checkpoints/00000002" if saved else "no checkpoint had been written"
+    assert_one_sentence(result, 1, "File too large", "Training has stopped", last)
+    result = call(tmp_path, *arguments)
+    assert result.returncode == 0, result.stderr
+    assert ("continuing run from step 2" in result.stdout) == saved
+    assert [path.name for path in sorted((tmp_path / "run" / "checkpoints").iterdir())] == ["00000002", "00000004"]
 
 
 def test_sigterm_saves_and_the_same_command_continues(tmp_path):
