@@ -9,6 +9,7 @@ from gan_zoo import cli, training
 from gan_zoo.data import DATASETS, OTHER
 from gan_zoo.networks import FAMILIES, NORMS
 from gan_zoo.precision import PRECISIONS
+from gan_zoo.strategies import STRATEGIES
 
 USAGE = """
 Trains a GAN: python train.py --model=wgan_gp --dataset=celeb_a
@@ -46,7 +47,7 @@ flags.DEFINE_float("ema_decay", 0.999, "Of the moving average of the generator, 
 flags.DEFINE_integer("seed", 0, "Of the initial weights, the data's order and the latents.")
 
 flags.DEFINE_enum("precision", "auto", list(PRECISIONS), "Arithmetic; auto takes bfloat16 where that is faster.")
-flags.DEFINE_enum("strategy", "auto", list(training.STRATEGIES), "How to use several devices.")
+flags.DEFINE_enum("strategy", "auto", list(STRATEGIES), "How to use several devices.")
 flags.DEFINE_integer(
     "num_virtual_devices", None, "With --strategy=mirrored: so many replicas on one CPU, to try it out."
 )
@@ -98,6 +99,7 @@ GROUPS = {
         "keep_checkpoints",
         "log_every",
         "health_every",
+        "on_nan",
         "dry_run",
     ],
 }

@@ -12,7 +12,7 @@ import tensorflow as tf
 import toys
 
 import gan_zoo
-from gan_zoo import dynamics, refine
+from gan_zoo import dynamics, metrics, refine
 from gan_zoo.data import synthetic
 from gan_zoo.dynamics.dirac_gan import players
 from gan_zoo.gan import GAN
@@ -64,7 +64,7 @@ def mixture(
         points = toys.samples(gan, 10_000)
         if step in keep:
             clouds[step] = np.round(points[:500], 2).tolist()
-        found = {"step": step, **toys.coverage(points, centers, radius)}
+        found = {"step": step, **metrics.coverage(points, centers, radius)}
         return {**found, "field": toys.squared_field(gan, minibatch)} if field else found
 
     history = [look(0), *toys.train(gan, data, steps, every, look)]
@@ -300,8 +300,8 @@ def flatness(
     other = synthetic.sample("gaussian", 5000, [seed, -2]).numpy().astype("float64")
     return {
         "slope": float(tf.reduce_mean(gan_zoo.penalties.gradient_norm(gan.D, real))),
-        "w1": toys.sliced_wasserstein(toys.samples(gan, 5000), real.numpy().astype("float64")),
-        "w1_real": toys.sliced_wasserstein(other, real.numpy().astype("float64")),
+        "w1": metrics.sliced_wasserstein(toys.samples(gan, 5000), real.numpy().astype("float64")),
+        "w1_real": metrics.sliced_wasserstein(other, real.numpy().astype("float64")),
     }
 
 
@@ -349,7 +349,7 @@ def energy(
         "real": float(tf.reduce_mean(real)) / gan.margin,
         "fake": float(tf.reduce_mean(fake)) / gan.margin,
         "cosine": float(gan_zoo.losses.pulling_away(codes[:1000])),
-        **toys.coverage(toys.samples(gan, 10_000), synthetic.modes(dataset)[0], radius),
+        **metrics.coverage(toys.samples(gan, 10_000), synthetic.modes(dataset)[0], radius),
     }
 
 
@@ -377,9 +377,9 @@ def refinement(
 
     def near(**changes):
         points = refine.refine(gan, z, seed=seed, **{**dynamics, **changes}).numpy().astype("float64")
-        return toys.coverage(points, centers, radius)
+        return metrics.coverage(points, centers, radius)
 
-    found = {"raw": toys.coverage(gan(z).numpy().astype("float64"), centers, radius), "pixel": near(space="pixel")}
+    found = {"raw": metrics.coverage(gan(z).numpy().astype("float64"), centers, radius), "pixel": near(space="pixel")}
     found |= {"latent": near(space="latent"), "warm": near(space="pixel", noise=1.0)}
     refine.fine_tune(gan, _points(dataset, batch, 1, seed + 1), fine_tuning, refine.Dynamics(**dynamics, space="pixel"))
     return {**found, "tuned": near(space="pixel")}

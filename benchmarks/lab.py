@@ -29,8 +29,7 @@ def _table(rows: list) -> str:
 
 def summary(results: dict) -> dict:
     """All of a comparison but the single runs."""
-    left_out = ("runs",)
-    return {name: value for name, value in results.items() if name not in left_out}
+    return {name: value for name, value in results.items() if name != "runs"}
 
 
 def markdown(results: dict, key: str) -> str:

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 import gan_zoo
-from gan_zoo import metrics, optimizers
+from gan_zoo import optimizers
 from gan_zoo.training import find_model
 
 # Networks.
@@ -160,10 +160,6 @@ def trajectory(turn, x: tf.Tensor | tf.data.Dataset, variables: list, steps: int
 
 def samples(gan, n: int, seed: int = 10_000) -> np.ndarray:
     return gan(gan.sample_latent(n, seed=seed)).numpy().astype("float64")
-
-
-coverage = metrics.coverage
-sliced_wasserstein = metrics.sliced_wasserstein
 
 
 def squared_field(gan, x: tf.Tensor) -> float:

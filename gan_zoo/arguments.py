@@ -47,8 +47,11 @@ class KeepsOptimizers:
         """The optimizers with their settings; None before `compile`."""
         if not self.compiled:
             return None
-        found = {name: value for name, value in vars(self).items() if isinstance(value, keras.optimizers.Optimizer)}
-        return {name: keras.saving.serialize_keras_object(optimizer) for name, optimizer in found.items()}
+        return {name: keras.saving.serialize_keras_object(optimizer) for name, optimizer in self.optimizers().items()}
+
+    def optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
+        """By the names of their attributes."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, keras.optimizers.Optimizer)}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles with the optimizers of `get_compile_config`."""

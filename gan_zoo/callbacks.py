@@ -262,6 +262,23 @@ class SampleGrid(StepCallback):
                 tf.summary.image("samples", picture[None])
 
 
+class Means:
+    """Means of logs since they were last taken."""
+
+    def __init__(self):
+        self._sums, self.count = {}, 0
+
+    def add(self, logs: dict) -> None:
+        for name, value in logs.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value)
+        self.count += 1
+
+    def take(self) -> dict[str, float]:
+        means = {name: total / self.count for name, total in self._sums.items()}
+        self._sums, self.count = {}, 0
+        return means
+
+
 class MetricsLog(StepCallback):
     """Appends a line of JSON with the mean of every log since the last line, and writes TensorBoard scalars.
 
@@ -280,7 +297,7 @@ class MetricsLog(StepCallback):
     def __init__(self, path: Path, images_shown: Callable[[int], int], every: int = 50, writer=None, step: int = 0):
         super().__init__(step)
         self.path, self.images_shown, self.every, self.writer = Path(path), images_shown, every, writer
-        self._sums, self._count, self._notes, self._start = {}, 0, {}, None
+        self._means, self._notes, self._start = Means(), {}, None
 
     def on_train_begin(self, logs=None):
         if self.path.exists():
@@ -291,9 +308,7 @@ class MetricsLog(StepCallback):
         self._start = self._start or time.perf_counter()
 
     def on_step(self, previous, logs):
-        for name, value in logs.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value)
-        self._count += 1
+        self._means.add(logs)
         if self._notes or self.passed(self.every, previous):
             self._write()
 
@@ -302,12 +317,11 @@ class MetricsLog(StepCallback):
         self._notes.update(values)
 
     def on_train_end(self, logs=None):
-        if self._count:
+        if self._means.count:
             self._write()
 
     def _write(self):
-        means = {name: total / self._count for name, total in self._sums.items()} | self._notes
-        self._sums, self._count, self._notes = {}, 0, {}
+        means, self._notes = self._means.take() | self._notes, {}
         line = {
             "step": self.step,
             "kimg": self.images_shown(self.step) / 1000,

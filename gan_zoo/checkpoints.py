@@ -74,8 +74,8 @@ def _reserve(folder: Path, gan: keras.Model, ema: keras.Model | None) -> None:
     Raises:
         OSError: If there is not enough.
     """
-    optimizers = [o for o in vars(gan).values() if isinstance(o, keras.optimizers.Optimizer)]
-    variables = [v for owner in (gan, ema, *optimizers) if owner is not None for v in owner.variables]
+    owners = [gan, *gan.optimizers().values(), *([] if ema is None else [ema])]
+    variables = [variable for owner in owners for variable in owner.variables]
     # HDF5 has some hundred bytes of its own for each variable, and blocks for the names.
     size = sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables) + 4096 * (len(variables) + 1)
     path = folder / "room"

@@ -59,6 +59,12 @@ def _fail(sentence: str):
     sys.exit(2)
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of as many cells each as text, a line a row, in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
 def help_text(usage: str, groups: dict[str, Sequence[str]]) -> str:
     """`usage`, then every flag with its default, under its group's heading."""
     lines = [usage.strip(), ""]

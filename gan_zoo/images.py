@@ -168,12 +168,21 @@ def project(points: np.ndarray, real: np.ndarray | None = None) -> tuple[np.ndar
     base = points if real is None else real
     if not len(base):
         return points[:, :2], real if real is None else real[:, :2]
-    mean = base.mean(axis=0)
-    axes = np.linalg.svd(base - mean, full_matrices=False)[2][:2]
-    # A single point has one principal axis.
-    axes = axes if len(axes) == 2 else np.eye(2, dim)
-    axes = axes * np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])[:, np.newaxis]
+    mean, axes = principal_axes(base)
     return (points - mean) @ axes.T, real if real is None else (real - mean) @ axes.T
+
+
+def principal_axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of points, [N, D] with N from 1 and D from 2 up, and the two directions in which they spread most.
+
+    Returns:
+        The mean, [D], and the first two principal axes as rows, [2, D], each turned so that its largest component is
+        positive. A single point has the first two coordinates' axes.
+    """
+    mean = points.mean(axis=0)
+    axes = np.linalg.svd(points - mean, full_matrices=False)[2][:2]
+    axes = axes if len(axes) == 2 else np.eye(2, points.shape[1])
+    return mean, axes * np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])[:, np.newaxis]
 
 
 def picture(
@@ -212,12 +221,19 @@ def picture(
 
 def save_png(array: np.ndarray, path: str | Path) -> None:
     """Writes an image, uint8 [H, W], [H, W, 1] or [H, W, 3], as a PNG file; see `atomic_file`."""
+    content = png(array)
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+def png(array: np.ndarray) -> bytes:
+    """An image, as for `save_png`, as a PNG file."""
     from PIL import Image
 
     array = np.asarray(array)
-    image = Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array)
-    with atomic_file(path) as file:
-        image.save(file, "PNG")
+    buffer = io.BytesIO()
+    Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def figure_png(figure: "Figure") -> bytes:

@@ -150,17 +150,22 @@ def load_gan(run_dir: str | Path, step: int | None = None) -> tuple["GAN", int, 
 
 def circumstances() -> dict:
     """When, by which command, with which versions and on what machine this process runs, as JSON types."""
-    packages = ("tensorflow", "keras", "numpy", "tensorflow-datasets")
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "versions": {
-            "gan_zoo": _version(),
-            "python": platform.python_version(),
-            **{p: importlib.metadata.version(p) for p in packages},
-        },
+        "versions": versions(),
         "git": _git_commit(),
         "host": {"name": platform.node(), "system": platform.platform(), "cpu": cpu_model(), "cpus": os.cpu_count()},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what decides a run's numbers."""
+    packages = ("tensorflow", "keras", "numpy", "tensorflow-datasets")
+    return {
+        "gan_zoo": _version(),
+        "python": platform.python_version(),
+        **{p: importlib.metadata.version(p) for p in packages},
     }
 
 

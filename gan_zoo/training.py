@@ -7,7 +7,6 @@ import inspect
 import json
 import logging
 import math
-import os
 import resource
 import statistics
 import sys
@@ -18,8 +17,7 @@ from gan_zoo import data, networks
 from gan_zoo.errors import NotWritten, UserError
 from gan_zoo.models import VARIANTS
 from gan_zoo.runs import hold, open_run
-
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+from gan_zoo.strategies import make_strategy
 
 ON_NAN = ("stop", "restore")
 _RESTORES = 5
@@ -92,8 +90,6 @@ def run(config: Config) -> Path | None:
         NonFiniteLoss: If training diverged. The last good checkpoint stays.
         NotWritten: If a file cannot be written, say because the disk is full. The last checkpoint stays.
     """
-    from gan_zoo.checkpoints import list_checkpoints
-
     job = Job(config)
     chief = job.is_chief
     run_dir = Path(config.run_dir or f"runs/{config.model.replace(':', '.')}-{_plain(config.dataset)}")
@@ -106,12 +102,18 @@ def run(config: Config) -> Path | None:
         try:
             return job.train(run_dir, chief)
         except OSError as error:
-            found = list_checkpoints(run_dir / "checkpoints")
-            last = f"the newest checkpoint is {found[-1]}" if found else "no checkpoint had been written"
             what = f"{error.filename or run_dir}: {error.strerror or error}"
             raise NotWritten(
-                f"{what}. Training has stopped; {last}. Once that is put right, the same command goes on from there."
+                f"{what}. Training has stopped; {_last_checkpoint(run_dir)}. Once that is put right, the same command "
+                f"goes on from there."
             ) from error
+
+
+def _last_checkpoint(run_dir: Path) -> str:
+    from gan_zoo.checkpoints import list_checkpoints
+
+    found = list_checkpoints(run_dir / "checkpoints")
+    return f"the last good checkpoint is {found[-1]}" if found else "no checkpoint had been written"
 
 
 class Job:
@@ -364,12 +366,12 @@ class Job:
         """
         from gan_zoo import callbacks, checkpoints
 
-        found = checkpoints.list_checkpoints(run_dir / "checkpoints")
-        if not restores_left or not found:
-            last = f"the last good checkpoint is {found[-1]}" if found else "no checkpoint had been written"
+        if not restores_left or not checkpoints.list_checkpoints(run_dir / "checkpoints"):
+            advice = "A lower --learning_rate often helps: --on_nan=restore takes one by itself."
+            if self.config.on_nan == "restore" and not restores_left:
+                advice = f"Halving the learning rates {_RESTORES} times has not helped: look at the model and its data."
             raise callbacks.NonFiniteLoss(
-                f"Training diverged: {error}; {last}. A lower --learning_rate often helps: --on_nan=restore takes one "
-                f"by itself."
+                f"Training diverged: {error}; {_last_checkpoint(run_dir)}. {advice}"
             ) from None
         inner = [getattr(o, "inner_optimizer", o) for o in (self.gan.d_optimizer, self.gan.g_optimizer)]
         rates = [float(optimizer.learning_rate) / 2 for optimizer in inner]  # checkpoints hold rates, too
@@ -517,96 +519,6 @@ def parse_arguments(cls: type, assignments: tuple[str, ...], flag: str = "--set"
             )
         values[name] = value
     return values
-
-
-def make_strategy(config: Config):
-    """The `tf.distribute` strategy that a configuration asks for.
-
-    Raises:
-        UserError: If the machine has not what it needs, or flags do not go together.
-    """
-    import tensorflow as tf
-
-    name = config.strategy
-    _check_devices(config)
-    if config.num_virtual_devices:
-        return tf.distribute.MirroredStrategy(_virtual_devices(config.num_virtual_devices))
-    if name == "auto":
-        name = "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one_device"
-    if name == "mirrored":
-        return tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or None)
-    if name == "multi_worker":
-        if config.workers:
-            task = {"type": "worker", "index": config.worker_index}
-            os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": config.workers.split(",")}, "task": task})
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    if name == "tpu":
-        try:
-            resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu=config.tpu or "")
-        except (ValueError, tf.errors.OpError) as error:
-            raise UserError(
-                f"--strategy=tpu found no TPU{f' {config.tpu!r}' if config.tpu else ''} here: "
-                f"{str(error).splitlines()[0]}"
-            ) from None
-        return tf.distribute.TPUStrategy(resolver)
-    return tf.distribute.get_strategy()
-
-
-def _check_devices(config: Config) -> None:
-    owners = {
-        "num_virtual_devices": ("mirrored", "several replicas on one CPU"),
-        "workers": ("multi_worker", "several machines"),
-        "worker_index": ("multi_worker", "several machines"),
-        "tpu": ("tpu", "a TPU"),
-    }
-    for flag, (strategy, what) in owners.items():
-        if getattr(config, flag) is not None and config.strategy != strategy:
-            raise UserError(
-                f"--{flag} is for {what}: it goes with --strategy={strategy}, not --strategy={config.strategy}."
-            )
-    if config.num_virtual_devices is not None and config.num_virtual_devices < 1:
-        raise UserError(f"--num_virtual_devices must be 1 or more, not {config.num_virtual_devices}.")
-    if config.strategy != "multi_worker":
-        return
-    if config.workers is None:
-        if config.worker_index is not None:
-            raise UserError("--worker_index needs --workers=host:port,host:port, all of them in the same order.")
-        if "TF_CONFIG" not in os.environ:
-            raise UserError(
-                "--strategy=multi_worker needs the workers' addresses: --workers=host:port,host:port and this one's "
-                "place among them, --worker_index=0; or both in the environment's TF_CONFIG."
-            )
-        return
-    if "TF_CONFIG" in os.environ:
-        raise UserError("--workers and the environment's TF_CONFIG both name the workers: leave one of them out.")
-    addresses = config.workers.split(",")
-    for address in addresses:
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 2**16 or addresses.count(address) > 1:
-            raise UserError(
-                f"--workers: {address!r} must be host:port, with a port from 1 to 65535, and stand there once."
-            )
-    if config.worker_index is None or not 0 <= config.worker_index < len(addresses):
-        raise UserError(
-            f"--worker_index must be this worker's place in --workers, from 0 to {len(addresses) - 1}, not "
-            f"{config.worker_index}."
-        )
-
-
-def _virtual_devices(count: int) -> list[str]:
-    """Divides the CPU into `count` devices; or finds it so divided."""
-    import tensorflow as tf
-
-    (cpu,) = tf.config.list_physical_devices("CPU")
-    try:
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
-    except RuntimeError:  # TensorFlow is running, and its devices are what they are
-        there = len(tf.config.list_logical_devices("CPU"))
-        if there != count:
-            raise UserError(
-                f"--num_virtual_devices={count}: TensorFlow already runs in this process on {there}."
-            ) from None
-    return [f"CPU:{k}" for k in range(count)]
 
 
 def _check(config: Config) -> None:

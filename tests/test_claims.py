@@ -29,30 +29,6 @@ def run(benchmarks):
     return measure
 
 
-def test_coverage_counts_modes(benchmarks):
-    toys = benchmarks("toys")
-    centers = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    spread = toys.coverage(np.repeat(centers, 10, axis=0), centers, 0.1)
-    assert spread == {"kl_mode": 0.0, "modes": 4, "hq": 1.0}
-    piled = toys.coverage(np.full([40, 2], 0.05), centers, 0.1)
-    assert piled == {"kl_mode": pytest.approx(math.log(4)), "modes": 1, "hq": 1.0}
-    # 2 of 40 are a fifth of a fair share of 10; 1 is less, and what lies between the modes is near none.
-    few = [centers[0]] * 20 + [centers[1]] * 2 + [centers[2]] + [[0.8, 0.8]] * 17
-    few = toys.coverage(np.array(few), centers, 0.1)
-    assert (few["modes"], few["hq"]) == (2, pytest.approx(23 / 40))
-    lost = toys.coverage(np.full([4, 2], np.nan), centers, 0.1)
-    assert lost["modes"] == 0
-    assert math.isnan(lost["kl_mode"])
-
-
-def test_sliced_wasserstein_of_a_shift(benchmarks):
-    toys = benchmarks("toys")
-    points = np.random.default_rng(0).normal(size=[200, 2])
-    # The mean over directions of |cos|, up to their number.
-    assert toys.sliced_wasserstein(points + [3.0, 0.0], points) == pytest.approx(3 * 2 / math.pi, rel=1e-3)
-    assert toys.sliced_wasserstein(points, points[::-1]) == 0.0
-
-
 def test_the_field_is_that_of_both_players(benchmarks):
     """On the Dirac-GAN, non-saturating: v = (theta s(psi theta), -psi s(-psi theta))."""
     toys = benchmarks("toys")

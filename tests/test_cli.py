@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -65,8 +66,10 @@ def test_help_names_every_flag_and_needs_no_tensorflow(tmp_path):
     result = call(tmp_path, "--help")
     assert result.returncode == 0
     assert result.stderr == ""
-    for flag in ("model", "dataset", "set", "strategy", "dry_run", "keep_checkpoints", "steps_per_execution"):
-        assert f"  --{flag}" in result.stdout
+    defined = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', (ROOT / "train.py").read_text())
+    assert {"model", "set", "dry_run", "on_nan", "num_virtual_devices"} <= set(defined)
+    for flag in defined:
+        assert re.search(rf"^  --{flag}\b", result.stdout, re.MULTILINE), flag
     assert max(len(line) for line in result.stdout.splitlines()) <= 120
 
 
@@ -135,7 +138,7 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path, limit, saved
     result = subprocess.run(
         command(*arguments), cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, preexec_fn=full
     )
-    last = "the newest checkpoint is run/checkpoints/00000002" if saved else "no checkpoint had been written"
+    last = "the last good checkpoint is run/checkpoints/00000002" if saved else "no checkpoint had been written"
     assert_one_sentence(result, 1, "File too large", "Training has stopped", last)
     result = call(tmp_path, *arguments)
     assert result.returncode == 0, result.stderr

@@ -145,7 +145,7 @@ def test_what_comes_after_the_budget_does_not_count(tmp_path):
     """How many steps more a run takes until its time is up depends on the machine."""
     settings = Settings("ring8", steps=40, seconds=5.0, width=4, samples=50, evaluate_every=20)
     runner.open_folder(tmp_path, settings)
-    wanted = runner.jobs(methods.parse("vanilla_gan"), range(3), tmp_path)
+    wanted = runner.jobs([one("vanilla_gan")], range(3), tmp_path)
     for job, (end, seconds) in zip(wanted, [("done", 5.5), ("diverged", 4.0), ("diverged", 6.0)], strict=True):
         curve = [{"step": step, "seconds": step / 10, "w1": 100.0 - step, "modes": 1} for step in (0, 20, 40, 60)]
         if job.seed == 1:
@@ -153,7 +153,8 @@ def test_what_comes_after_the_budget_does_not_count(tmp_path):
         found = {"method": "vanilla_gan", "seed": job.seed, "status": end, "reason": None, "steps": 60}
         job.path.parent.mkdir(exist_ok=True)
         job.path.write_text(json.dumps({**found, "seconds": seconds, "curve": curve, "losses": [], "samples": []}))
-    results = runner.collect(wanted, settings, methods.parse("vanilla_gan"), tmp_path)
+    described = [runner.describe(settings, one("vanilla_gan"), (2,))]
+    results = runner.collect(wanted, settings, settings.source(), described, tmp_path)
     assert [run["at_steps"]["w1"] for run in results["runs"]] == [60.0] * 3
     assert [run["at_seconds"] and run["at_seconds"]["step"] for run in results["runs"]] == [40, None, 40]
     (steps,), (seconds,) = results["tables"]["steps"], results["tables"]["seconds"]

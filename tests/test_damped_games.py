@@ -1,4 +1,4 @@
-"""The variants that damp the players' circling: eigenvalues, trajectories and vector fields against exact values."""
+"""The variants that damp the players' circling: steps and fields against exact values; see test_dynamics, too."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from gan_zoo.models import ConsensusGAN, GradientRegularizedGAN, UnrolledGAN, VanillaGAN
 
-from gan_zoo import UserError, losses, testing
+from gan_zoo import UserError, dynamics, losses, testing
 
 from .dirac import dirac, step
 
@@ -20,84 +20,6 @@ DATA = tf.zeros([2, 1])
 
 def point(gan) -> list[float]:
     return [float(model.get_weights()[0][0, 0]) for model in (gan.generator, gan.discriminator)]
-
-
-def place(gan, theta, psi) -> None:
-    for model, value in ((gan.generator, theta), (gan.discriminator, psi)):
-        model.set_weights([np.full((1, 1), value, "float32")])
-
-
-def eigenvalues(gan, delta=1e-3) -> np.ndarray:
-    """Of the derivative of one training step at (0, 0)."""
-    columns = []
-    for direction in np.eye(2) * delta:
-        ends = []
-        for sign in (1, -1):
-            place(gan, *(sign * direction))
-            gan.train_step(DATA)
-            ends.append(np.array(point(gan)))
-        columns.append((ends[0] - ends[1]) / (2 * delta))
-    return np.sort_complex(np.linalg.eigvals(np.stack(columns, axis=1)))
-
-
-@pytest.mark.parametrize("rate", [0.1, 0.2])
-@pytest.mark.parametrize(
-    ("name", "cls", "arguments"),
-    [
-        ("gan", VanillaGAN, {"saturating": True}),
-        ("nagarajan_kolter_eta0.5", GradientRegularizedGAN, {"eta": 0.5}),
-        ("nagarajan_kolter_eta1", GradientRegularizedGAN, {"eta": 1.0}),
-        ("unrolled_K1_eta0.2", UnrolledGAN, {"unroll_steps": 1, "inner_learning_rate": 0.2}),
-        ("unrolled_K5_eta0.2", UnrolledGAN, {"unroll_steps": 5, "inner_learning_rate": 0.2}),
-        ("unrolled_K10_eta0.2", UnrolledGAN, {"unroll_steps": 10, "inner_learning_rate": 0.2}),
-        ("consensus_gamma0.3", ConsensusGAN, {"gamma": 0.3, "saturating": True}),
-        ("consensus_gamma1", ConsensusGAN, {"gamma": 1.0, "saturating": True}),
-    ],
-)
-def test_eigenvalues_of_a_simultaneous_step(name, cls, arguments, rate):
-    expected = DIRAC["simgd"][f"h{rate}"][name]
-    actual = eigenvalues(dirac(cls, 0.0, 0.0, rate, simultaneous=True, **arguments))
-    # Two equal ones part by the square root of an error.
-    tolerance = 1e-3 if name == "unrolled_K10_eta0.2" else 1e-5
-    np.testing.assert_allclose(actual, [e["re"] + 1j * e["im"] for e in expected["eig"]], atol=tolerance)
-    np.testing.assert_allclose(np.abs(actual).max(), expected["spectral_radius"], atol=tolerance)
-    assert (np.abs(actual).max() < 1) == (name != "gan")
-
-
-def walk(gan, take, steps=(1, 2, 10, 500)):
-    take, points = tf.function(take), {}
-    for k in range(1, max(steps) + 1):
-        take()
-        if k in steps:
-            points[f"step{k}"] = point(gan)
-    return points
-
-
-@pytest.mark.parametrize(
-    ("name", "cls", "arguments"),
-    [
-        ("nagarajan_kolter_eta0.5", GradientRegularizedGAN, {"eta": 0.5}),
-        ("consensus_gamma1", ConsensusGAN, {"gamma": 1.0, "saturating": True}),
-    ],
-)
-def test_trajectories_of_simultaneous_steps(name, cls, arguments):
-    expected = DIRAC["trajectories"][name]["sim"]
-    # Where these points come from the score is high for generated ones: psi has the other sign here.
-    gan = dirac(cls, 1.0, -1.0, 0.2, simultaneous=True, **arguments)
-    for key, (theta, psi) in walk(gan, lambda: gan.train_step(DATA)).items():
-        np.testing.assert_allclose((theta, -psi), expected[key], atol=1e-5)
-
-
-def test_a_trajectory_of_alternating_steps():
-    expected = DIRAC["trajectories"]["nagarajan_kolter_eta0.5"]["alt1"]
-    gan = dirac(GradientRegularizedGAN, 1.0, -1.0, 0.2)
-
-    def generator_first():
-        gan.generator_step(DATA)
-        gan.discriminator_step(DATA)
-
-    for key, (theta, psi) in walk(gan, generator_first).items():
-        np.testing.assert_allclose((theta, -psi), expected[key], atol=1e-5)
 
 
 def test_consensus_takes_the_whole_gradient_of_the_energy():
@@ -114,7 +36,7 @@ class Quadratic(ConsensusGAN):
 
     def f(self, z):
         phi, theta = losses.mean(self.D(tf.ones_like(z))), losses.mean(self.G(z))
-        return self.a * phi**2 / 2 + self.b * phi * theta - self.c * theta**2 / 2
+        return self.a * tf.square(phi) / 2 + self.b * phi * theta - self.c * tf.square(theta) / 2
 
     def discriminator_loss(self, x, z):
         return -self.f(z)
@@ -147,9 +69,10 @@ def test_consensus_on_a_quadratic_game(scaled):
 
 
 def test_consensus_on_a_bilinear_game():
-    radii = [np.abs(eigenvalues(dirac(Bilinear, 0.0, 0.0, 0.1, gamma=gamma))).max() for gamma in (1.0, 0.0)]
+    updates = [dynamics.dirac(Bilinear, gamma=gamma).update_jacobian(step_size=0.1) for gamma in (1.0, 0.0)]
     expected = VECTORS["consensus_bilinear_h0.1_g1_spectral_radius"]
-    np.testing.assert_allclose(radii, [expected, np.hypot(1, 0.1)], atol=1e-6)
+    radii = [dynamics.spectral_radius(update) for update in updates]
+    np.testing.assert_allclose(radii, [expected, np.hypot(1, 0.1)], atol=1e-9)
 
 
 def test_consensus_sees_one_minibatch_and_one_latent():

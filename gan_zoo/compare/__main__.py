@@ -75,32 +75,43 @@ def main() -> int:
 
     from gan_zoo import methods as method_flags
     from gan_zoo import runs
-    from gan_zoo.compare import runner
+    from gan_zoo.compare import report, runner
+    from gan_zoo.images import atomic_file
 
     settings = Settings(**{field.name: values[field.name].value for field in dataclasses.fields(Settings)})
     settings.check()
     if values.first_seed + values.seeds > 2**32:
         raise UserError(f"--first_seed={values.first_seed} and --seeds={values.seeds}: seeds end at 4294967295.")
     methods = method_flags.parse(values.models)
-    shape = settings.source().shape
-    for method in methods:  # what cannot be built is refused before anything is written
-        settings.build(method, shape, 0)
+    source = settings.source()
+    # What cannot be built is refused before anything is written.
+    described = [runner.describe(settings, method, source.shape) for method in methods]
     folder = Path(values.output or f"runs/compare-{runner.plain(settings.dataset)}").expanduser()
     runner.open_folder(folder, settings)
+    wanted = runner.jobs(methods, range(values.first_seed, values.first_seed + values.seeds), folder)
     with runs.hold(folder, "--output"):
-        return _compare(methods, settings, folder, values)
+        status = _run_missing(wanted, settings, folder, values.workers or os.cpu_count() or 1)
+        if status:
+            return status
+        results = runner.collect(wanted, settings, source, described, folder)
+        with atomic_file(folder / "results.json") as file:
+            file.write(json.dumps(results).encode())
+        page = report.write(results, folder)
+    print(f"\nAfter {settings.steps} steps:\n{runner.text_table(results, 'steps')}")
+    if "seconds" in results["tables"]:
+        budget = results["settings"]["seconds"]
+        print(f"\nAfter {budget:.1f} seconds of training:\n{runner.text_table(results, 'seconds')}")
+    print(f"\nreport   {page}\nnumbers  {folder / 'results.csv'}, {folder / 'results.json'}")
+    return 0
 
 
-def _compare(methods, settings, folder: Path, values) -> int:
-    """Does the runs that are missing, and writes the report of all."""
+def _run_missing(wanted, settings, folder: Path, workers: int) -> int:
+    """Does the runs that are missing, under a progress bar; returns the exit status, 0 if all are there."""
     from tqdm import tqdm
 
-    from gan_zoo.compare import report, runner
-    from gan_zoo.images import atomic_file
+    from gan_zoo.compare import runner
 
-    wanted = runner.jobs(methods, range(values.first_seed, values.first_seed + values.seeds), folder)
     todo = [job for job in wanted if job.result is None]
-    workers = values.workers or os.cpu_count() or 1
     if len(todo) < len(wanted):
         print(f"continuing {folder}: {len(wanted) - len(todo)} of {len(wanted)} runs are there", flush=True)
     with tqdm(
@@ -134,15 +145,6 @@ def _compare(methods, settings, folder: Path, values) -> int:
                 f"interrupted: {finished} of {len(wanted)} runs are done; the same command continues", file=sys.stderr
             )
             return 130
-    results = runner.collect(wanted, settings, methods, folder)
-    with atomic_file(folder / "results.json") as file:
-        file.write(json.dumps(results).encode())
-    page = report.write(results, folder)
-    print(f"\nAfter {settings.steps} steps:\n{runner.text_table(results, 'steps')}")
-    if "seconds" in results["tables"]:
-        budget = results["settings"]["seconds"]
-        print(f"\nAfter {budget:.1f} seconds of training:\n{runner.text_table(results, 'seconds')}")
-    print(f"\nreport   {page}\nnumbers  {folder / 'results.csv'}, {folder / 'results.json'}")
     return 0
 
 

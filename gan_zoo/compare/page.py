@@ -21,11 +21,12 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-
 
 _RANKS = (
     "A method's value is the mean over its finished seeds, and the number after ± is the sample standard deviation "
-    "over them (with n − 1). Methods are ranked by the mean of {primary}, {direction} first. A seed that diverged, or "
-    "finished without a finite value, counts as worse than any number, because a mean over surviving seeds alone "
-    "flatters: a method with fewer such seeds ranks before all methods with more of them, whatever their means. Equal "
-    "methods share a rank, and a method without any value has none. The mark ★ goes by the mean alone, column by "
-    "column. Where two means differ by less than their standard deviations, their order says little."
+    "over them (with n − 1). Methods are ranked by the mean of {primary}, {direction} first. A seed that diverged "
+    "before the budget was spent, or has no finite value there, counts as worse than any number, because a mean over "
+    "surviving seeds alone flatters: a method with fewer such seeds ranks before all methods with more of them, "
+    "whatever their means. Equal methods share a rank, and a method without any value has none. The mark ★ goes by the "
+    "mean alone, column by column. Where two means differ by less than their standard deviations, their order says "
+    "little."
 )
 
 
@@ -122,7 +123,7 @@ def _summary(results: dict[str, Any]) -> list[ET.Element]:
         leaders = [row for row in results["tables"][key] if row["rank"] == 1]
         if leaders:
             names = [part for row in leaders for part in (" and ", _e("strong", row["method"]))][1:]
-            value = _value(leaders[0][primary["name"]], primary["digits"])
+            value = mean_text(leaders[0][primary["name"]], primary["digits"])
             said.append([f" First {budget}: ", names, f", with {value}."])
     notes = []
     diverged = [run for run in results["runs"] if run["status"] == "diverged"]
@@ -511,7 +512,8 @@ def _direction(metric: dict[str, Any]) -> str:
     return f"{metric['better']} is better"
 
 
-def _value(value: dict[str, Any], digits: int) -> str:
+def mean_text(value: dict[str, Any], digits: int) -> str:
+    """The statistics of a metric as "0.31 ± 0.02"."""
     spread = "" if value["std"] is None else f" ± {value['std']:.{digits}f}"
     return f"{value['mean']:.{digits}f}{spread}"
 

@@ -253,8 +253,7 @@ def reference(results: dict[str, Any]) -> Reference:
         )
     origin = axes = None
     if dimensions > 2:
-        origin = data.mean(axis=0) if len(data) else np.zeros(dimensions)
-        axes = np.linalg.svd(data - origin, full_matrices=False)[2][:2] if len(data) > 1 else np.eye(2, dimensions)
+        origin, axes = images.principal_axes(data if len(data) else np.zeros((1, dimensions)))
     projection = Reference((0, 1), origin, axes)
     placed = projection.place(data)
     known = dataset["limits"] if dimensions == 2 else None
@@ -321,12 +320,7 @@ def image_panel(samples: np.ndarray, count: int) -> bytes:
         samples: uint8 [N, H, W, C].
         count: How many of them, at most.
     """
-    from PIL import Image
-
-    picture = images.grid(samples[:count], pad=1, scale=1)
-    buffer = io.BytesIO()
-    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    return images.png(images.grid(samples[:count], pad=1, scale=1))
 
 
 def images_shown(runs: Iterable[dict[str, Any]]) -> int:

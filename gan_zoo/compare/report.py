@@ -33,8 +33,9 @@ def ranking(
     """The methods in the order of their ranks, with mean and spread of each metric over seeds.
 
     Ranks go by the number of failed seeds first, then by the mean of the primary metric. A seed fails when its run
-    diverges or has no finite value of the primary metric. That is the order of means in which a failed seed's value is
-    worse than any number: a mean over survivors alone would reward a method for losing its hard seeds.
+    diverges before the budget is spent, or has no finite value of the primary metric there. That is the order of means
+    in which a failed seed's value is worse than any number: a mean over survivors alone would reward a method for
+    losing its hard seeds.
 
     Args:
         runs: As in `write`; seeds that have not run yet are simply absent.
@@ -134,6 +135,7 @@ def write(results: dict[str, Any], folder: str | Path) -> Path:
 
 
 def summarize(values: Iterable[float | None]) -> dict[str, Any]:
+    """The statistics that `ranking` has for each metric, of the values that are finite."""
     values = [float(value) for value in values if value is not None and math.isfinite(value)]
     return {
         "mean": statistics.fmean(values) if values else None,

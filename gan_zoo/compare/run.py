@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gan_zoo import metrics
-from gan_zoo.callbacks import NonFiniteLoss, StepCallback, StopOnNonFinite
+from gan_zoo.callbacks import Means, NonFiniteLoss, StepCallback, StopOnNonFinite
 from gan_zoo.compare.settings import Settings
 from gan_zoo.images import to_uint8
 from gan_zoo.methods import Method
@@ -68,7 +68,7 @@ class _Watch(StepCallback):
         self._settings, self._seed, self._progress = settings, seed, progress
         self._target = metrics.target(settings.dataset)
         self._curve, self._losses = [], []
-        self._sums, self._count = {}, 0
+        self._means = Means()
         self._loss_every = max(1, settings.every // 5)
         self._samples = None
         # Seconds since the end of the first call, which also compiles, and the steps that this call took.
@@ -79,19 +79,14 @@ class _Watch(StepCallback):
         self._resumed = time.perf_counter()
 
     def on_step(self, previous, logs):
-        values = {name: float(value) for name, value in logs.items()}  # waits for the device
+        self._means.add({name: logs[name] for name in ("d_loss", "g_loss")})  # waits for the device
         now = time.perf_counter()
         if previous:
             self._seconds += now - self._resumed
         else:
             self._first = self.step
-        for name in ("d_loss", "g_loss"):
-            self._sums[name] = self._sums.get(name, 0.0) + values[name]
-        self._count += 1
         if self.passed(self._loss_every, previous):
-            means = {name: total / self._count for name, total in self._sums.items()}
-            self._losses.append({"step": self.step, **means})
-            self._sums, self._count = {}, 0
+            self._losses.append({"step": self.step, **self._means.take()})
         if self.passed(self._settings.every, previous):
             self._look()
             seconds = self._settings.seconds

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import os
 import queue
 import re
@@ -15,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gan_zoo import data, metrics, runs
-from gan_zoo.compare import report
+from gan_zoo import cli, data, metrics, runs
+from gan_zoo.compare import page, report
 from gan_zoo.compare.settings import Settings
 from gan_zoo.errors import UserError
 from gan_zoo.images import atomic_file
@@ -195,11 +194,42 @@ def _feed(process, waiting, news, settings: Settings) -> None:
             return
 
 
-def collect(wanted: Sequence[Job], settings: Settings, methods: Sequence[Method], folder: Path) -> dict[str, Any]:
-    """What `report.write` takes: the finished ones of these runs, and everything that is the same for all of them."""
+def describe(settings: Settings, method: Method, shape: tuple[int, ...]) -> dict[str, Any]:
+    """What a report says of a method, once it has been built.
+
+    Raises:
+        UserError: If it cannot be built on examples of this shape.
+    """
+    from gan_zoo.gan import GAN
+    from gan_zoo.models import PAPERS
+
+    gan = settings.build(method, shape, 0)
+    # The variant's own arguments, and what else was set.
+    own = [name for name in gan.argument_names() if name not in GAN.argument_names() or name in method.arguments]
+    return {
+        "name": method.name,
+        "model": method.model,
+        "paper": PAPERS.get(method.model, "a class of the user's own"),
+        "arguments": {name: getattr(gan, name) for name in own},
+        "n_critic": gan.n_critic,
+        "optimizer": _optimizer_text(gan),
+    }
+
+
+def collect(
+    wanted: Sequence[Job], settings: Settings, source: data.Source, described: Sequence[dict], folder: Path
+) -> dict[str, Any]:
+    """What `report.write` takes: the finished ones of these runs, and everything that is the same for all of them.
+
+    Args:
+        wanted: The runs.
+        settings: Of the comparison.
+        source: Its data.
+        described: The methods, see `describe`.
+        folder: Of the comparison.
+    """
     document = json.loads((folder / SETTINGS).read_text())
     latest = [document, *document.get("continued", [])][-1]
-    source = settings.source()
     found = [result for job in wanted if (result := job.result) is not None]
     shown = _metrics(found)
     seconds = _time_budget(settings, found)
@@ -212,12 +242,10 @@ def collect(wanted: Sequence[Job], settings: Settings, methods: Sequence[Method]
         result["at_seconds"] = in_time[-1] if lived and in_time else None
     target = metrics.target(settings.dataset)
     key = metrics.primary(target)
-    described = [_described(settings, method, source.shape) for method in methods]
     return {
         "settings": {
             **settings.asdict(),
-            "width": settings.width or _defaults(settings)["width"],
-            "latent_dim": settings.latent_dim or _defaults(settings)["latent_dim"],
+            **settings.sizes,
             "evaluate_every": settings.every,
             "seconds": seconds,
             "seeds": len({job.seed for job in wanted}),
@@ -239,7 +267,7 @@ def collect(wanted: Sequence[Job], settings: Settings, methods: Sequence[Method]
         },
         "metrics": shown,
         "primary": key,
-        "methods": described,
+        "methods": list(described),
         "runs": found,
         "reference": _reference(settings, source, target, sorted({job.seed for job in wanted})),
         "tables": {
@@ -274,29 +302,6 @@ def _time_budget(settings: Settings, found: Sequence[dict]) -> float | None:
     return min((statistics.median(of) for of in times.values()), default=None)
 
 
-def _defaults(settings: Settings) -> dict[str, int]:
-    from gan_zoo.training import DEFAULTS
-
-    return DEFAULTS["points" if settings.points else "image"]
-
-
-def _described(settings: Settings, method: Method, shape: tuple[int, ...]) -> dict[str, Any]:
-    from gan_zoo.gan import GAN
-    from gan_zoo.models import PAPERS
-
-    gan = settings.build(method, shape, 0)
-    # The variant's own arguments, and what else was set.
-    own = [name for name in gan.argument_names() if name not in GAN.argument_names() or name in method.arguments]
-    return {
-        "name": method.name,
-        "model": method.model,
-        "paper": PAPERS.get(method.model, "a class of the user's own"),
-        "arguments": {name: getattr(gan, name) for name in own},
-        "n_critic": gan.n_critic,
-        "optimizer": _optimizer_text(gan),
-    }
-
-
 def _optimizer_text(gan) -> str:
     texts = []
     for optimizer in (gan.d_optimizer, gan.g_optimizer):
@@ -321,13 +326,8 @@ def table_rows(results: dict[str, Any], key: str) -> list[list[str]]:
 
 def text_table(results: dict[str, Any], key: str) -> str:
     """A ranking as aligned text."""
-    rows = table_rows(results, key)
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return cli.aligned(table_rows(results, key))
 
 
 def _cell(value: dict[str, Any], digits: int) -> str:
-    if value["mean"] is None or not math.isfinite(value["mean"]):
-        return "-"
-    spread = "" if value["std"] is None else f" ± {value['std']:.{digits}f}"
-    return f"{value['mean']:.{digits}f}{spread}"
+    return "-" if value["mean"] is None else page.mean_text(value, digits)

@@ -92,6 +92,14 @@ class Settings:
     def points(self) -> bool:
         return data.lookup(self.dataset).resolution is None
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Width and Z of the networks: what is set, or else what training takes for such data."""
+        from gan_zoo.training import DEFAULTS
+
+        defaults = DEFAULTS["points" if self.points else "image"]
+        return {name: getattr(self, name) or defaults[name] for name in ("width", "latent_dim")}
+
     def source(self) -> data.Source:
         return data.open_source(self.dataset, data_dir=self.data_dir)
 
@@ -99,10 +107,10 @@ class Settings:
         """A method's GAN, compiled. The networks have the same initial weights for all methods with one seed."""
         import keras
 
-        from gan_zoo.training import DEFAULTS, build_gan
+        from gan_zoo.training import build_gan
 
-        defaults = DEFAULTS["points" if self.points else "image"]
-        arguments = {"latent_dim": self.latent_dim or defaults["latent_dim"], "seed": seed, **method.arguments}
+        sizes = self.sizes
+        arguments = {"latent_dim": sizes["latent_dim"], "seed": seed, **method.arguments}
         if self.points:
             arguments["depth"] = self.depth
         cls = method.cls
@@ -111,7 +119,7 @@ class Settings:
             cls,
             shape,
             network=cls.default_network or data.lookup(self.dataset).family,
-            width=self.width or defaults["width"],
+            width=sizes["width"],
             norm=None,
             arguments=arguments,
         )

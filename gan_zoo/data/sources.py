@@ -1,7 +1,6 @@
 """Sources of training data, all behind one interface: what `gan_zoo.data.load` reads from."""
 
 import logging
-import operator
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gan_zoo.data import cache, folder, synthetic, table
+from gan_zoo.data.checks import whole
 from gan_zoo.data.images import ImageSet, Record, Report, no_labels
 from gan_zoo.errors import UserError
 
@@ -335,21 +335,6 @@ def open_source(
     _tell(name, report, resolution)
     settings = {"split": split, "resolution": resolution, "crop": crop, **images.details}
     return ImageSource(name, pixels, targets, images.class_names, settings)
-
-
-def whole(argument: str, value, least: int) -> int:
-    """Checks that an argument is a whole number and not too small.
-
-    Raises:
-        UserError: It is not.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool) or number < least:
-        raise UserError(f"{argument} must be a whole number of at least {least}, not {value!r}.")
-    return number
 
 
 def _only_train(name: str, split: str):

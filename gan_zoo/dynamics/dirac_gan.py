@@ -20,9 +20,6 @@ from gan_zoo.methods import Method, parse
 from gan_zoo.models import VARIANTS
 from gan_zoo.training import find_model
 
-START = (1.0, -1.0)
-"""(theta, psi) from which trajectories start: the point (1, 1) of the authors' code, whose psi has the other sign."""
-
 # The authors' penalties, g / 2 (|psi| - 1)^2 with g = 0.7, are 0.35 of the zoo's.
 _CENTRED = {"gp_weight": 0.35}
 
@@ -136,10 +133,11 @@ def dirac(model: str | type[GAN] = "vanilla_gan", *, start: Sequence[float] = (0
     if unknown:
         raise UserError(f"{cls.__name__} has no argument {unknown[0]!r}; it has {', '.join(cls.argument_names()[2:])}.")
     gan = cls(*players(*start, dtype="float64"), **{"seed": 0, **arguments})
+    if not gan.instance_noise:
+        return Game(gan, tf.zeros([2, 1], tf.float64))
     noise = normal_points(4096)
-    if gan.instance_noise:
-        gan._noise.random = _Points(noise)
-    return Game(gan, tf.zeros([len(noise) if gan.instance_noise else 2, 1], tf.float64))
+    gan._noise.random = _Points(noise)
+    return Game(gan, tf.zeros([len(noise), 1], tf.float64))
 
 
 class _Points:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gan_zoo import cli
 from gan_zoo.dynamics import game as games
 from gan_zoo.dynamics.dirac_gan import dirac
 from gan_zoo.images import atomic_file, figure_png
@@ -17,8 +18,6 @@ _ON_AXIS = 1e-9
 """Eigenvalues are exact to about 1e-12: a radius's distance from 1 below this is none."""
 
 _AT_REST = 1e-6
-
-
 _CONVERGES = "converges linearly"
 
 
@@ -101,11 +100,11 @@ def examine(
     )
 
 
-def complex_text(values: np.ndarray | None) -> str:
-    """Eigenvalues as "-0.15 ± 0.477i" or "-1.866, -0.134"; or that there are none."""
+def complex_text(values: np.ndarray | None, digits: int = 6) -> str:
+    """Eigenvalues, to so many decimals, as "-0.15 ± 0.477i" or "-1.866, -0.134"; or that there are none."""
     if values is None:
         return "none: the field jumps"
-    rounded = [complex(round(v.real, 6) + 0.0, round(v.imag, 6) + 0.0) for v in values]
+    rounded = [complex(round(v.real, digits) + 0.0, round(v.imag, digits) + 0.0) for v in values]
     if rounded[0].imag and rounded[0] == rounded[1].conjugate():
         real = f"{rounded[0].real:.6g} " if rounded[0].real else ""
         return f"{real}± {abs(rounded[0].imag):.6g}i"
@@ -126,13 +125,11 @@ def rows(found: Sequence[Found], step_size: float, steps: int) -> list[tuple[str
 
 def table(found: Sequence[Found], step_size: float, steps: int) -> str:
     """`rows` as aligned text."""
-    cells = rows(found, step_size, steps)
-    widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells)
+    return cli.aligned(rows(found, step_size, steps))
 
 
 def _figure(found: Sequence[Found], limit: float):
-    """Small multiples with the field only: the figure, its panels, and a note on what the colours mean."""
+    """Small multiples with the field and a legend, without the paths: the figure and its panels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -152,7 +149,7 @@ def _figure(found: Sequence[Found], limit: float):
         unit = np.divide(values, length, out=np.zeros_like(values), where=length > 0) * np.tanh(2 * length + 0.3)
         axes.quiver(*points.T, *unit.T, color=GREY, angles="xy", scale=22, width=0.006, zorder=1)
         axes.plot(0, 0, "+", color="black", markersize=9, zorder=5)
-        axes.set_title(f"{one.name}\n{complex_text(_rounded(one.eigenvalues))}", fontsize=8.5)
+        axes.set_title(f"{one.name}\n{complex_text(one.eigenvalues, digits=3)}", fontsize=8.5)
         axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
         axes.tick_params(labelsize=7)
     for row in range(rows):
@@ -170,10 +167,6 @@ def _figure(found: Sequence[Found], limit: float):
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=min(5, 2 * columns), fontsize=8.5, frameon=False)
     return figure, panels
-
-
-def _rounded(values: np.ndarray | None) -> np.ndarray | None:
-    return None if values is None else np.round(values, 3)
 
 
 def _curves(axes, one: Found, end: int):

@@ -11,16 +11,14 @@ References:
 
 import dataclasses
 import functools
-import importlib.metadata
 import json
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import flags
 
-from gan_zoo import cli
+from gan_zoo import cli, runs
 from gan_zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -228,10 +226,7 @@ def train(
             "parameters": model.count_params(),
         },
         "accuracy": accuracy,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
-        },
+        "versions": {name: runs.versions()[name] for name in ("python", "tensorflow", "keras", "numpy")},
     }
     # Without the optimizer, which would triple the file.
     bare = network()

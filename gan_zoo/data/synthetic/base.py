@@ -150,26 +150,3 @@ def streams(seed):
     import tensorflow as tf
 
     return tf.unstack(tf.random.split(seed, 2))
-
-
-def number(argument: str, value, *, positive: bool = False) -> float:
-    """Checks that an argument is a finite number.
-
-    Raises:
-        UserError: It is not, or not positive.
-    """
-    fine = isinstance(value, int | float | np.number) and not isinstance(value, bool) and np.isfinite(value)
-    if not fine or (positive and value <= 0):
-        raise UserError(f"{argument} must be a {'positive' if positive else 'finite'} number, not {value!r}.")
-    return float(value)
-
-
-def whole(argument: str, value, low: int, high: int) -> int:
-    """Checks that an argument is a whole number within bounds.
-
-    Raises:
-        UserError: It is not.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise UserError(f"{argument} must be a whole number from {low} to {high}, not {value!r}.")
-    return value

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from gan_zoo.data.synthetic.base import Distribution, number, streams
+from gan_zoo.data.checks import number
+from gan_zoo.data.synthetic.base import Distribution, streams
 
 
 def two_lines(theta: float = 0.0) -> "Segments":

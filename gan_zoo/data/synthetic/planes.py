@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from gan_zoo.data.synthetic.base import Distribution, number, streams, whole
+from gan_zoo.data.checks import number, whole
+from gan_zoo.data.synthetic.base import Distribution, streams
 from gan_zoo.errors import UserError
 
 MAX_DIM = 1024

@@ -34,7 +34,7 @@ class SwissRoll(Distribution):
         nodes, weights = np.polynomial.legendre.leggauss(_NODES)
         self._on_curve = _curve(ROLL_START + (ROLL_END - ROLL_START) * (nodes + 1) / 2)
         self._probability = weights / 2
-        polygon = _curve(np.linspace(ROLL_START, ROLL_END, _VERTICES))
+        self._polygon = polygon = _curve(np.linspace(ROLL_START, ROLL_END, _VERTICES))
         reach = _TAILS * self.std
         mean = self._probability @ self._on_curve
         off = self._on_curve - mean
@@ -79,7 +79,7 @@ class SwissRoll(Distribution):
     def _distance(self, x):
         from scipy.spatial import cKDTree
 
-        polygon = _curve(np.linspace(ROLL_START, ROLL_END, _VERTICES))
+        polygon = self._polygon
         finite = np.isfinite(x).all(axis=1)
         _, nearest = cKDTree(polygon).query(x[finite])
         distance = np.full(len(x), np.nan)

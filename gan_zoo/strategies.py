@@ -1,0 +1,102 @@
+"""Which devices train: from `--strategy` and the flags that go with it to a `tf.distribute` strategy."""
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from gan_zoo.errors import UserError
+
+if TYPE_CHECKING:
+    from gan_zoo.training import Config
+
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+
+
+def make_strategy(config: "Config"):
+    """The `tf.distribute` strategy that a configuration asks for.
+
+    Raises:
+        UserError: If the machine has not what it needs, or flags do not go together.
+    """
+    import tensorflow as tf
+
+    name = config.strategy
+    _check_devices(config)
+    if config.num_virtual_devices:
+        return tf.distribute.MirroredStrategy(_virtual_devices(config.num_virtual_devices))
+    if name == "auto":
+        name = "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one_device"
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or None)
+    if name == "multi_worker":
+        if config.workers:
+            task = {"type": "worker", "index": config.worker_index}
+            os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": config.workers.split(",")}, "task": task})
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "tpu":
+        try:
+            resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu=config.tpu or "")
+        except (ValueError, tf.errors.OpError) as error:
+            raise UserError(
+                f"--strategy=tpu found no TPU{f' {config.tpu!r}' if config.tpu else ''} here: "
+                f"{str(error).splitlines()[0]}"
+            ) from None
+        return tf.distribute.TPUStrategy(resolver)
+    return tf.distribute.get_strategy()
+
+
+def _check_devices(config: "Config") -> None:
+    owners = {
+        "num_virtual_devices": ("mirrored", "several replicas on one CPU"),
+        "workers": ("multi_worker", "several machines"),
+        "worker_index": ("multi_worker", "several machines"),
+        "tpu": ("tpu", "a TPU"),
+    }
+    for flag, (strategy, what) in owners.items():
+        if getattr(config, flag) is not None and config.strategy != strategy:
+            raise UserError(
+                f"--{flag} is for {what}: it goes with --strategy={strategy}, not --strategy={config.strategy}."
+            )
+    if config.num_virtual_devices is not None and config.num_virtual_devices < 1:
+        raise UserError(f"--num_virtual_devices must be 1 or more, not {config.num_virtual_devices}.")
+    if config.strategy != "multi_worker":
+        return
+    if config.workers is None:
+        if config.worker_index is not None:
+            raise UserError("--worker_index needs --workers=host:port,host:port, all of them in the same order.")
+        if "TF_CONFIG" not in os.environ:
+            raise UserError(
+                "--strategy=multi_worker needs the workers' addresses: --workers=host:port,host:port and this one's "
+                "place among them, --worker_index=0; or both in the environment's TF_CONFIG."
+            )
+        return
+    if "TF_CONFIG" in os.environ:
+        raise UserError("--workers and the environment's TF_CONFIG both name the workers: leave one of them out.")
+    addresses = config.workers.split(",")
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 2**16 or addresses.count(address) > 1:
+            raise UserError(
+                f"--workers: {address!r} must be host:port, with a port from 1 to 65535, and stand there once."
+            )
+    if config.worker_index is None or not 0 <= config.worker_index < len(addresses):
+        raise UserError(
+            f"--worker_index must be this worker's place in --workers, from 0 to {len(addresses) - 1}, not "
+            f"{config.worker_index}."
+        )
+
+
+def _virtual_devices(count: int) -> list[str]:
+    """Divides the CPU into `count` devices; or finds it so divided."""
+    import tensorflow as tf
+
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    except RuntimeError:  # TensorFlow is running, and its devices are what they are
+        there = len(tf.config.list_logical_devices("CPU"))
+        if there != count:
+            raise UserError(
+                f"--num_virtual_devices={count}: TensorFlow already runs in this process on {there}."
+            ) from None
+    return [f"CPU:{k}" for k in range(count)]
