@@ -34,10 +34,15 @@ setup(
         "scipy>=1.13",
         "tqdm>=4.66",
         "filelock>=3.16",
+        "google-crc32c>=1.6",
+        "requests>=2.32",
         "POT>=0.9.6",
     ],
     extras_require={
         "benchmarks": ["torch==2.13.0"],
-        "test": ["pytest>=8.3", "tensorflow-gan==2.1.0", "ruff>=0.12", "selenium>=4.30"],
+        "test": [
+            *("pytest>=8.3", "hypothesis>=6.130", "tensorflow-gan==2.1.0", "ruff>=0.12", "selenium>=4.30"),
+            *("kubernetes-validate>=1.34", "psutil>=6"),
+        ],
     },
 )
