@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from gan_zoo import checkpoints, images
+from gan_zoo.errors import NonFiniteLoss
 
 
 class StepCallback(keras.callbacks.Callback):
@@ -130,10 +131,6 @@ def _reset(optimizer) -> None:
             variable.assign(tf.zeros_like(variable.value))
 
 
-class NonFiniteLoss(RuntimeError):
-    """A loss, a recorded term or a weight became NaN or infinite."""
-
-
 class StopOnNonFinite(StepCallback):
     """Stops training at the first loss that is not finite, before anything of that state is saved.
 
@@ -151,47 +148,63 @@ class StopOnNonFinite(StepCallback):
 class StopOnSignal(keras.callbacks.Callback):
     """Ends training after the current step at SIGTERM or Ctrl-C; a second signal interrupts at once.
 
+    Args:
+        agree: Tells whether a condition holds in any of the processes that train together, and is asked by all of them
+            after each step: a worker that stopped alone would leave the others waiting for it.
+
     Attributes:
-        received: The signal's name, or None.
+        stopping: Whether training is to end.
+        signal: The signal's number; of another worker's signal it is taken to be SIGTERM.
+        reason: What ended training, in a word or two.
     """
 
-    def __init__(self):
+    def __init__(self, agree: Callable[[bool], bool] = bool):
         super().__init__()
-        self.received = None
-        self._previous = {}
+        self.stopping, self.signal, self.reason = False, signal.SIGTERM, "a signal to another worker"
+        self._agree, self._received, self._previous = agree, False, {}
 
     def _handle(self, number, frame):
-        self.received = signal.Signals(number).name
-        for received, handler in self._previous.items():
-            signal.signal(received, handler)
+        self._received, self.signal, self.reason = True, number, signal.Signals(number).name
+        self._restore()
+
+    def _restore(self):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
     def on_train_begin(self, logs=None):
         for number in (signal.SIGTERM, signal.SIGINT):
             self._previous[number] = signal.signal(number, self._handle)
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.received:
-            self.model.stop_training = True
+        if self._agree(self._received):
+            self.stopping = self.model.stop_training = True
 
     def on_train_end(self, logs=None):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        self._restore()
 
 
 class Checkpoint(StepCallback):
     """Saves everything that training needs to continue bit for bit: see `gan_zoo.checkpoints`.
 
     Args:
-        folder: Where checkpoints go, one subfolder each.
+        folder: Where checkpoints go, one subfolder each. None writes nothing and only makes sure that the state could
+            be saved, so that all workers find a bad one at the same step as the one that writes.
         every: Steps between checkpoints; 0 saves at the end only.
         keep: How many of the newest stay.
         ema: The moving average to save, too.
         step: The step that training starts from.
     """
 
-    def __init__(self, folder: Path, every: int = 1000, keep: int = 2, ema: GeneratorEMA | None = None, step: int = 0):
+    def __init__(
+        self,
+        folder: Path | None,
+        every: int = 1000,
+        keep: int = 2,
+        ema: GeneratorEMA | None = None,
+        step: int = 0,
+    ):
         super().__init__(step)
-        self.folder, self.every, self.keep, self.ema = Path(folder), every, keep, ema
+        self.folder, self.every, self.keep, self.ema = folder, every, keep, ema
         self.saved = step
 
     def on_step(self, previous, logs):
@@ -203,7 +216,11 @@ class Checkpoint(StepCallback):
             self._save()
 
     def _save(self):
-        checkpoints.save(self.folder, self.model, self.step, self.ema.generator if self.ema else None, self.keep)
+        if self.folder is None:
+            checkpoints.require_finite(self.model, self.step)
+        else:
+            ema = self.ema.generator if self.ema else None
+            checkpoints.save(Path(self.folder), self.model, self.step, ema, self.keep)
         self.saved = self.step
 
 

@@ -42,10 +42,7 @@ def save(folder: Path, gan: keras.Model, step: int, ema: keras.Model | None = No
         FloatingPointError: If a weight is not finite: such a state is not worth keeping. Nothing is written.
         OSError: If it cannot be written. The checkpoints that are there stay.
     """
-    for variable in gan.variables:
-        value = variable.numpy()
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise FloatingPointError(f"{variable.path} is not finite at step {step}")
+    require_finite(gan, step)
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".writing-*"):
         shutil.rmtree(leftover)
@@ -66,6 +63,18 @@ def save(folder: Path, gan: keras.Model, step: int, ema: keras.Model | None = No
     for old in list_checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
     return path
+
+
+def require_finite(gan: keras.Model, step: int) -> None:
+    """Makes sure that a state is worth keeping.
+
+    Raises:
+        FloatingPointError: If a weight is not finite.
+    """
+    for variable in gan.variables:
+        value = variable.numpy()
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise FloatingPointError(f"{variable.path} is not finite at step {step}")
 
 
 def _reserve(folder: Path, gan: keras.Model, ema: keras.Model | None) -> None:

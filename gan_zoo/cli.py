@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 from absl import logging as absl_logging
 
-from gan_zoo.errors import UserError
+from gan_zoo.errors import Interrupted, Stopped, UserError
 
 
 def main(function: Callable[[], int | None], usage: str, groups: dict[str, Sequence[str]]) -> None:
     """Parses the command line and runs `function`; does not return.
 
-    Exit status: what `function` returns (None is 0); 2 for bad input, with one sentence on standard error.
+    Exit status: what `function` returns (None is 0), or that of an exception of `gan_zoo.errors`, whose message goes to
+    standard error: 2 for bad input.
 
     Args:
         function: The tool; takes no arguments and reads `flags.FLAGS`.
@@ -47,6 +48,11 @@ def main(function: Callable[[], int | None], usage: str, groups: dict[str, Seque
             sys.exit(function() or 0)
         except UserError as error:
             _fail(str(error))
+        except Interrupted as interruption:
+            print(interruption)
+            sys.exit(interruption.exit_status)
+        except Stopped as error:
+            _fail(str(error), error.exit_status)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
@@ -54,9 +60,9 @@ def main(function: Callable[[], int | None], usage: str, groups: dict[str, Seque
     app.run(run, flags_parser=parse)
 
 
-def _fail(sentence: str):
+def _fail(sentence: str, status: int = UserError.exit_status):
     print(f"error: {sentence}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

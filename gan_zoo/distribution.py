@@ -66,13 +66,8 @@ def joined(x: tf.Tensor) -> tf.Tensor:
 
 
 def global_log(values: list[tf.Tensor]) -> tf.Tensor:
-    """The mean of scalars over all replicas, in the shape that Keras's `fit` can take.
-
-    `fit` reduces logs over their first axis under MultiWorkerMirroredStrategy, which scalars do not have (keras#20585).
-    """
-    mean = global_mean(tf.stack(values))
-    multi_worker = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
-    return mean[tf.newaxis] if multi_worker else mean
+    """The mean of scalars over all replicas."""
+    return global_mean(tf.stack(values))
 
 
 class RandomStream:

@@ -13,6 +13,7 @@ from gan_zoo import layers, networks, optimizers
 from gan_zoo.arguments import KeepsArguments, KeepsOptimizers
 from gan_zoo.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.errors import UserError
+from gan_zoo.loop import RunsSteps
 from gan_zoo.precision import at_least_float32
 
 if keras.backend.backend() != "tensorflow":
@@ -22,7 +23,7 @@ Loss = Callable[[Any, Any], tf.Tensor]
 Variables = Sequence[keras.Variable]
 
 
-class GAN(KeepsArguments, KeepsOptimizers, keras.Model):
+class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
     """A generative adversarial network: two players, two losses, and the loop that trains them in turn.
 
     A variant subclasses `GAN` and states what its paper states, the losses:

@@ -56,6 +56,7 @@ class Health(StepCallback):
         target: Of which modes can be counted, or None.
         seed: Of the latents.
         step: The step that training starts from.
+        warns: Whether to say what is wrong. All workers look, since a look takes all replicas; one of them tells.
 
     References:
         Arjovsky & Bottou, 2017, https://arxiv.org/abs/1701.04862
@@ -70,8 +71,10 @@ class Health(StepCallback):
         target: "Distribution | ColorMNIST | None" = None,
         seed: int = 0,
         step: int = 0,
+        warns: bool = True,
     ):
         super().__init__(step)
+        self.warns = warns
         self.real, self.every, self.log, self.target, self.seed = real, every, log, target, seed
         self.history: list[dict[str, float]] = []
         self._warned: set[str] = set()
@@ -84,7 +87,7 @@ class Health(StepCallback):
         if self.log:
             self.log.note(found)
         for trouble, sentence in diagnose(self.history):
-            if trouble not in self._warned:
+            if self.warns and trouble not in self._warned:
                 self._warned.add(trouble)
                 _log.warning("step %d: %s", self.step, sentence)
 

@@ -52,7 +52,7 @@ from absl import flags
 
 from gan_zoo import cli, optimizers
 from gan_zoo.distribution import FixedStream, RandomStream
-from gan_zoo.errors import UserError
+from gan_zoo.errors import NonFiniteLoss, UserError
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.losses import hinge_discriminator, mean, wasserstein_discriminator
 
@@ -423,8 +423,6 @@ GROUPS = {
 
 
 def main() -> int:
-    from gan_zoo.callbacks import NonFiniteLoss
-
     values = flags.FLAGS
     for name in ("run_dir", "output"):
         if not values[name].value:

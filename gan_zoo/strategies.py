@@ -1,9 +1,10 @@
 """Which devices train: from `--strategy` and the flags that go with it to a `tf.distribute` strategy."""
 
-import json
+import dataclasses
 import os
 from typing import TYPE_CHECKING
 
+from gan_zoo import workers
 from gan_zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,10 +30,7 @@ def make_strategy(config: "Config"):
     if name == "mirrored":
         return tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or None)
     if name == "multi_worker":
-        if config.workers:
-            task = {"type": "worker", "index": config.worker_index}
-            os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": config.workers.split(",")}, "task": task})
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _multi_worker(config)
     if name == "tpu":
         try:
             resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu=config.tpu or "")
@@ -43,6 +41,31 @@ def make_strategy(config: "Config"):
             ) from None
         return tf.distribute.TPUStrategy(resolver)
     return tf.distribute.get_strategy()
+
+
+def cluster_of(config: "Config") -> workers.Cluster | None:
+    """The workers of a configuration; None where one process trains.
+
+    Raises:
+        UserError: If they are not given, or not in a form that can be used.
+    """
+    if config.strategy != "multi_worker":
+        return None
+    if config.workers is not None:
+        return workers.of_flags(config.workers, config.worker_index)
+    return workers.of_environment(os.environ["TF_CONFIG"])
+
+
+def _multi_worker(config: "Config"):
+    import tensorflow as tf
+
+    cluster = cluster_of(config)
+    own = {"worker_index", "workers", "data_dir", "cache_dir", "run_dir", "worker_timeout"}
+    agreed = {name: value for name, value in dataclasses.asdict(config).items() if name not in own}
+    workers.meet(cluster, agreed, config.worker_timeout)
+    os.environ["TF_CONFIG"] = cluster.tf_config
+    with workers.connecting(), workers.noticing_losses():
+        return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def _check_devices(config: "Config") -> None:
@@ -72,18 +95,6 @@ def _check_devices(config: "Config") -> None:
         return
     if "TF_CONFIG" in os.environ:
         raise UserError("--workers and the environment's TF_CONFIG both name the workers: leave one of them out.")
-    addresses = config.workers.split(",")
-    for address in addresses:
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 2**16 or addresses.count(address) > 1:
-            raise UserError(
-                f"--workers: {address!r} must be host:port, with a port from 1 to 65535, and stand there once."
-            )
-    if config.worker_index is None or not 0 <= config.worker_index < len(addresses):
-        raise UserError(
-            f"--worker_index must be this worker's place in --workers, from 0 to {len(addresses) - 1}, not "
-            f"{config.worker_index}."
-        )
 
 
 def _virtual_devices(count: int) -> list[str]:

@@ -1,7 +1,9 @@
 """From a configuration to a trained, exported generator: what `train.py` runs."""
 
 import ast
+import contextlib
 import dataclasses
+import hashlib
 import importlib
 import inspect
 import json
@@ -13,11 +15,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gan_zoo import data, networks
-from gan_zoo.errors import NotWritten, UserError
+from gan_zoo import data, networks, workers
+from gan_zoo.errors import Interrupted, NonFiniteLoss, NotWritten, UserError
 from gan_zoo.models import VARIANTS
 from gan_zoo.runs import hold, open_run
-from gan_zoo.strategies import make_strategy
+from gan_zoo.strategies import cluster_of, make_strategy
 
 ON_NAN = ("stop", "restore")
 _RESTORES = 5
@@ -59,6 +61,7 @@ class Config:
     num_virtual_devices: int | None = None
     workers: str | None = None
     worker_index: int | None = None
+    worker_timeout: float = 600.0
     tpu: str | None = None
     sync_batch_norm: bool = False
     on_nan: str = "stop"
@@ -83,30 +86,32 @@ DEFAULTS = {
 def run(config: Config) -> Path | None:
     """Trains, or continues to train, what `config` describes; returns the SavedModel's folder.
 
-    Returns None when a signal ended training before the last step; the same configuration continues it.
+    Of several workers only the chief returns one; the others return None.
 
     Raises:
         UserError: If the configuration cannot be used.
+        Interrupted: If a signal ended training before the last step. The same configuration continues it.
         NonFiniteLoss: If training diverged. The last good checkpoint stays.
         NotWritten: If a file cannot be written, say because the disk is full. The last checkpoint stays.
+        WorkerLost: If another worker has gone. The last checkpoint stays.
     """
-    job = Job(config)
-    chief = job.is_chief
-    run_dir = Path(config.run_dir or f"runs/{config.model.replace(':', '.')}-{_plain(config.dataset)}")
-    settings = job.settings(run_dir)
-    # Of many workers only one writes.
-    if not chief:
-        return job.train(run_dir, chief)
-    with hold(run_dir):
-        open_run(run_dir, settings)
-        try:
-            return job.train(run_dir, chief)
-        except OSError as error:
-            what = f"{error.filename or run_dir}: {error.strerror or error}"
-            raise NotWritten(
-                f"{what}. Training has stopped; {_last_checkpoint(run_dir)}. Once that is put right, the same command "
-                f"goes on from there."
-            ) from error
+    several = config.strategy == "multi_worker"
+    with workers.noticing_losses() if several else contextlib.nullcontext():
+        job = Job(config)
+        run_dir = Path(config.run_dir or f"runs/{config.model.replace(':', '.')}-{_plain(config.dataset)}")
+        settings = job.settings(run_dir)
+        if not job.is_chief:
+            return job.train(run_dir)
+        with hold(run_dir):
+            open_run(run_dir, settings)
+            try:
+                return job.train(run_dir)
+            except OSError as error:
+                what = f"{error.filename or run_dir}: {error.strerror or error}"
+                raise NotWritten(
+                    f"{what}. Training has stopped; {_last_checkpoint(run_dir)}. Once that is put right, the same "
+                    f"command goes on from there."
+                ) from error
 
 
 def _last_checkpoint(run_dir: Path) -> str:
@@ -124,6 +129,7 @@ class Job:
         self.cls = find_model(config.model)
         _check(config)
         self.strategy = make_strategy(config)
+        self.cluster = cluster_of(config)
 
         import keras
 
@@ -213,14 +219,7 @@ class Job:
     @property
     def is_chief(self) -> bool:
         """Whether this process is the one that writes files."""
-        resolver = self.strategy.cluster_resolver
-        if self.config.strategy != "multi_worker" or resolver is None:
-            return True
-        return resolver.task_type in (None, "chief") or (
-            resolver.task_type == "worker"
-            and resolver.task_id == 0
-            and "chief" not in resolver.cluster_spec().as_dict()
-        )
+        return self.cluster is None or self.cluster.is_chief
 
     def settings(self, run_dir: Path) -> dict[str, Any]:
         """Every setting of the run as it was resolved, for `run.json`."""
@@ -290,40 +289,65 @@ class Job:
         """The real examples of step `step`, or of the last one, at the resolution of the networks then."""
         return next(iter(self.dataset(min(step, self.steps - 1))))
 
-    def train(self, run_dir: Path, chief: bool = True) -> Path | None:
-        """Trains from the newest checkpoint in `run_dir`, if there is one, to the last step, and exports."""
+    def train(self, run_dir: Path) -> Path | None:
+        """Trains from the newest checkpoint in `run_dir`, if there is one, to the last step, and exports.
+
+        Of several workers the chief alone reads and writes `run_dir`: the others get their state from it.
+        """
         import tensorflow as tf
 
         from gan_zoo import callbacks, checkpoints, curves
         from gan_zoo.export import saved_model
 
-        config, gan = self.config, self.gan
+        config, gan, chief = self.config, self.gan, self.is_chief
+        talk = workers.Communication(self.strategy)
+        self._compare_data(talk)
         ema = callbacks.GeneratorEMA(config.ema_decay)
         ema.set_model(gan)
-        step = checkpoints.restore(run_dir / "checkpoints", gan, ema.generator)
+        step = checkpoints.restore(run_dir / "checkpoints", gan, ema.generator) if chief else 0
+        step = self._share(talk, ema, step)
         print(self.describe(), flush=True)
         if step:
             print(f"continuing {run_dir} from step {step}", flush=True)
-        interrupted = callbacks.StopOnSignal()
+        interrupted = callbacks.StopOnSignal(talk.any)
         writer = tf.summary.create_file_writer(str(run_dir / "events")) if chief else None
         for restores_left in reversed(range(_RESTORES + 1 if config.on_nan == "restore" else 1)):
             try:
                 self._fit(run_dir, step, ema, interrupted, writer)
                 break
-            except (callbacks.NonFiniteLoss, FloatingPointError) as error:
-                step = self._after_divergence(run_dir, ema, error, restores_left)
+            except (NonFiniteLoss, FloatingPointError) as error:
+                step = self._after_divergence(run_dir, talk, ema, error, restores_left)
         if chief and (run_dir / "metrics.jsonl").exists():
             curves.plot(run_dir / "metrics.jsonl", run_dir / "curves.png")
-        if interrupted.received:
-            if chief:
-                print(f"{interrupted.received}: saved {run_dir} at step {ema.step}; the same command continues it")
-            return None
+        if interrupted.stopping:
+            raise Interrupted(
+                f"{interrupted.reason}: saved {run_dir} at step {ema.step}; the same command continues it",
+                interrupted.signal,
+            )
         if not chief:
             return None
         path = run_dir / "saved_model"
         saved_model.export(gan, path, generator=ema.generator, metadata=self.metadata(ema.step))
         print(f"samples  {run_dir / 'samples'}\ncurves   {run_dir / 'curves.png'}\nmodel    {path}", flush=True)
         return path
+
+    def _compare_data(self, talk: workers.Communication) -> None:
+        """Makes sure that all workers found the same data: each takes its part of the same batches.
+
+        Raises:
+            UserError: If they did not.
+        """
+        mine = int(hashlib.sha256(json.dumps(self.describe_data(), sort_keys=True).encode()).hexdigest()[:15], 16)
+        differs = talk.of_chief(mine) != mine
+        if talk.any(differs):
+            which = "this worker's differ from worker 0's" if differs else "those of another worker differ"
+            raise UserError(f"--dataset={self.config.dataset}: all workers need the same data, and {which}.")
+
+    def _share(self, talk: workers.Communication, ema, step: int) -> int:
+        """Gives all workers the chief's state; returns its step."""
+        owners = [self.gan, *self.gan.optimizers().values(), ema.generator]
+        talk.share([variable for owner in owners for variable in owner.variables])
+        return talk.of_chief(step)
 
     def _fit(self, run_dir: Path, step: int, ema, interrupted, writer) -> None:
         """Trains from `step` to the last one, or until `interrupted`. Only who has a `writer` writes files."""
@@ -336,46 +360,49 @@ class Job:
         watchers = [interrupted, callbacks.StopOnNonFinite(step), ema]
         if self.growth:
             watchers.append(callbacks.Grow(self.growth, ema, step))
+        log = None
         if writer:
             log = callbacks.MetricsLog(run_dir / "metrics.jsonl", self.images_shown, config.log_every, writer, step)
-            if config.strategy != "multi_worker":  # a look needs all replicas, and callbacks here are the chief's alone
-                modes = mode_target(config.dataset, self.source.shape)
-                watchers.append(Health(self.real_examples, config.health_every, log, modes, step=step))
+        modes = mode_target(config.dataset, self.source.shape)
+        watchers.append(Health(self.real_examples, config.health_every, log, modes, step=step, warns=bool(writer)))
+        if writer:
             watchers += [
                 log,
                 callbacks.SampleGrid(
                     run_dir / "samples", config.sample_every, ema, real=self.real_points(), writer=writer, step=step
                 ),
-                callbacks.Checkpoint(
-                    run_dir / "checkpoints", config.checkpoint_every, config.keep_checkpoints, ema, step
-                ),
-                callbacks.Progress(self.steps, self.images_shown, step=step),
             ]
-        while step < self.steps and not interrupted.received:
+        checkpoints = run_dir / "checkpoints" if writer else None
+        watchers.append(callbacks.Checkpoint(checkpoints, config.checkpoint_every, config.keep_checkpoints, ema, step))
+        if writer:
+            watchers.append(callbacks.Progress(self.steps, self.images_shown, step=step))
+        while step < self.steps and not interrupted.stopping:
             end = self.phase_end(step)
             # A run that is made longer may have stopped between two multiples of the new number.
             gan.steps_per_execution = math.gcd(self.execution, end - step)
             gan.fit(self.dataset(step), steps_per_epoch=end - step, verbose=0, callbacks=watchers)
             step = end
 
-    def _after_divergence(self, run_dir: Path, ema, error: Exception, restores_left: int) -> int:
+    def _after_divergence(
+        self, run_dir: Path, talk: workers.Communication, ema, error: Exception, restores_left: int
+    ) -> int:
         """Goes back to the last good state with half the learning rates, and returns its step; or gives up.
 
         Raises:
             NonFiniteLoss: If that is not asked for, there is no such state, or it has been tried often enough.
         """
-        from gan_zoo import callbacks, checkpoints
+        from gan_zoo import checkpoints
 
-        if not restores_left or not checkpoints.list_checkpoints(run_dir / "checkpoints"):
+        folder = run_dir / "checkpoints"
+        if not restores_left or not talk.of_chief(bool(checkpoints.list_checkpoints(folder))):
             advice = "A lower --learning_rate often helps: --on_nan=restore takes one by itself."
             if self.config.on_nan == "restore" and not restores_left:
                 advice = f"Halving the learning rates {_RESTORES} times has not helped: look at the model and its data."
-            raise callbacks.NonFiniteLoss(
-                f"Training diverged: {error}; {_last_checkpoint(run_dir)}. {advice}"
-            ) from None
+            state = _last_checkpoint(run_dir) if self.is_chief else "worker 0 has the checkpoints"
+            raise NonFiniteLoss(f"Training diverged: {error}; {state}. {advice}") from None
         inner = [getattr(o, "inner_optimizer", o) for o in (self.gan.d_optimizer, self.gan.g_optimizer)]
         rates = [float(optimizer.learning_rate) / 2 for optimizer in inner]  # checkpoints hold rates, too
-        step = checkpoints.restore(run_dir / "checkpoints", self.gan, ema.generator)
+        step = self._share(talk, ema, checkpoints.restore(folder, self.gan, ema.generator) if self.is_chief else 0)
         for optimizer, rate in zip(inner, rates, strict=True):
             optimizer.learning_rate = rate
         _log.warning(
@@ -536,6 +563,8 @@ def _check(config: Config) -> None:
         value = getattr(config, name)
         if value is not None and not value > 0:
             raise UserError(f"--{name} must be positive, not {value}.")
+    if not config.worker_timeout > 0:
+        raise UserError(f"--worker_timeout must be positive, not {config.worker_timeout}.")
     if not 0 <= config.ema_decay < 1:
         raise UserError(f"--ema_decay must be in [0, 1), not {config.ema_decay}.")
 

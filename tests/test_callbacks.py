@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gan_zoo.models import DCGAN
 
-from gan_zoo import callbacks
+from gan_zoo import callbacks, errors
 
 
 class Model:
@@ -63,7 +63,7 @@ def test_moving_average_follows_its_formula_and_takes_batch_statistics_along():
 
 
 def test_non_finite_logs_stop_training():
-    with pytest.raises(callbacks.NonFiniteLoss, match="g_loss = inf at step 12"):
+    with pytest.raises(errors.NonFiniteLoss, match="g_loss = inf at step 12"):
         run(callbacks.StopOnNonFinite(step=10), [{"d_loss": 1.0}, {"d_loss": 1.0, "g_loss": np.inf}])
 
 
@@ -105,7 +105,7 @@ def test_signals_end_training_after_the_step_and_handlers_come_back():
     os.kill(os.getpid(), signal.SIGTERM)
     callback.on_train_batch_end(1)
     assert model.stop_training
-    assert callback.received == "SIGTERM"
+    assert (callback.stopping, callback.signal, callback.reason) == (True, signal.SIGTERM, "SIGTERM")
     callback.on_train_end()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 

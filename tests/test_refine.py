@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from gan_zoo.models import EBGAN, WGANGP, VanillaGAN
 
-from gan_zoo import callbacks, checkpoints, data, refine, runs, sample, training
+from gan_zoo import checkpoints, data, refine, runs, sample, training
 from gan_zoo.distribution import FixedStream
-from gan_zoo.errors import UserError
+from gan_zoo.errors import NonFiniteLoss, UserError
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text())
 A, B = (np.float32(VECTORS["penalty"]["inputs"][name]) for name in "ab")
@@ -227,7 +227,7 @@ def test_a_run_is_fine_tuned_into_a_new_folder(run_dir, tmp_path, capsys):
 
 
 def test_nothing_is_written_when_fine_tuning_diverges(run_dir, tmp_path):
-    with pytest.raises(callbacks.NonFiniteLoss):
+    with pytest.raises(NonFiniteLoss):
         refine.fine_tune_run(run_dir, tmp_path / "tuned", 50, learning_rate=1e30)
     assert not list(tmp_path.iterdir())
 

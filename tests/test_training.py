@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from gan_zoo import UserError, callbacks, checkpoints, precision, runs, training
+from gan_zoo import UserError, checkpoints, errors, precision, runs, training
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +182,7 @@ def sabotaged(times, **changes):
 def test_divergence_stops_with_step_and_loss_and_keeps_the_last_good_checkpoint(tmp_path):
     training.run(config(steps=4, checkpoint_every=1))
     message = r"Training diverged: d_loss = nan.* at step 7; the last good checkpoint is .*00000006\."
-    with pytest.raises(callbacks.NonFiniteLoss, match=message):
+    with pytest.raises(errors.NonFiniteLoss, match=message):
         sabotaged(1).train(tmp_path / "run")
     state = final_state(tmp_path / "run", 6)
     assert all(np.isfinite(value).all() for value in state.values())
@@ -206,7 +206,7 @@ def test_divergence_goes_on_from_the_last_good_checkpoint_with_lower_rates(tmp_p
 
 def test_divergence_gives_up_in_the_end(tmp_path):
     training.run(config(steps=4, checkpoint_every=1))
-    with pytest.raises(callbacks.NonFiniteLoss, match="Halving the learning rates 5 times has not helped"):
+    with pytest.raises(errors.NonFiniteLoss, match="Halving the learning rates 5 times has not helped"):
         sabotaged(100, on_nan="restore", checkpoint_every=0).train(tmp_path / "run")
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from gan_zoo import metrics
-from gan_zoo.callbacks import Means, NonFiniteLoss, StepCallback, StopOnNonFinite
+from gan_zoo.callbacks import Means, StepCallback, StopOnNonFinite
 from gan_zoo.compare.settings import Settings
+from gan_zoo.errors import NonFiniteLoss
 from gan_zoo.images import to_uint8
 from gan_zoo.methods import Method
 

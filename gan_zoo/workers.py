@@ -1,0 +1,339 @@
+"""Several processes that train one model: who they are, how they find each other, and how they notice a loss.
+
+TensorFlow's own start waits for absent workers without end and without an ear for signals, and takes workers that were
+started with other flags for partners. So workers meet in Python first, on the ports that TensorFlow will use.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gan_zoo.errors import UserError, WorkerLost
+
+_GREETING = "gan_zoo worker"
+_PAUSE = 0.2
+"""Seconds between two attempts to reach the first worker."""
+_START = 120
+"""Seconds that TensorFlow gets to connect workers that have just met."""
+_LONGEST = 65536
+"""Bytes of a message, at most."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """All workers, and this one's place among them.
+
+    Attributes:
+        addresses: host:port of every worker, the chief's first.
+        index: This worker's place.
+        tf_config: What TensorFlow reads from the environment's TF_CONFIG.
+    """
+
+    addresses: tuple[str, ...]
+    index: int
+    tf_config: str
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this is the worker that writes files."""
+        return self.index == 0
+
+
+def of_flags(workers: str, worker_index: int | None) -> Cluster:
+    """The cluster that `--workers` and `--worker_index` describe.
+
+    Raises:
+        UserError: If they describe none.
+    """
+    addresses = workers.split(",")
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 2**16 or addresses.count(address) > 1:
+            raise UserError(
+                f"--workers: {address!r} must be host:port, with a port from 1 to 65535, and stand there once."
+            )
+    if worker_index is None or not 0 <= worker_index < len(addresses):
+        raise UserError(
+            f"--worker_index must be this worker's place in --workers, from 0 to {len(addresses) - 1}, not "
+            f"{worker_index}."
+        )
+    task = {"type": "worker", "index": worker_index}
+    return Cluster(tuple(addresses), worker_index, json.dumps({"cluster": {"worker": addresses}, "task": task}))
+
+
+def of_environment(tf_config: str) -> Cluster:
+    """The cluster of a TF_CONFIG: workers, and perhaps a chief before them.
+
+    Raises:
+        UserError: If it is none.
+    """
+    wanted = (
+        'TF_CONFIG must be JSON like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": '
+        '0}}, perhaps with one "chief"'
+    )
+    try:
+        config = json.loads(tf_config)
+        cluster, task = config["cluster"], config["task"]
+        jobs = {job: [str(address) for address in addresses] for job, addresses in cluster.items()}
+        chiefs, others = jobs.pop("chief", []), jobs.pop("worker", [])
+        kind, index = task["type"], int(task["index"])
+        places = {"chief": range(len(chiefs)), "worker": range(len(others))}[kind]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{wanted} ({type(error).__name__}: {error}).") from None
+    if jobs or len(chiefs) > 1 or index not in places:
+        what = f"it has {', '.join(sorted(jobs))}" if jobs else f"there is no {kind} {index}, or more than one chief"
+        raise UserError(f"{wanted}: {what}.")
+    of_flags(",".join([*chiefs, *others]), index + (len(chiefs) if kind == "worker" else 0))
+    return Cluster((*chiefs, *others), index + (len(chiefs) if kind == "worker" else 0), tf_config)
+
+
+def meet(cluster: Cluster, agreed: dict[str, Any], timeout: float) -> None:
+    """Waits until all workers are there, and makes sure that they were started for the same run.
+
+    Args:
+        cluster: The workers.
+        agreed: What must be the same for all of them; values of JSON's types.
+        timeout: Seconds to wait, at most.
+
+    Raises:
+        WorkerLost: If some have not come by then.
+        UserError: If the port of this worker cannot be had, or a worker was started with other settings.
+    """
+    deadline = time.monotonic() + timeout
+    with _own_port(cluster, deadline) as server:
+        if cluster.is_chief:
+            _gather(cluster, agreed, server, deadline, timeout)
+        else:
+            _join(cluster, agreed, deadline, timeout)
+
+
+@contextlib.contextmanager
+def connecting() -> Iterator[None]:
+    """Bounds TensorFlow's own start: it would wait for ever for a worker that is lost just then, deaf to all signals.
+
+    Such a process is ended by SIGALRM.
+    """
+    previous = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(_START)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+@contextlib.contextmanager
+def noticing_losses() -> Iterator[None]:
+    """Turns what TensorFlow says of a lost worker into one sentence.
+
+    Raises:
+        WorkerLost: If a worker is lost.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        always = tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError
+        if not isinstance(error, always) and "ollective" not in str(error):
+            raise
+        raise WorkerLost(
+            f"{_lost(str(error))}, which has ended or hangs: so this one stops. What the lost one says tells why; the "
+            f"same commands, all of them started again, go on from the last checkpoint."
+        ) from error
+
+
+def _lost(message: str) -> str:
+    """The workers that TensorFlow's error blames, as far as it tells."""
+    silent = message.partition("stopped sending heartbeats")[2].partition("The tasks have crashed")[0]
+    task = r"/job:(\w+)/replica:\d+/task:(\d+)"
+    # Errors are passed on from worker to worker: the innermost one is the first that happened.
+    blamed = re.findall(task, silent) or re.findall(f"remote target {task}", message)[-1:]
+    names = ", ".join(f"{job} {index}" for job, index in dict.fromkeys(blamed))
+    return f"Lost {names}" if names else "Lost another worker"
+
+
+class Communication:
+    """What workers tell each other between steps.
+
+    Args:
+        strategy: A `tf.distribute` strategy of any kind; where it has one process, nothing is sent.
+    """
+
+    def __init__(self, strategy):
+        import tensorflow as tf
+
+        self._strategy = strategy
+        self._alone = not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        self._sum = tf.function(self._summed)
+
+    def any(self, mine: bool) -> bool:
+        """Whether it is true for any worker; all must ask at the same step."""
+        if self._alone:
+            return mine
+        import tensorflow as tf
+
+        return bool(self._sum(tf.constant(float(mine))).numpy() > 0)
+
+    def of_chief(self, value: int) -> int:
+        """The chief's number, on every worker."""
+        if self._alone:
+            return value
+        import tensorflow as tf
+
+        return int(self._from_chief([tf.constant(value, tf.int64)])[0].numpy())
+
+    def share(self, variables: Sequence[Any]) -> None:
+        """Gives every worker the chief's values of Keras variables."""
+        if self._alone:
+            return
+        import tensorflow as tf
+
+        send = tf.function(lambda: self._from_chief([tf.convert_to_tensor(variable.value) for variable in variables]))
+        for variable, value in zip(variables, send(), strict=True):
+            variable.assign(tf.cast(value, variable.dtype))
+
+    def _from_chief(self, values):
+        import tensorflow as tf
+
+        def part(*mine):
+            first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
+            # Collectives know no small types; sums with zeros are exact.
+            wide = [v if v.dtype.is_floating else tf.cast(v, tf.int64) for v in mine]
+            shares = [tf.where(first, v, tf.zeros_like(v)) for v in wide]
+            return [tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, s) for s in shares]
+
+        return [self._strategy.experimental_local_results(v)[0] for v in self._strategy.run(part, args=tuple(values))]
+
+    def _summed(self, value):
+        import tensorflow as tf
+
+        def on_replica(mine):
+            there = tf.identity(mine)  # on the replica's device, which the argument is not
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, there)
+
+        total = self._strategy.run(on_replica, args=(value,))
+        return self._strategy.experimental_local_results(total)[0]
+
+
+@contextlib.contextmanager
+def _own_port(cluster: Cluster, deadline: float) -> Iterator[socket.socket]:
+    """Listens on this worker's port; waits for a former process of this run to let go of it."""
+    port = int(cluster.addresses[cluster.index].rpartition(":")[2])
+    while True:
+        server = socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if socket.has_dualstack_ipv6():
+            server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        try:
+            server.bind(("", port))
+            break
+        except OSError as error:
+            server.close()
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"--workers: port {port} of this machine cannot be used ({error.strerror}): give worker "
+                    f"{cluster.index} another one."
+                ) from None
+            time.sleep(_PAUSE)
+    with server:
+        server.listen(len(cluster.addresses))
+        yield server
+
+
+def _gather(cluster: Cluster, agreed: dict, server: socket.socket, deadline: float, timeout: float) -> None:
+    """The chief's part: hears all others, then tells them to begin."""
+    heard: dict[int, socket.socket] = {}
+    with contextlib.ExitStack() as stack:
+        while missing := sorted({*range(1, len(cluster.addresses))} - heard.keys()):
+            server.settimeout(max(deadline - time.monotonic(), 0.001))
+            try:
+                connection, _ = server.accept()
+            except TimeoutError:
+                raise _absent(cluster, missing, timeout) from None
+            stack.enter_context(connection)
+            theirs = _received(connection)
+            index = theirs.get("index")
+            if theirs.get(_GREETING) != list(cluster.addresses) or index not in range(1, len(cluster.addresses)):
+                continue  # somebody else's visit
+            if theirs["agreed"] != _digests(agreed):
+                names = sorted(n for n in agreed if theirs["agreed"].get(n) != _digests(agreed)[n])
+                flags = ", ".join(f"--{name}" for name in names)
+                sentence = f"worker {index} was started with other settings than worker 0: {flags} must be the same."
+                for other in [*heard.values(), connection]:
+                    _send(other, {"refused": sentence})
+                raise UserError(sentence)
+            heard[index] = connection
+            heard = {i: c for i, c in heard.items() if not _gone(c)}
+        for connection in heard.values():
+            _send(connection, {"begin": True})
+
+
+def _join(cluster: Cluster, agreed: dict, deadline: float, timeout: float) -> None:
+    """Another worker's part: calls on the chief until it answers."""
+    host, _, port = cluster.addresses[0].rpartition(":")
+    greeting = {_GREETING: list(cluster.addresses), "index": cluster.index, "agreed": _digests(agreed)}
+    while (left := deadline - time.monotonic()) > 0:
+        with contextlib.suppress(OSError):  # not there yet, or gone again
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=min(left, 10)) as connection:
+                _send(connection, greeting)
+                answer = _received(connection, left)
+            if "refused" in answer:
+                raise UserError(answer["refused"])
+            if "begin" in answer:
+                return
+        time.sleep(_PAUSE)
+    raise _absent(cluster, [0], timeout)
+
+
+def _gone(connection: socket.socket) -> bool:
+    """Whether the other side, which has nothing more to say, has hung up."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        connection.settimeout(10)
+
+
+def _absent(cluster: Cluster, missing: list[int], timeout: float) -> WorkerLost:
+    who = ", ".join(f"{index} ({cluster.addresses[index]})" for index in missing)
+    return WorkerLost(
+        f"Worker {cluster.index} has waited {timeout:g} seconds in vain for {'workers' if missing[1:] else 'worker'} "
+        f"{who}: start all of them, see that they reach each other, or wait longer with --worker_timeout."
+    )
+
+
+def _digests(agreed: dict[str, Any]) -> dict[str, str]:
+    """Settings by name, in a form that is short and tells nothing of paths."""
+    return {n: hashlib.sha256(json.dumps(v, sort_keys=True).encode()).hexdigest()[:16] for n, v in agreed.items()}
+
+
+def _send(connection: socket.socket, message: dict) -> None:
+    connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _received(connection: socket.socket, timeout: float = 5) -> dict:
+    """One message; an empty one where what came is none."""
+    connection.settimeout(timeout)
+    data = b""
+    try:
+        while not data.endswith(b"\n") and len(data) < _LONGEST:
+            part = connection.recv(4096)
+            if not part:
+                break
+            data += part
+        message = json.loads(data)
+    except (OSError, ValueError):
+        return {}
+    return message if isinstance(message, dict) else {}
