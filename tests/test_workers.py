@@ -1,0 +1,331 @@
+"""Several workers: how they meet, that they take the steps of one, and what the loss of one does to the others."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from gan_zoo.models import DCGAN, ConsensusGAN, RaGAN
+
+from gan_zoo import layers, workers
+from gan_zoo.errors import UserError, WorkerLost
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def addresses(count):
+    """Of this machine, with ports that are free."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+
+
+def clusters(count):
+    names = ",".join(addresses(count))
+    return [workers.of_flags(names, index) for index in range(count)]
+
+
+def met(members, agreed, timeout=20.0):
+    """What `meet` says to each of some workers: None or the exception."""
+    results = {}
+
+    def run(cluster, settings):
+        try:
+            results[cluster.index] = workers.meet(cluster, settings, timeout)
+        except (UserError, WorkerLost) as error:
+            results[cluster.index] = error
+
+    threads = [threading.Thread(target=run, args=pair) for pair in zip(members, agreed, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+def test_all_workers_meet():
+    members = clusters(3)
+    assert met(members, [{"seed": 1}] * 3) == {0: None, 1: None, 2: None}
+    assert met(members, [{"seed": 1}] * 3) == {0: None, 1: None, 2: None}  # their ports are free again
+
+
+def test_a_worker_that_does_not_come_is_named():
+    members = clusters(3)
+    found = met(members[:2], [{}] * 2, timeout=1.5)
+    assert all(isinstance(error, WorkerLost) for error in found.values())
+    assert f"waited 1.5 seconds in vain for worker 2 ({members[0].addresses[2]})" in str(found[0])
+    assert f"in vain for worker 0 ({members[0].addresses[0]})" in str(found[1])
+    found = met(members[:1], [{}], timeout=0.5)
+    assert f"for workers 1 ({members[0].addresses[1]}), 2 (" in str(found[0])
+
+
+def test_workers_of_other_settings_are_refused():
+    found = met(clusters(2), [{"seed": 1, "steps": 5, "model": "dcgan"}, {"seed": 2, "steps": 5, "model": "lsgan"}])
+    sentence = "worker 1 was started with other settings than worker 0: --model, --seed must be the same."
+    assert [(type(error), str(error)) for _, error in sorted(found.items())] == [(UserError, sentence)] * 2
+
+
+def test_other_visitors_do_not_count():
+    members = clusters(2)
+    host, port = members[0].addresses[0].split(":")
+    chief = threading.Thread(target=workers.meet, args=(members[0], {}, 20.0))
+    chief.start()
+    for said in (b"GET / HTTP/1.1\r\n\r\n", b"[1]\n", b'{"gan_zoo worker": [], "index": 1}\n', b""):
+        for _ in range(100):
+            with contextlib.suppress(ConnectionRefusedError), socket.create_connection((host, int(port))) as visitor:
+                visitor.sendall(said)
+                break
+            time.sleep(0.05)
+    # A worker that hangs up before the others are there has to come again.
+    with socket.create_connection((host, int(port))) as visitor:
+        greeting = {"gan_zoo worker": list(members[0].addresses), "index": 1, "agreed": {}}
+        visitor.sendall(json.dumps(greeting).encode()[:20])
+    workers.meet(members[1], {}, 20.0)
+    chief.join(20)
+    assert not chief.is_alive()
+
+
+def test_a_port_that_is_taken():
+    members = clusters(2)
+    host, port = members[1].addresses[1].split(":")
+    with socket.create_server((host, int(port))):
+        (error,) = met(members[1:], [{}], timeout=0.5).values()
+    assert isinstance(error, UserError)
+    assert f"port {port} of this machine cannot be used" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "must be JSON like"),
+        ("[]", "must be JSON like"),
+        ('{"cluster": {"worker": ["a:1"]}}', "must be JSON like"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "there is no worker 1"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}', "must be JSON like"),
+        (
+            '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
+            "it has ps",
+        ),
+        ('{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}', "must be host:port"),
+    ],
+)
+def test_malformed_tf_configs(text, words):
+    with pytest.raises(UserError, match=words):
+        workers.of_environment(text)
+
+
+def test_tf_configs():
+    config = {"cluster": {"worker": ["b:1", "c:2"], "chief": ["a:3"]}, "task": {"type": "worker", "index": 1}}
+    cluster = workers.of_environment(json.dumps(config))
+    assert (cluster.addresses, cluster.index, cluster.is_chief) == (("a:3", "b:1", "c:2"), 2, False)
+    config["task"] = {"type": "chief", "index": 0}
+    assert workers.of_environment(json.dumps(config)).is_chief
+
+
+def test_losses_are_told_in_one_sentence():
+    texts = {
+        "Lost worker 1, which": "aborted by: stopped sending heartbeats):\n/job:worker/replica:0/task:1\n"
+        "The tasks have crashed. from remote target /job:worker/replica:0/task:2 while",
+        "Lost worker 0, which": "from remote target /job:worker/replica:0/task:1 while\n"
+        "from remote target /job:worker/replica:0/task:0 while",
+        "Lost another worker, which": "Socket closed",
+    }
+    for sentence, text in texts.items():
+        with pytest.raises(WorkerLost, match=sentence) as caught, workers.noticing_losses():
+            raise tf.errors.UnavailableError(None, None, text)
+        assert caught.value.exit_status == 75
+    with pytest.raises(tf.errors.InternalError), workers.noticing_losses():
+        raise tf.errors.InternalError(None, None, "something else")
+
+
+# In each worker: five steps of gradient descent of three GANs, whose losses are plain averages, hold batch statistics,
+# and are made of both players' whole gradients; the first with batch normalization over all workers.
+STEPS = """
+import sys
+import numpy as np
+import keras
+import tensorflow as tf
+from gan_zoo import workers
+index, addresses, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+cluster = workers.of_flags(addresses, index)
+workers.meet(cluster, {}, 120)
+import os
+os.environ["TF_CONFIG"] = cluster.tf_config
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+sys.path.insert(0, sys.argv[4])
+import test_workers as common
+talk = workers.Communication(strategy)
+assert talk.of_chief(10 + index) == 10 and talk.any(index == 1) and not talk.any(False)
+found = {}
+for name, (make, x) in common.GANS.items():
+    with strategy.scope():
+        gan = common.descending(make)
+    dataset = tf.data.Dataset.from_tensors(x).repeat()
+    gan.fit(dataset, steps_per_epoch=5, verbose=0)
+    for k, variable in enumerate(gan.variables):
+        found[f"{name} {k}"] = np.asarray(variable.value)
+np.savez(out, **found)
+"""
+
+_RNG = np.random.default_rng(0)
+POINTS = _RNG.normal(size=(12, 2)).astype("float32")
+IMAGES = _RNG.uniform(-1, 1, size=(12, 8, 8, 1)).astype("float32")
+GANS = {
+    "dcgan": (lambda: DCGAN.for_images((8, 8, 1), latent_dim=4, width=4), IMAGES),
+    "ragan": (lambda: RaGAN.for_points(width=8), POINTS),
+    "consensus_gan": (lambda: ConsensusGAN.for_points(width=8), POINTS),
+}
+
+
+def descending(make):
+    keras.utils.set_random_seed(1)
+    gan = make()
+    layers.synchronize(gan)
+    gan.compile(keras.optimizers.SGD(0.05), keras.optimizers.SGD(0.05))
+    return gan
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 3])
+def test_workers_take_the_steps_of_one(tmp_path, count):
+    names = ",".join(addresses(count))
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    outputs = [tmp_path / f"{index}.npz" for index in range(count)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", STEPS, str(index), names, str(out), str(Path(__file__).parent)],
+            env=env,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index, out in enumerate(outputs)
+    ]
+    try:
+        errors = [process.communicate(timeout=400)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0] * count, errors
+    found = [dict(np.load(out)) for out in outputs]
+    for name, (make, x) in GANS.items():
+        gan = descending(make)
+        for _ in range(5):
+            gan.train_step(tf.convert_to_tensor(x))
+        for k, variable in enumerate(gan.variables):
+            expected = np.asarray(variable.value)
+            for worker in found:
+                actual = worker[f"{name} {k}"]
+                np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5, err_msg=variable.path)
+
+
+# The command line.
+
+FLAGS = [
+    *("--model=wgan_gp", "--dataset=ring8", "--width=8", "--batch_size=12", "--n_critic=1", "--steps=600"),
+    *("--checkpoint_every=20", "--sample_every=300", "--log_every=10", "--health_every=100", "--run_dir=run"),
+]
+
+
+class Job:
+    """All workers of one training. Each has a folder of its own: only the first may write, or read, a run."""
+
+    def __init__(self, folder, count, *flags):
+        names = ",".join(addresses(count))
+        self.folders = [folder / str(index) for index in range(count)]
+        self.processes = []
+        for index, path in enumerate(self.folders):
+            path.mkdir(parents=True, exist_ok=True)
+            workers_flags = ["--strategy=multi_worker", f"--workers={names}", f"--worker_index={index}"]
+            self.processes.append(
+                subprocess.Popen(
+                    [sys.executable, str(ROOT / "train.py"), *FLAGS, *workers_flags, *flags],
+                    cwd=path,
+                    stdout=(path.parent / f"{index}.out").open("w"),
+                    stderr=(path.parent / f"{index}.err").open("w"),
+                )
+            )
+        self.folder = folder
+
+    def wait(self, seconds=300):
+        """The exit statuses."""
+        end = time.monotonic() + seconds
+        try:
+            return [process.wait(max(end - time.monotonic(), 0.1)) for process in self.processes]
+        finally:
+            for process in self.processes:
+                process.kill()
+                process.wait()
+
+    def said(self, index, stream="err"):
+        return (self.folder / f"{index}.{stream}").read_text()
+
+    def wait_for_step(self, step):
+        log = self.folders[0] / "run" / "metrics.jsonl"
+        end = time.monotonic() + 200
+        while not (log.exists() and any(f'"step": {s},' in log.read_text() for s in range(step, step + 50))):
+            assert all(process.poll() is None for process in self.processes), [self.said(k) for k in range(3)]
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+def state(folder):
+    found = {}
+    for name in ("model", "ema"):
+        with h5py.File(folder / "0" / "run" / "checkpoints" / "00000600" / f"{name}.weights.h5") as file:
+            file.visititems(
+                lambda key, item, name=name: (
+                    found.update({f"{name} {key}": item[()]}) if isinstance(item, h5py.Dataset) else None
+                )
+            )
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_job_that_loses_a_worker_ends_as_one_that_does_not(tmp_path):
+    whole = Job(tmp_path / "whole", 3)
+    assert whole.wait() == [0, 0, 0], [whole.said(k) for k in range(3)]
+    files = sorted(str(p.relative_to(whole.folders[0])) for p in whole.folders[0].rglob("*") if p.is_file())
+    assert len([f for f in files if f.startswith("run/samples/")]) == 3
+    assert len([f for f in files if "tfevents" in f]) == 1
+    assert [list(folder.iterdir()) for folder in whole.folders[1:]] == [[], []]
+    rows = [json.loads(line) for line in (whole.folders[0] / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(10, 601, 10))
+    assert "modes" in rows[-1]
+
+    lossy = Job(tmp_path / "lossy", 3)
+    lossy.wait_for_step(50)
+    lossy.processes[2].send_signal(signal.SIGKILL)
+    killed = time.monotonic()
+    assert lossy.wait(90) == [75, 75, -signal.SIGKILL]
+    assert time.monotonic() - killed < 60
+    for index in (0, 1):
+        (line,) = [line for line in lossy.said(index).splitlines() if line.startswith("error: ")]
+        assert "worker 2, which has ended or hangs" in line
+        assert "Traceback" not in lossy.said(index)
+
+    asked = Job(tmp_path / "lossy", 3)  # a signal to one of them ends all, after the same step
+    asked.wait_for_step(150)
+    asked.processes[1].send_signal(signal.SIGTERM)
+    assert asked.wait(90) == [143, 143, 143], [asked.said(k) for k in range(3)]
+    assert "continuing run from step" in asked.said(0, "out")
+    assert "SIGTERM: saved run at step" in asked.said(1, "out")
+    assert "a signal to another worker: saved run at step" in asked.said(0, "out")
+
+    last = Job(tmp_path / "lossy", 3)
+    assert last.wait() == [0, 0, 0], [last.said(k) for k in range(3)]
+    expected, actual = state(tmp_path / "whole"), state(tmp_path / "lossy")
+    assert expected.keys() == actual.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(actual[name], value, err_msg=name)
