@@ -26,6 +26,9 @@ flags.DEFINE_string("split", "train", "The split to train on, such as train, or 
 flags.DEFINE_integer("resolution", None, "Side of the training images in pixels.")
 flags.DEFINE_integer("crop", None, "Side of the centred square that is cut out before resizing, in pixels.")
 flags.DEFINE_string("cache_dir", None, "Where decoded images are kept; by default ~/.cache/gan_zoo.")
+flags.DEFINE_integer(
+    "max_skipped", 100, "Images that may be left out because they cannot be decoded; one more stops the run."
+)
 
 flags.DEFINE_enum("network", None, list(FAMILIES), "Family of networks.")
 flags.DEFINE_integer("width", None, "Channels at the images' resolution, or units of an mlp's layers.")
@@ -82,7 +85,7 @@ flags.DEFINE_bool("dry_run", False, "Build everything, run a few steps, estimate
 
 GROUPS = {
     "What": ["model", "dataset", "list"],
-    "Data": ["data_dir", "split", "resolution", "crop", "cache_dir"],
+    "Data": ["data_dir", "split", "resolution", "crop", "cache_dir", "max_skipped"],
     "Networks and variant": ["network", "width", "latent_dim", "norm", "set"],
     "Training": [
         *("batch_size", "steps", "n_critic", "balance", "learning_rate", "d_learning_rate", "g_learning_rate"),

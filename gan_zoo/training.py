@@ -42,6 +42,7 @@ class Config:
     resolution: int | None = None
     crop: int | None = None
     cache_dir: str | None = None
+    max_skipped: int = 100
     batch_size: int | None = None
     steps: int | None = None
     n_critic: int | None = None
@@ -172,6 +173,7 @@ class Job:
             resolution=resolution,
             crop=config.crop,
             cache_dir=config.cache_dir,
+            max_skipped=config.max_skipped,
         )
 
     def _build(self):

@@ -9,7 +9,7 @@ import pytest
 
 import gan_zoo
 from gan_zoo import data
-from gan_zoo.data import synthetic
+from gan_zoo.data import cache, sources, synthetic, tfds_images
 from gan_zoo.errors import UserError
 
 
@@ -299,6 +299,7 @@ class TestArguments:
             ({"resolution": 16.0}, "resolution must be a whole number of at least 4, not 16.0."),
             ({"resolution": True}, "resolution must be a whole number of at least 4, not True."),
             ({"crop": -1}, "crop must be a whole number of at least 0, not -1."),
+            ({"max_skipped": -1}, "max_skipped must be a whole number of at least 0, not -1."),
             ({"memory_limit": -1}, "memory_limit must be a whole number of at least 0, not -1."),
             ({"crop": 9}, "crop 9 is larger than the images of digits, which are 8x8: use a crop of at most 8."),
             ({"split": "test"}, "split 'test': digits has only the split 'train', and slices are for TFDS datasets."),
@@ -351,6 +352,19 @@ class TestArguments:
 
     def test_a_whole_epoch_in_one_step(self, digits):
         assert take(digits.batches(1797), 1)[0].shape == (1797, 8, 8, 1)
+
+
+def test_color_mnist_hands_max_skipped_to_mnist(monkeypatch):
+    asked = []
+
+    def fetch(images, *, resolution, crop, max_skipped, **_):
+        asked.append(max_skipped)
+        return cache.decode(images, resolution=resolution, crop=crop, max_skipped=max_skipped)
+
+    monkeypatch.setattr(tfds_images, "find", lambda *_, **__: sources._digits())
+    monkeypatch.setattr(cache, "fetch", fetch)
+    assert data.open_source("color_mnist", max_skipped=7).shape == (28, 28, 3)
+    assert asked == [7]
 
 
 @pytest.mark.parametrize("name", ["ring8", "digits"])

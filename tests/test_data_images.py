@@ -1,13 +1,16 @@
 """Folders of images, the pixels they become, and the cache of them."""
 
+import concurrent.futures
 import json
 import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import types
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +18,9 @@ import pytest
 from PIL import Image
 
 import gan_zoo
-from gan_zoo import data
+from gan_zoo import data, training
 from gan_zoo.data import cache, images
+from gan_zoo.data.folder import find
 from gan_zoo.errors import UserError
 
 
@@ -46,6 +50,11 @@ def store(tmp_path):
 def open_folder(root, store, **arguments):
     arguments.setdefault("resolution", 8)
     return data.open_source(f"folder:{root}", cache_dir=store, **arguments)
+
+
+def entries(store):
+    """What lies in a cache, but for the locks."""
+    return [path for path in store.iterdir() if not path.name.startswith(".")]
 
 
 class TestFolder:
@@ -152,7 +161,7 @@ class TestFolder:
         (tmp_path / "b.jpg").write_bytes(b"y")
         with pytest.raises(UserError, match=r"none of the 2 images of folder:.* can be decoded: a.png, b.jpg."):
             open_folder(tmp_path, store)
-        assert not list(store.iterdir())
+        assert not entries(store)
 
     def test_no_classes(self, tmp_path, store):
         save(tmp_path / "a" / "1.png", picture(0))
@@ -171,6 +180,142 @@ class TestFolder:
     def test_split(self, folder, store):
         with pytest.raises(UserError, match="has only the split 'train'"):
             open_folder(folder, store, split="test")
+
+
+class TestSkipped:
+    """Three of nine images cannot be decoded: the first, the fifth and the last."""
+
+    @pytest.fixture
+    def damaged(self, folder):
+        for bad in ("ant/+.png", "cat/+.png", "cat/x.png"):
+            (folder / bad).write_bytes(b"no image")
+        return folder
+
+    def test_as_many_as_may_be(self, damaged, store):
+        assert open_folder(damaged, store, max_skipped=3).size == 6
+        source = next(
+            data.load(f"folder:{damaged}", 6, resolution=8, cache_dir=store, max_skipped=3).as_numpy_iterator()
+        )
+        assert source.shape == (6, 8, 8, 3)
+
+    @pytest.mark.parametrize(
+        ("limit", "read", "names"), [(0, 1, "ant/+.png"), (2, 9, "ant/+.png, cat/+.png, cat/x.png")]
+    )
+    @pytest.mark.parametrize("cached", [False, True])
+    def test_more(self, damaged, store, limit, read, names, cached):
+        if cached:
+            open_folder(damaged, store)
+        with pytest.raises(UserError) as error:
+            open_folder(damaged, store, max_skipped=limit)
+        skipped = 3 if cached else limit + 1
+        names = "ant/+.png, cat/+.png, cat/x.png" if cached else names
+        assert str(error.value) == (
+            f"folder:{damaged}: {skipped} of the {9 if cached else read} images read cannot be decoded, more than "
+            f"max_skipped={limit} allows: {names}. Repair or remove these files, or raise max_skipped."
+        )
+        assert len(entries(store)) == cached
+
+    def test_a_refused_set_stays_for_those_who_take_it(self, damaged, store, monkeypatch):
+        open_folder(damaged, store)
+        with pytest.raises(UserError, match="max_skipped=2"):
+            open_folder(damaged, store, max_skipped=2)
+        monkeypatch.setattr(images, "_decode", None)
+        assert open_folder(damaged, store, max_skipped=3).size == 6
+
+    def test_decoding_stops_at_once(self, damaged, store, monkeypatch):
+        monkeypatch.setattr(images, "_CHUNK", 2)
+        done = []
+        real = images._decode
+        monkeypatch.setattr(images, "_decode", lambda path, channels: done.append(path) or real(path, channels))
+        with pytest.raises(UserError, match="2 of the 5 images read"):
+            open_folder(damaged, store, max_skipped=1)
+        assert len(done) == 6
+
+    def test_without_a_cache(self, damaged, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UserError, match="3 of the 9 images read .* max_skipped=2"):
+            open_folder(damaged, tmp_path / "file", max_skipped=2)
+
+    def test_training_hands_it_over(self, damaged, store):
+        config = training.Config(
+            model="dcgan", dataset=f"folder:{damaged}", resolution=8, cache_dir=str(store), max_skipped=1
+        )
+        with pytest.raises(UserError, match="max_skipped=1"):
+            training.Job(config)
+
+    def test_many_names(self, folder, store):
+        for i in range(130):
+            (folder / "ant" / f"{i:03}.png").write_bytes(b"")
+        with pytest.raises(
+            UserError, match=r"101 of the \d+ images .* more than max_skipped=100 allows: .* and 91 more\."
+        ):
+            open_folder(folder, store)
+
+
+class TestKindsOfDamage:
+    """Whatever is wrong with a file, it is named and counted, and the others are used."""
+
+    def check(self, folder, store, caplog, name):
+        assert open_folder(folder, store, max_skipped=1).size == 6
+        assert caplog.messages == [f"folder:{folder}: left out 1 of 7 images, which cannot be decoded: {name}"]
+
+    def test_empty(self, folder, store, caplog):
+        (folder / "ant" / "bad.png").write_bytes(b"")
+        self.check(folder, store, caplog, "ant/bad.png")
+
+    def test_jpeg_cut_short(self, folder, store, caplog):
+        file = folder / "ant" / "bad.jpg"
+        save(file, picture(0, 64, 64))
+        file.write_bytes(file.read_bytes()[:-300])
+        self.check(folder, store, caplog, "ant/bad.jpg")
+
+    # Pillow refuses an image with more than twice as many pixels as its limit, and by itself only warns of others.
+    @pytest.mark.parametrize("side", [10, 20])
+    def test_more_pixels_than_pillow_takes(self, folder, store, caplog, monkeypatch, side):
+        save(folder / "ant" / "bad.png", picture(0, side, side))
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 80)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.check(folder, store, caplog, "ant/bad.png")
+
+    def test_a_bomb_does_not_decide_the_channels(self, tmp_path, store, monkeypatch):
+        save(tmp_path / "a.png", picture(0, 8, 8, 1))
+        save(tmp_path / "b.png", picture(0, 10, 10, 3))
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 80)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert open_folder(tmp_path, store).shape == (8, 8, 1)
+
+    def test_unreadable(self, folder, store, caplog):
+        # Nobody, not even root, can read a process's memory at address 0.
+        (folder / "ant" / "bad.png").symlink_to("/proc/self/mem")
+        self.check(folder, store, caplog, "ant/bad.png")
+
+    def test_a_pipe(self, folder, store, caplog):
+        os.mkfifo(folder / "ant" / "bad.png")
+        self.check(folder, store, caplog, "ant/bad.png")
+
+    def test_gone_since_the_folder_was_listed(self, folder, store, caplog, monkeypatch):
+        real = find
+
+        def find_and_lose(name):
+            found = real(name)
+            (folder / "ant" / "bad.png").unlink()
+            return found
+
+        save(folder / "ant" / "bad.png", picture(0, 8, 8))
+        monkeypatch.setattr("gan_zoo.data.folder.find", find_and_lose)
+        self.check(folder, store, caplog, "ant/bad.png")
+
+    @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+    def test_what_is_no_damage_is_not_counted(self, folder, store, monkeypatch, stop):
+        def stopped(path, channels):
+            raise stop
+
+        monkeypatch.setattr(images, "_decode", stopped)
+        with pytest.raises(stop):
+            open_folder(folder, store)
+        assert not entries(store)
 
 
 class TestPixels:
@@ -236,7 +381,7 @@ class TestPixels:
         result = self.one(tmp_path, store, Image.fromarray(pixels).quantize(64))
         np.testing.assert_array_equal(result, pixels)
         bits = Image.fromarray((np.indices((8, 8)).sum(axis=0) % 2 * 255).astype(np.uint8)).convert("1")
-        assert self.one(tmp_path / "..", store, bits, "bits.png").shape[-1] == 3
+        assert self.one(tmp_path, store, bits, "bits.png").shape[-1] == 3
 
     def test_photographs_are_turned_upright(self, tmp_path, store):
         exif = Image.Exif()
@@ -254,7 +399,7 @@ class TestPixels:
         with pytest.raises(UserError) as error:
             open_folder(tmp_path, store, crop=16)
         assert str(error.value) == "crop 16 is larger than the image b.png, which is 20x15: use a crop of at most 15."
-        assert not list(store.iterdir())
+        assert not entries(store)
 
     def test_enlarging_is_told_once(self, tmp_path, store, caplog):
         save(tmp_path / "a.png", picture(0, 20, 20))
@@ -279,7 +424,7 @@ class TestCache:
         return done
 
     def entry(self, store):
-        (entry,) = store.iterdir()
+        (entry,) = entries(store)
         return entry
 
     def test_nothing_is_decoded_twice(self, folder, store, decoded):
@@ -297,7 +442,7 @@ class TestCache:
         open_folder(folder, store)
         open_folder(folder, store, **arguments)
         assert len(decoded) == 12
-        assert len(list(store.iterdir())) == 2
+        assert len(entries(store)) == 2
 
     def test_new_preprocessing_is_another_entry(self, folder, store, decoded, monkeypatch):
         open_folder(folder, store)
@@ -369,7 +514,7 @@ class TestCache:
             patch.setattr(cache, "_sync", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 open_folder(folder, store)
-        assert not list(store.iterdir())
+        assert not entries(store)
 
     def test_a_killed_run_leaves_nothing_that_is_trusted(self, folder, store):
         code = """
@@ -384,33 +529,121 @@ open_source(sys.argv[1], resolution=8, cache_dir=sys.argv[2])
         assert [p.name for p in self.entry(store).iterdir()] == ["images.u8"]
         source = open_folder(folder, store)
         np.testing.assert_array_equal(source.images[0], picture(0, 8, 8))
+        assert sorted(p.name for p in self.entry(store).iterdir()) == ["images.u8", "labels.npy", "meta.json"]
 
-    def test_leftovers_go_after_a_day(self, folder, store):
+    @pytest.mark.parametrize("days", [-400, 0, 400])
+    def test_leftovers_of_dead_processes_go_whatever_the_clock_says(self, folder, store, days):
         open_folder(folder, store)
         entry = self.entry(store)
-        fresh, old = (entry.with_name(f"{entry.name}.partial-{age}") for age in ("fresh", "old"))
-        for leftover in (fresh, old):
+        leftovers = [entry.with_name(f"{entry.name}.partial{behind}") for behind in ("", "-0123456789ab")]
+        for leftover in leftovers:
             leftover.mkdir()
             (leftover / "images.u8").write_bytes(b"half")
-        for path in (old / "images.u8", old):
-            os.utime(path, (time.time() - 2 * 86400,) * 2)
-        for file in entry.iterdir():
-            file.unlink()
+            for path in (leftover / "images.u8", leftover):
+                os.utime(path, (time.time() + days * 86400,) * 2)
+        (entry / "meta.json").unlink()
         open_folder(folder, store)
-        assert fresh.exists()
-        assert not old.exists()
+        assert entries(store) == [entry]
 
-    def test_another_process_was_faster(self, folder, store, monkeypatch):
-        real = cache._write
+    @pytest.mark.parametrize("jump", [-1e9, 1e9])
+    def test_another_process_is_waited_for(self, folder, store, decoded, monkeypatch, caplog, jump):
+        real, started, go = cache._write, threading.Event(), threading.Event()
 
-        def slow(partial, key, some_images, *rest):
-            real(partial, key, some_images, *rest)
-            monkeypatch.setattr(cache, "_write", real)
-            open_folder(folder, store)
+        def slow(partial, *rest):
+            started.set()
+            assert go.wait(30)
+            real(partial, *rest)
 
         monkeypatch.setattr(cache, "_write", slow)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            first = pool.submit(open_folder, folder, store)
+            assert started.wait(30)
+            now = time.time()
+            monkeypatch.setattr(time, "time", lambda: now + jump)
+            second = pool.submit(open_folder, folder, store)
+            while not caplog.messages and not second.done():
+                go.wait(0.01)
+            (partial,) = entries(store)
+            assert partial.suffix == ".partial"
+            go.set()
+            sources = [first.result(30), second.result(30)]
+        assert caplog.messages == [f"folder:{folder} is being decoded by another process: waiting until that is done."]
+        assert len(decoded) == 6
+        np.testing.assert_array_equal(sources[0].images, sources[1].images)
+        assert entries(store) == [self.entry(store)]
+
+    def test_where_another_process_fails_this_one_decodes(self, folder, store, monkeypatch):
+        real, started, go = cache._write, threading.Event(), threading.Event()
+
+        def failing(partial, *rest):
+            monkeypatch.setattr(cache, "_write", real)
+            started.set()
+            assert go.wait(30)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(cache, "_write", failing)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            first = pool.submit(open_folder, folder, store)
+            assert started.wait(30)
+            second = pool.submit(open_folder, folder, store)
+            go.set()
+            assert isinstance(first.exception(30), KeyboardInterrupt)
+            assert second.result(30).size == 6
+        assert len(entries(store)) == 1
+
+    def test_a_process_that_is_killed_is_waited_for_no_longer(self, folder, store, caplog):
+        code = """
+import sys, time
+from gan_zoo.data import cache, open_source
+def forever(file):
+    print("started", flush=True)
+    time.sleep(600)
+cache._sync = forever
+open_source(sys.argv[1], resolution=8, cache_dir=sys.argv[2])
+"""
+        env = {**os.environ, "PYTHONPATH": str(Path(gan_zoo.__file__).parents[1])}
+        command = [sys.executable, "-c", code, f"folder:{folder}", store]
+        with (
+            subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as other,
+            concurrent.futures.ThreadPoolExecutor() as pool,
+        ):
+            assert other.stdout.readline() == "started\n"
+            opening = pool.submit(open_folder, folder, store)
+            while not caplog.messages and not opening.done():
+                time.sleep(0.01)
+            other.kill()
+            assert opening.result(30).size == 6
+        assert caplog.messages == [f"folder:{folder} is being decoded by another process: waiting until that is done."]
+        assert len(entries(store)) == 1
+
+    @pytest.mark.parametrize("file", ["images.u8", "labels.npy"])
+    def test_a_flipped_bit_is_found_and_mended(self, folder, store, decoded, file, caplog):
+        expected = open_folder(folder, store)
+        path = self.entry(store) / file
+        content = bytearray(path.read_bytes())
+        content[-20] ^= 1
+        path.write_bytes(content)
+        source = open_folder(folder, store)
+        assert f"cannot be used ({file} has changed since it was written) and are made again." in caplog.text
+        assert len(decoded) == 12
+        np.testing.assert_array_equal(source.images, expected.images)
+        np.testing.assert_array_equal(source.labels, expected.labels)
+
+    def test_sets_without_checksums_are_accepted(self, folder, store, decoded):
+        open_folder(folder, store)
+        meta = self.entry(store) / "meta.json"
+        content = json.loads(meta.read_text())
+        del content["crc32c"]
+        meta.write_text(json.dumps(content))
         assert open_folder(folder, store).size == 6
-        assert len(list(store.iterdir())) == 1
+        assert len(decoded) == 6
+
+    def test_images_on_the_disk_are_not_read_to_check_them(self, folder, store, decoded):
+        open_folder(folder, store)
+        file = self.entry(store) / "images.u8"
+        file.write_bytes(bytes(file.stat().st_size))
+        assert not open_folder(folder, store, memory_limit=0).images.any()
+        assert len(decoded) == 6
 
     def test_memory_or_map(self, folder, store):
         size = 6 * 8 * 8 * 3
@@ -442,7 +675,7 @@ open_source(sys.argv[1], resolution=8, cache_dir=sys.argv[2])
         assert cache.default_dir() == tmp_path / "home" / ".cache" / "gan_zoo" / "data"
         monkeypatch.setenv("GAN_ZOO_CACHE", str(tmp_path / "mine"))
         data.open_source(f"folder:{folder}", resolution=8)
-        assert len(list((tmp_path / "mine").iterdir())) == 1
+        assert len(entries(tmp_path / "mine")) == 1
 
     def test_without_a_cache_small_sets_still_work(self, folder, tmp_path, caplog):
         blocked = tmp_path / "file"
@@ -474,7 +707,44 @@ open_source(sys.argv[1], resolution=8, cache_dir=sys.argv[2])
             UserError, match=r"writing the decoded images of .* failed \(.*No space left.*\)\. Make room"
         ):
             open_folder(folder, store)
-        assert not list(store.iterdir())
+        assert not entries(store)
+
+    def test_a_disk_that_is_really_full(self, folder, store):
+        code = """
+import resource, sys
+from gan_zoo.data import open_source
+from gan_zoo.errors import UserError
+resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
+try:
+    open_source(sys.argv[1], resolution=8, cache_dir=sys.argv[2])
+except UserError as error:
+    print(error)
+"""
+        env = {**os.environ, "PYTHONPATH": str(Path(gan_zoo.__file__).parents[1])}
+        command = [sys.executable, "-c", code, f"folder:{folder}", store]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        assert done.stdout == (
+            f"cache_dir: writing the decoded images of folder:{folder} to {store} failed ([Errno 27] File too large). "
+            "Make room there or choose another cache_dir.\n"
+        )
+        assert not entries(store)
+        assert open_folder(folder, store).size == 6
+
+    def test_a_cache_that_may_only_be_read(self, folder, store, decoded, monkeypatch, caplog):
+        open_folder(folder, store)
+
+        def refused(path, name):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(cache, "_lock", refused)
+        assert open_folder(folder, store).size == 6
+        assert len(decoded) == 6
+        assert not caplog.messages
+        assert open_folder(folder, store, resolution=4).size == 6
+        assert caplog.messages == [
+            f"cache_dir {store} cannot be used ([Errno 13] Permission denied): "
+            f"folder:{folder} is decoded at every start."
+        ]
 
     def test_chunks(self, folder, store, monkeypatch):
         expected = open_folder(folder, store).images

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import io
 import logging
+import shutil
 import socket
 import threading
 import time
@@ -196,7 +197,7 @@ class TestPrepared:
         said = {k: first.describe()[k] for k in ("name", "split", "resolution", "crop")}
         again = data.open_source(**said, data_dir=prepared, cache_dir=tmp_path)
         np.testing.assert_array_equal(first.images, again.images)
-        assert len(list(tmp_path.iterdir())) == 1
+        assert len(list(tmp_path.glob("tiny_pictures-*"))) == 1
 
     def test_stream(self, prepared, tmp_path):
         dataset = data.load(
@@ -284,14 +285,16 @@ class TestPrepared:
         assert not list(tmp_path.iterdir())
 
     def test_an_incomplete_copy(self, prepared, tmp_path):
-        copy = tmp_path / "tfds" / "tiny_pictures" / "1.2.3"
-        copy.mkdir(parents=True)
-        for file in (prepared / "tiny_pictures" / "1.2.3").iterdir():
-            content = file.read_bytes()
-            (copy / file.name).write_bytes(content[: len(content) // 2] if "tfrecord" in file.name else content)
-        with pytest.raises(UserError, match=r"failed after \d+ of 9 examples .* copy or prepare the set again\."):
-            data.open_source("tiny_pictures", data_dir=tmp_path / "tfds", cache_dir=tmp_path / "cache")
-        assert not list((tmp_path / "cache").iterdir())
+        copy = shutil.copytree(prepared, tmp_path / "tfds")
+        (file,) = (copy / "tiny_pictures" / "1.2.3").glob("*train.tfrecord*")
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        with pytest.raises(UserError, match=r"record 4 of .*, or raise max_skipped\.") as error:
+            data.open_source("tiny_pictures", data_dir=copy, cache_dir=tmp_path / "cache", max_skipped=4)
+        assert "Copy or prepare the set again" in str(error.value)
+        file.unlink()
+        with pytest.raises(UserError, match=r"failed after 0 of 9 examples .* copy or prepare the set again\."):
+            data.open_source("tiny_pictures", data_dir=copy, cache_dir=tmp_path / "cache")
+        assert not list((tmp_path / "cache").glob("tiny_pictures-*"))
 
 
 @pytest.mark.usefixtures("offline")

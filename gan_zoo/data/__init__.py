@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gan_zoo.data.cache import MEMORY_LIMIT
 from gan_zoo.data.color_mnist import ColorMNISTSource
+from gan_zoo.data.images import MAX_SKIPPED
 from gan_zoo.data.sources import ImageSource, PointSource, Source, open_source
 from gan_zoo.data.table import DATASETS, OTHER, Dataset, lookup, suggest
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DATASETS",
+    "MAX_SKIPPED",
     "MEMORY_LIMIT",
     "OTHER",
     "ColorMNISTSource",
@@ -48,6 +50,7 @@ def load(
     labels: bool = False,
     cache_dir: str | Path | None = None,
     memory_limit: int = MEMORY_LIMIT,
+    max_skipped: int = MAX_SKIPPED,
     start_step: int = 0,
 ) -> "tf.data.Dataset":
     """Opens a dataset as the stream that `gan.fit` takes: one element is the data of one training step.
@@ -57,7 +60,8 @@ def load(
     epoch. Synthetic points are drawn afresh at every step.
 
     Args:
-        name: See `open_source`, as for `split`, `data_dir`, `resolution`, `crop`, `cache_dir` and `memory_limit`.
+        name: See `open_source`, as for `split`, `data_dir`, `resolution`, `crop`, `cache_dir`, `memory_limit` and
+            `max_skipped`.
         batch_size: See `Source.batches`, as for `n_critic`, `seed`, `labels` and `start_step`.
 
     Returns:
@@ -77,5 +81,6 @@ def load(
         labels=labels,
         cache_dir=cache_dir,
         memory_limit=memory_limit,
+        max_skipped=max_skipped,
     )
     return source.batches(batch_size, n_critic=n_critic, seed=seed, labels=labels, start_step=start_step)

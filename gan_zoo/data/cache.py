@@ -1,8 +1,10 @@
 """Decoded images on disk, so that a second run starts at once and sets larger than memory work.
 
 One folder per set and settings: `images.u8` (the bytes of [N, R, R, C] and nothing else), `labels.npy` (int64 [N]) and
-`meta.json`. It is filled under a temporary name and renamed when complete, so what has the final name is whole. Every
-folder can be deleted at any time; it is made again when it is needed.
+`meta.json`. It is filled under a temporary name and renamed when complete, so what has the final name is whole. While
+it is made, a lock on a hidden file beside it keeps other processes waiting; the lock ends with the process that holds
+it, however that ends, so a leftover of a dead process is known without a look at any clock. Every folder can be deleted
+at any time; it is made again when it is needed.
 """
 
 import contextlib
@@ -15,20 +17,18 @@ import mmap
 import os
 import re
 import shutil
-import time
-import uuid
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 
-from gan_zoo.data.images import PIXELS_VERSION, ImageSet, Report, decode_all
+from gan_zoo.data.images import PIXELS_VERSION, ImageSet, Report, check_skipped, decode_all
 from gan_zoo.errors import UserError
 
 MEMORY_LIMIT = 2 * 2**30
 """Bytes. Decoded sets up to this size are kept in memory, larger ones are mapped from the disk."""
 
 _log = logging.getLogger(__name__)
-_ABANDONED = 24 * 3600
 _BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError)
 
 
@@ -38,9 +38,17 @@ def default_dir() -> Path:
 
 
 def fetch(
-    images: ImageSet, *, resolution: int, crop: int | None, cache_dir: str | Path | None, memory_limit: int
+    images: ImageSet,
+    *,
+    resolution: int,
+    crop: int | None,
+    cache_dir: str | Path | None,
+    memory_limit: int,
+    max_skipped: int,
 ) -> tuple[np.ndarray, np.ndarray, Report]:
     """Opens the decoded set, decoding it first if that was not done before.
+
+    While another process decodes the same set, this one waits and then opens what that has made.
 
     Args:
         images: The set.
@@ -48,63 +56,36 @@ def fetch(
         crop: Side of the centred square in pixels, or None for the largest.
         cache_dir: Folder for decoded sets. None: see `default_dir`.
         memory_limit: In bytes, see `MEMORY_LIMIT`.
+        max_skipped: Images that may have been left out because they cannot be decoded.
 
     Returns:
         Pixels, uint8 [N, R, R, C], in memory or mapped from the disk; labels, int64 [N]; and what was found when the
         set was decoded.
 
     Raises:
-        UserError: No image of the set can be decoded, or it is too large for the memory limit and cannot be written.
+        UserError: No image of the set can be decoded, or more than `max_skipped` cannot; or the set is too large for
+            the memory limit and cannot be written.
     """
     key = {**images.key, "resolution": resolution, "crop": crop, "pixels_version": PIXELS_VERSION}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     root = default_dir() if cache_dir is None else Path(cache_dir).expanduser()
     path = root / f"{re.sub(r'[^A-Za-z0-9.]+', '_', images.name)[-40:]}-{resolution}-{digest}"
-    if _exists(path):
-        try:
-            return _open(path, key, memory_limit)
-        except _BROKEN as error:
-            _log.warning("The cached images in %s cannot be used (%s) and are made again.", path, error)
-            shutil.rmtree(path, ignore_errors=True)
-
-    channels = images.channels()
-    size = images.count * resolution * resolution * channels
     try:
-        partial = _start(path, size)
-    except OSError as error:
-        if size > memory_limit:
-            raise UserError(
-                f"cache_dir {root} cannot be used ({error}), and {images.name} takes {_mib(size)} decoded, more than "
-                f"the memory limit of {_mib(memory_limit)}. Choose another cache_dir, or raise memory_limit."
-            ) from error
-        _log.warning("cache_dir %s cannot be used (%s): %s is decoded at every start.", root, error, images.name)
-        return _in_memory(images, channels, crop, resolution)
-    try:
-        _write(partial, key, images, channels, crop, resolution)
-        # Fails when another process was faster; its files are the same.
-        with contextlib.suppress(OSError):
-            partial.rename(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    try:
-        return _open(path, key, memory_limit)
-    except _BROKEN as error:
-        raise UserError(
-            f"cache_dir: {path} cannot be used ({error}). Delete it or choose another cache_dir."
-        ) from error
+        opened = _open(path, key, memory_limit)
+    except _BROKEN:
+        # It is not there, or damaged: that is looked into under the lock.
+        opened = None
+    if opened is None:
+        opened = _make(path, key, images, crop, resolution, memory_limit, max_skipped)
+    check_skipped(images, opened[2], max_skipped)
+    return opened
 
 
-def decode(images: ImageSet, *, resolution: int, crop: int | None) -> tuple[np.ndarray, np.ndarray, Report]:
+def decode(
+    images: ImageSet, *, resolution: int, crop: int | None, max_skipped: int
+) -> tuple[np.ndarray, np.ndarray, Report]:
     """As `fetch`, always decoding and without touching the disk: for sets so small that a cache would gain nothing."""
-    return _in_memory(images, images.channels(), crop, resolution)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        # A folder above it may not be entered.
-        return False
+    return _in_memory(images, images.channels(), crop, resolution, max_skipped)
 
 
 def aligned(pixels: np.ndarray) -> np.ndarray:
@@ -114,9 +95,9 @@ def aligned(pixels: np.ndarray) -> np.ndarray:
     return copy
 
 
-def _in_memory(images: ImageSet, channels: int, crop: int | None, resolution: int):
+def _in_memory(images: ImageSet, channels: int, crop: int | None, resolution: int, max_skipped: int):
     report = Report()
-    chunks = list(decode_all(images, channels, crop, resolution, report))
+    chunks = list(decode_all(images, channels, crop, resolution, report, max_skipped))
     _check_any(images, report)
     pixels, labels = zip(*chunks, strict=True)
     return aligned(np.concatenate(pixels)), np.concatenate(labels), report
@@ -132,44 +113,109 @@ def _open(path: Path, key: dict, memory_limit: int):
     if meta["key"] != key or size != math.prod(shape) or labels.shape != shape[:1] or labels.dtype != np.int64:
         raise ValueError("its files do not belong together")
     pixels = np.memmap(file, np.uint8, "r", shape=shape).view(np.ndarray)
-    return aligned(pixels) if size <= memory_limit else pixels, labels, report
+    sums = meta.get("crc32c")  # sets that were decoded by earlier versions have none
+    if sums and google_crc32c.value(labels.tobytes()) != sums["labels"]:
+        raise ValueError("labels.npy has changed since it was written")
+    if size > memory_limit:
+        # Checking it would mean reading all of it from the disk at every start.
+        return pixels, labels, report
+    pixels = aligned(pixels)
+    if sums and google_crc32c.value(pixels.ravel()) != sums["images"]:
+        raise ValueError("images.u8 has changed since it was written")
+    return pixels, labels, report
+
+
+def _make(
+    path: Path, key: dict, images: ImageSet, crop: int | None, resolution: int, memory_limit: int, max_skipped: int
+):
+    """Decodes the set, into its folder if possible, unless another process has done it when this one's turn comes."""
+    channels = images.channels()
+    size = images.count * resolution * resolution * channels
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(path, images.name):
+            if path.exists():
+                try:
+                    return _open(path, key, memory_limit)
+                except _BROKEN as error:
+                    _log.warning("The cached images in %s cannot be used (%s) and are made again.", path, error)
+                    shutil.rmtree(path, ignore_errors=True)
+            partial = _start(path, size)
+            try:
+                _write(partial, key, images, channels, crop, resolution, max_skipped)
+                return _finish(partial, path, key, memory_limit)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        if size > memory_limit:
+            raise UserError(
+                f"cache_dir {path.parent} cannot be used ({error}), and {images.name} takes {_mib(size)} decoded, more "
+                f"than the memory limit of {_mib(memory_limit)}. Choose another cache_dir, or raise memory_limit."
+            ) from error
+        _log.warning("cache_dir %s cannot be used (%s): %s is decoded at every start.", path.parent, error, images.name)
+        return _in_memory(images, channels, crop, resolution, max_skipped)
+
+
+def _lock(path: Path, name: str) -> contextlib.AbstractContextManager:
+    """Waits until no other process makes the folder, and keeps others from it until the `with` statement ends."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        return lock.acquire(blocking=False)
+    except Timeout:
+        _log.warning("%s is being decoded by another process: waiting until that is done.", name)
+        return lock.acquire()
 
 
 def _start(path: Path, size: int) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f"{path.name}.partial-*"):
-        # A process that still writes touches its files far more often than once a day.
-        with contextlib.suppress(OSError):
-            if time.time() - max(p.stat().st_mtime for p in [leftover, *leftover.iterdir()]) > _ABANDONED:
-                shutil.rmtree(leftover)
+    for leftover in path.parent.glob(f"{path.name}.partial*"):
+        # Whoever made it is dead, or this process would not hold the lock.
+        shutil.rmtree(leftover)
     free = shutil.disk_usage(path.parent).free
     if free < size:
         raise OSError(f"{_mib(size)} needed, {_mib(free)} free")
-    partial = path.with_name(f"{path.name}.partial-{uuid.uuid4().hex[:12]}")
+    partial = path.with_name(f"{path.name}.partial")
     partial.mkdir()
     return partial
 
 
-def _write(partial: Path, key: dict, images: ImageSet, channels: int, crop: int | None, resolution: int):
+def _write(
+    partial: Path, key: dict, images: ImageSet, channels: int, crop: int | None, resolution: int, max_skipped: int
+):
     _log.info("%s: decoding %d images, once; they are kept in %s", images.name, images.count, partial.parent)
-    report, labels = Report(), []
+    report, labels, pixels_sum = Report(), [], 0
     try:
         with (partial / "images.u8").open("wb") as file:
-            for pixels, some_labels in decode_all(images, channels, crop, resolution, report):
-                file.write(pixels.tobytes())
+            for pixels, some_labels in decode_all(images, channels, crop, resolution, report, max_skipped):
+                file.write(pixels.data)
+                pixels_sum = google_crc32c.extend(pixels_sum, pixels.ravel())
                 labels.append(some_labels)
             _check_any(images, report)
             _sync(file)
+        labels = np.concatenate(labels)
         with (partial / "labels.npy").open("wb") as file:
-            np.save(file, np.concatenate(labels))
+            np.save(file, labels)
             _sync(file)
+        sums = {"images": pixels_sum, "labels": google_crc32c.value(labels.tobytes())}
+        meta = {"key": key, "channels": channels, "report": dataclasses.asdict(report), "crc32c": sums}
         with (partial / "meta.json").open("w") as file:
-            json.dump({"key": key, "channels": channels, "report": dataclasses.asdict(report)}, file, indent=1)
+            json.dump(meta, file, indent=1)
             _sync(file)
     except OSError as error:
         raise UserError(
             f"cache_dir: writing the decoded images of {images.name} to {partial.parent} failed ({error}). "
             "Make room there or choose another cache_dir."
+        ) from error
+
+
+def _finish(partial: Path, path: Path, key: dict, memory_limit: int):
+    try:
+        partial.rename(path)
+        return _open(path, key, memory_limit)
+    except _BROKEN as error:
+        raise UserError(
+            f"cache_dir: {path} cannot be used ({error}). Delete it or choose another cache_dir."
         ) from error
 
 

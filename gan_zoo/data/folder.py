@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from gan_zoo.data.images import ImageSet, Record, is_grey
+from gan_zoo.data.images import ImageSet, Record, bombs_are_errors, is_grey
 from gan_zoo.errors import UserError
 
 PREFIX = "folder:"
@@ -44,7 +44,8 @@ def find(name: str) -> ImageSet:
             yield Record(path, root / path, index.get(folder, -1))
 
     def channels() -> int:
-        colour = any(is_grey(root / path) is False for path in paths)
+        with bombs_are_errors():
+            colour = any(is_grey(root / path) is False for path in paths)
         return 3 if colour else 1
 
     digest = hashlib.sha256()

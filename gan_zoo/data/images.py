@@ -6,18 +6,24 @@ level in 255; its bilinear resize widens the filter when it shrinks, so it is an
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import io
 import itertools
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from gan_zoo.errors import UserError
+
+MAX_SKIPPED = 100
+"""Images of a set that may be left out because they cannot be decoded, unless another number is asked for."""
 
 PIXELS_VERSION = 1
 """Part of every cache key: raise it when a change here changes pixels."""
@@ -58,6 +64,7 @@ class ImageSet:
         native: Height and width of the images, or None where they vary.
         class_names: Names of the classes, by label, or None.
         details: Further settings worth recording in a run.
+        remedy: What a user can do about images that cannot be decoded, the beginning of a sentence.
     """
 
     name: str
@@ -68,6 +75,7 @@ class ImageSet:
     native: tuple[int, int] | None = None
     class_names: tuple[str, ...] | None = None
     details: dict = dataclasses.field(default_factory=dict)
+    remedy: str = "Repair or remove these files"
 
 
 @dataclasses.dataclass
@@ -86,9 +94,33 @@ class Report:
     skipped_names: list[str] = dataclasses.field(default_factory=list)
     enlarged: int = 0
 
+    def skip(self, name: str):
+        """Counts an image that cannot be decoded."""
+        self.skipped += 1
+        if len(self.skipped_names) < _NAMES_KEPT:
+            self.skipped_names.append(name)
+
+    def names(self) -> str:
+        """The skipped images for a message: the first few names and how many there are besides."""
+        more = self.skipped - len(self.skipped_names)
+        return ", ".join(self.skipped_names) + (f" and {more} more" if more else "")
+
+
+def check_skipped(images: ImageSet, report: Report, max_skipped: int):
+    """Checks that no more images were left out than may be.
+
+    Raises:
+        UserError: More were.
+    """
+    if report.skipped > max_skipped:
+        raise UserError(
+            f"{images.name}: {report.skipped} of the {report.skipped + report.count} images read cannot be decoded, "
+            f"more than max_skipped={max_skipped} allows: {report.names()}. {images.remedy}, or raise max_skipped."
+        )
+
 
 def decode_all(
-    images: ImageSet, channels: int, crop: int | None, resolution: int, report: Report
+    images: ImageSet, channels: int, crop: int | None, resolution: int, report: Report, max_skipped: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Decodes a set in parallel, a few hundred images at a time.
 
@@ -98,13 +130,14 @@ def decode_all(
         crop: Side of the centred square in pixels, or None for the largest.
         resolution: Side of the results in pixels.
         report: Is filled in on the way.
+        max_skipped: Images that may be left out.
 
     Yields:
         Pixels, uint8 [N, R, R, C], and labels, int64 [N], in the order of the records. Images that cannot be decoded
         are left out.
 
     Raises:
-        UserError: An image is smaller than `crop`.
+        UserError: An image is smaller than `crop`, or more than `max_skipped` cannot be decoded.
     """
 
     def work(record: Record) -> tuple[np.ndarray, int] | None:
@@ -123,23 +156,32 @@ def decode_all(
 
     progress = _Progress(images.name, images.count)
     records = iter(images.records())
-    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with contextlib.closing(progress), concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         while chunk := list(itertools.islice(records, _CHUNK)):
             pixels, labels = [], []
-            for record, result in zip(chunk, pool.map(work, chunk), strict=True):
-                if result is None:
-                    report.skipped += 1
-                    if len(report.skipped_names) < _NAMES_KEPT:
-                        report.skipped_names.append(record.name)
-                    continue
-                pixels.append(result[0])
-                labels.append(record.label)
-                report.enlarged += result[1] < resolution
-            report.count += len(pixels)
+            with bombs_are_errors():
+                for record, result in zip(chunk, pool.map(work, chunk), strict=True):
+                    if result is None:
+                        report.skip(record.name)
+                        check_skipped(images, report, max_skipped)
+                        continue
+                    pixels.append(result[0])
+                    labels.append(record.label)
+                    report.count += 1
+                    report.enlarged += result[1] < resolution
             progress.advance(len(chunk))
             if pixels:
                 yield np.stack(pixels), np.array(labels, np.int64)
-    progress.close()
+
+
+@contextlib.contextmanager
+def bombs_are_errors() -> Iterator[None]:
+    """Lets Pillow refuse all images with more pixels than its limit; up to twice the limit it would only warn."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def square(image, crop: int | None, resolution: int) -> np.ndarray:
@@ -177,10 +219,17 @@ def is_grey(path: Path) -> bool | None:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with _open(path) as file, Image.open(file) as image:
             return image.mode in GREY_MODES
     except Exception:
         return None
+
+
+def _open(path: Path) -> BinaryIO:
+    # Pillow would not close a file that it opens itself and then cannot read, and for a pipe it would wait for ever.
+    if not path.is_file():
+        raise OSError(f"{path} is no file")
+    return path.open("rb")
 
 
 def _decode(data: Path | bytes | np.ndarray, channels: int):
@@ -189,7 +238,7 @@ def _decode(data: Path | bytes | np.ndarray, channels: int):
     mode = "L" if channels == 1 else "RGB"
     if isinstance(data, np.ndarray):
         return Image.fromarray(data).convert(mode)
-    with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as image:
+    with io.BytesIO(data) if isinstance(data, bytes) else _open(data) as file, Image.open(file) as image:
         image.load()
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I"):

@@ -9,7 +9,7 @@ import numpy as np
 
 from gan_zoo.data import cache, folder, synthetic, table
 from gan_zoo.data.checks import whole
-from gan_zoo.data.images import ImageSet, Record, Report, no_labels
+from gan_zoo.data.images import MAX_SKIPPED, ImageSet, Record, Report, no_labels
 from gan_zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -251,6 +251,7 @@ def open_source(
     labels: bool = False,
     cache_dir: str | Path | None = None,
     memory_limit: int = cache.MEMORY_LIMIT,
+    max_skipped: int = MAX_SKIPPED,
 ) -> Source:
     """Finds a dataset and makes it ready: downloaded, decoded, cropped, resized and cached, each only if need be.
 
@@ -260,7 +261,7 @@ def open_source(
     Args:
         name: A name of `DATASETS`, a synthetic set's with arguments if need be ("two_lines(theta=0.5)"), any image
             dataset of TFDS ("svhn_cropped", "lsun/bedroom"), or "folder:/path" for all .jpg, .jpeg and .png files
-            below a folder. What cannot be decoded there is reported and left out.
+            below a folder.
         split: Split of a TFDS dataset, slices such as "train[:7000]" included. The other sources have only "train".
         data_dir: Folder of prepared TFDS datasets. Defaults to TFDS's own, ~/tensorflow_datasets.
         resolution: Side of the images in pixels. Defaults to that of the table of datasets.
@@ -270,6 +271,8 @@ def open_source(
         cache_dir: Folder for decoded images. Defaults to `$GAN_ZOO_CACHE` or ~/.cache/gan_zoo/data.
         memory_limit: Bytes. A decoded set up to this size is kept in memory, a larger one is mapped from its file in
             the cache. Defaults to 2 GiB.
+        max_skipped: Images that may be left out, with a warning that names them, because they cannot be decoded. One
+            more is an error. Damaged records of TFDS's files count, too, if these are TFRecords.
 
     Returns:
         The source.
@@ -283,6 +286,7 @@ def open_source(
         resolution = whole("resolution", resolution, MIN_RESOLUTION)
     crop = whole("crop", crop, 0) if crop else None
     memory_limit = whole("memory_limit", memory_limit, 0)
+    max_skipped = whole("max_skipped", max_skipped, 0)
 
     if synthetic.is_synthetic(name):
         distribution = synthetic.get(name)
@@ -308,6 +312,7 @@ def open_source(
             labels=True,
             cache_dir=cache_dir,
             memory_limit=memory_limit,
+            max_skipped=max_skipped,
         )
         return ColorMNISTSource(digits)
     if name == "digits":
@@ -327,10 +332,15 @@ def open_source(
     crop = _resolve_crop(images, crop, defaults.crop)
 
     if name == "digits":
-        pixels, targets, report = cache.decode(images, resolution=resolution, crop=crop)
+        pixels, targets, report = cache.decode(images, resolution=resolution, crop=crop, max_skipped=max_skipped)
     else:
         pixels, targets, report = cache.fetch(
-            images, resolution=resolution, crop=crop, cache_dir=cache_dir, memory_limit=memory_limit
+            images,
+            resolution=resolution,
+            crop=crop,
+            cache_dir=cache_dir,
+            memory_limit=memory_limit,
+            max_skipped=max_skipped,
         )
     _tell(name, report, resolution)
     settings = {"split": split, "resolution": resolution, "crop": crop, **images.details}
@@ -375,14 +385,12 @@ def _resolve_crop(images: ImageSet, asked: int | None, default: int | None) -> i
 
 def _tell(name: str, report: Report, resolution: int):
     if report.skipped:
-        more = report.skipped - len(report.skipped_names)
         _log.warning(
-            "%s: left out %d of %d images, which cannot be decoded: %s%s",
+            "%s: left out %d of %d images, which cannot be decoded: %s",
             name,
             report.skipped,
             report.skipped + report.count,
-            ", ".join(report.skipped_names),
-            f" and {more} more" if more else "",
+            report.names(),
         )
     if report.enlarged:
         _log.warning(

@@ -2,9 +2,14 @@
 
 A set that lies prepared in the data folder is read from its files alone, whatever its version, without a look at the
 network. Anything else is downloaded and prepared by TFDS's own code.
+
+Records are read by TFDS, in its order. Where that comes upon a damaged one in a TFRecord file, the records that it has
+not delivered are read one by one, file after file, so that only what is damaged is lost.
 """
 
 import contextlib
+import dataclasses
+import json
 import logging
 import re
 import sys
@@ -14,6 +19,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from gan_zoo.data import tfrecords
 from gan_zoo.data.images import ImageSet, Record, no_labels
 from gan_zoo.data.synthetic import SYNTHETIC
 from gan_zoo.data.table import DATASETS, suggest
@@ -44,8 +50,6 @@ def find(name: str, *, split: str, data_dir: str | None, labels: bool) -> ImageS
         UserError: There is no such dataset or split, it holds no images or labels, or it is absent and cannot be
             downloaded.
     """
-    import tensorflow_datasets as tfds
-
     builder = _builder(name, data_dir)
     info = builder.info
     image, label = _features(name, info.features)
@@ -56,27 +60,6 @@ def find(name: str, *, split: str, data_dir: str | None, labels: bool) -> ImageS
     feature = info.features[image]
     part = _split(name, split, info)
     height, width, depth = feature.shape
-
-    def records() -> Iterator[Record]:
-        import tensorflow as tf
-
-        wanted = {image: True} | ({label: True} if label else {})
-        decoders = tfds.decode.PartialDecoding(wanted, decoders={image: tfds.decode.SkipDecoding()})
-        config = tfds.ReadConfig(try_autocache=False)
-        index = 0
-        try:
-            with _no_warnings():
-                dataset = builder.as_dataset(split=split, decoders=decoders, read_config=config)
-            for batch in dataset.batch(_BATCH).prefetch(2).as_numpy_iterator():
-                classes = batch[label].tolist() if label else [-1] * len(batch[image])
-                for data, y in zip(batch[image].tolist(), classes, strict=True):
-                    yield Record(f"example {index}", data, y)
-                    index += 1
-        except (tf.errors.OpError, OSError) as error:
-            raise UserError(
-                f"{name}: reading {builder.data_path} failed after {index} of {part.num_examples} examples "
-                f"({_first_line(error)}). The files may be an incomplete copy: copy or prepare the set again."
-            ) from error
 
     files = [(p.name, p.stat().length, p.stat().mtime) for p in builder.data_path.iterdir()]
     return ImageSet(
@@ -89,28 +72,162 @@ def find(name: str, *, split: str, data_dir: str | None, labels: bool) -> ImageS
             "files": [list(file) for file in sorted(files)],
         },
         count=part.num_examples,
-        records=records,
+        records=lambda: _records(name, builder, split, image, label),
         channels=lambda: 1 if depth == 1 else 3,
         native=(height, width) if height and width else None,
         class_names=tuple(info.features[label].names) if label else None,
         details={"tfds": info.full_name, "path": str(builder.data_path)},
+        remedy="Copy or prepare the set again",
     )
+
+
+def _records(name: str, builder, split: str, image: str, label: str | None) -> Iterator[Record]:
+    """Yields the images and classes of a split.
+
+    Raises:
+        UserError: A file is missing or cannot be read at all.
+    """
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    info = builder.info
+    part = info.splits[split]
+    shards = _shards(part)
+    damage = (
+        tf.errors.DataLossError,  # a checksum, or a record cut short
+        tf.errors.InvalidArgumentError,  # no example, or one without an image
+        tf.errors.FailedPreconditionError,  # another number of records than the set should have
+        UnicodeDecodeError,  # TensorFlow's own, when it quotes a damaged record
+    )
+
+    def delivered() -> str:
+        return f"{part.num_examples - sum(sum(s.wanted) for s in shards.values())} of {part.num_examples} examples"
+
+    try:
+        try:
+            yield from _stream(builder, split, image, label, shards)
+        except damage as error:
+            if info.file_format not in (None, tfds.core.FileFormat.TFRECORD):
+                raise
+            _log.warning(
+                "%s: TFDS's reader gave up after %s (%s): what is left is read record by record.",
+                name,
+                delivered(),
+                _first_line(error),
+            )
+        yield from _one_by_one(image, label, shards)
+    except (tf.errors.OpError, OSError) as error:
+        raise UserError(
+            f"{name}: reading {builder.data_path} failed after {delivered()} ({_first_line(error)}). "
+            "The files may be an incomplete copy: copy or prepare the set again."
+        ) from error
+    except (NotImplementedError, ImportError) as error:
+        raise UserError(
+            f"{name}: {builder.data_path} holds {info.file_format.value} files, which cannot be read here "
+            f"({_first_line(error)}). Prepare the set as TFRecord files."
+        ) from error
+
+
+@dataclasses.dataclass
+class _Shard:
+    """One file of a set.
+
+    Attributes:
+        path: Where it is.
+        wanted: For each record how often it is yet to be delivered: once, unless slices leave it out or overlap.
+    """
+
+    path: str
+    wanted: bytearray = dataclasses.field(default_factory=bytearray)
+
+    def deliver(self, index: int) -> bool:
+        """Notes that a record is delivered; false if it is not wanted."""
+        if index >= len(self.wanted) or not self.wanted[index]:
+            return False
+        self.wanted[index] -= 1
+        return True
+
+
+def _shards(part) -> dict[str, _Shard]:
+    """The files of a split by their names."""
+    shards = {}
+    for instruction in part.file_instructions:
+        shard = shards.setdefault(instruction.basename(), _Shard(instruction.filename))
+        end = instruction.skip + instruction.take
+        shard.wanted.extend(bytes(max(0, end - len(shard.wanted))))
+        for index in range(instruction.skip, end):
+            shard.wanted[index] += 1
+    return shards
+
+
+def _stream(builder, split: str, image: str, label: str | None, shards: dict[str, _Shard]) -> Iterator[Record]:
+    """Yields what TFDS reads, up to the first error."""
+    import tensorflow_datasets as tfds
+
+    wanted = {image: True} | ({label: True} if label else {})
+    decoders = tfds.decode.PartialDecoding(wanted, decoders={image: tfds.decode.SkipDecoding()})
+    config = tfds.ReadConfig(try_autocache=False, add_tfds_id=True)
+    with _no_warnings():
+        dataset = builder.as_dataset(split=split, decoders=decoders, read_config=config)
+    for batch in dataset.batch(_BATCH).prefetch(2).as_numpy_iterator():
+        classes = batch[label].tolist() if label else [-1] * len(batch[image])
+        for record, data, y in zip(batch["tfds_id"].tolist(), batch[image].tolist(), classes, strict=True):
+            file, _, index = record.decode().rpartition("__")
+            # A file with more records than its set knows of makes TFDS fail at the end.
+            if shards[file].deliver(int(index)):
+                yield Record(_record(file, index), data, y)
+
+
+def _one_by_one(image: str, label: str | None, shards: dict[str, _Shard]) -> Iterator[Record]:
+    """Yields what is still wanted of TFRecord files, file after file; a record that is damaged or lost has no bytes."""
+    import tensorflow_datasets as tfds
+
+    for name, shard in shards.items():
+        if not any(shard.wanted):
+            continue
+        with tfds.core.Path(shard.path).open("rb") as file:
+            contents = tfrecords.read(file)
+            for index in range(len(shard.wanted)):
+                content = next(contents, None)
+                while shard.deliver(index):
+                    yield Record(_record(name, index), *_parse(content, image, label))
+
+
+def _parse(content: bytes | None, image: str, label: str | None) -> tuple[bytes, int]:
+    """The encoded image and the class of an example, or no bytes if it is damaged."""
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    try:
+        feature = tf.train.Example.FromString(content or b"").features.feature
+    except DecodeError:
+        return b"", -1
+    images = feature[image].bytes_list.value
+    labels = feature[label].int64_list.value if label else [-1]
+    return (images[0], labels[0]) if len(images) == len(labels) == 1 else (b"", -1)
+
+
+def _record(file: str, index: int | str) -> str:
+    return f"record {index} of {file}"
 
 
 @contextlib.contextmanager
 def _no_warnings():
-    """Keeps back what TFDS warns of in its own code."""
-    absl = logging.getLogger("absl")
-    level = absl.level
-    absl.setLevel(logging.ERROR)
+    """Keeps back what TFDS, or TensorFlow on its account, warns of in TFDS's own code."""
+    loggers = [logging.getLogger(name) for name in ("absl", "tensorflow")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        absl.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _builder(name: str, data_dir: str | None):
     import tensorflow_datasets as tfds
+    from google.protobuf.json_format import ParseError
     from tensorflow_datasets.core import read_only_builder
     from tensorflow_datasets.core.registered import DatasetNotFoundError
 
@@ -120,6 +237,11 @@ def _builder(name: str, data_dir: str | None):
         return read_only_builder.builder_from_files(name, data_dir=data_dir)
     except DatasetNotFoundError:
         pass
+    except (ParseError, json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UserError(
+            f"dataset {name!r}: what TFDS has noted about it in {data_dir or 'its data folder'} cannot be read "
+            f"({_first_line(error)}). The files may be an incomplete copy: copy or prepare the set again."
+        ) from error
     except ValueError as error:
         _check_known(name)
         raise UserError(f"dataset {name!r}: {_first_line(error)}") from error
@@ -272,5 +394,5 @@ def _cannot_prepare(name: str, builder, error: Exception) -> str:
 
 def _first_line(error: Exception) -> str:
     line = str(error).strip().split("\n")[0][:300]
-    line = re.sub(r'^Failed to construct dataset .*?}": ', "", line)
+    line = re.sub(r'^Failed to construct dataset .*?}": |^\{\{.*?\}\} | \[Op:.*$', "", line)
     return line if line and not isinstance(error, KeyError) else f"{type(error).__name__} {line}".strip()
