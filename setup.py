@@ -19,7 +19,7 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=[*PACKAGES, "gan_zoo.models", "gan_zoo.export"],
     package_dir={"gan_zoo.models": "models", "gan_zoo.export": "export"},
-    package_data={"gan_zoo.compare": ["report.css", "report.js"]},
+    package_data={"gan_zoo.compare": ["report.css", "report.js"], "gan_zoo.releases": ["index.json"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
@@ -36,6 +36,7 @@ setup(
         "filelock>=3.16",
         "google-crc32c>=1.6",
         "requests>=2.32",
+        "urllib3>=2.2",
         "POT>=0.9.6",
     ],
     extras_require={

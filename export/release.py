@@ -14,6 +14,7 @@ from absl import flags
 
 from gan_zoo import cli
 from gan_zoo.errors import UserError
+from gan_zoo.releases.index import update_index
 from gan_zoo.runs import read_run
 
 _PRIVATE_SETTINGS = ("data_dir", "run_dir")
@@ -39,7 +40,8 @@ def release(run_dir: Path, output: Path) -> None:
     shutil.rmtree(output / "saved_model", ignore_errors=True)
     shutil.copytree(run_dir / "saved_model", output / "saved_model")
     (output / "run.json").write_text(json.dumps(run, indent=1) + "\n")
-    write_samples(str(output), output / "samples.png", num=64, seed=0)
+    # It is in no index yet, and was made from a run of the user's own.
+    write_samples(output / "saved_model", output / "samples.png", num=64, seed=0, trust=True)
 
 
 def public(run: dict) -> dict:
@@ -53,15 +55,22 @@ def public(run: dict) -> dict:
 
 def main() -> None:
     values = flags.FLAGS
-    for name in ("run_dir", "output"):
-        if not values[name].value:
-            raise UserError(f"--{name} is missing.")
-    release(Path(values.run_dir), Path(values.output))
-    print(f"wrote {values.output}")
+    if not values.output:
+        raise UserError("--output is missing: it names the folder of the release.")
+    if not (values.run_dir or values.index):
+        raise UserError("--run_dir is missing: it names the run, unless --index says that the release is made already.")
+    output = Path(values.output).expanduser()
+    if values.run_dir:
+        release(Path(values.run_dir).expanduser(), output)
+        print(f"wrote {output}")
+    if values.index:
+        entry = update_index(values.index, output)
+        print(f"wrote {len(entry.files)} files of {entry.name} in {values.index}")
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("run_dir", None, "The run folder.")
+    flags.DEFINE_string("run_dir", None, "The run folder; without it the release is taken as it is.")
     flags.DEFINE_string("output", None, "Folder of the release, such as pretrained/wgan_gp-mnist.")
+    flags.DEFINE_string("index", None, "Index to write the release in, such as gan_zoo/releases/index.json.")
     usage = "Makes a release of a run: python -m gan_zoo.export.release --run_dir=RUN --output=pretrained/NAME"
-    cli.main(main, usage, {"Flags": ["run_dir", "output"]})
+    cli.main(main, usage, {"Flags": ["run_dir", "output", "index"]})

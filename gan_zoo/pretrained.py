@@ -6,7 +6,9 @@
     images = faces.sample(16, seed=0)                   # float32 [16, 64, 64, 3] in [-1, 1]
     walk = faces.interpolate(0, 1, steps=8)
 
-The networks are SavedModels, see `gan_zoo.export.saved_model`.
+The networks are SavedModels, see `gan_zoo.export.saved_model`. A SavedModel's graph is code: it can read and write
+files with the rights of whoever samples from it. Releases are therefore verified against the index that comes with this
+package before TensorFlow sees them, and any other SavedModel is loaded only where the caller says `trust=True`.
 """
 
 import difflib
@@ -18,45 +20,84 @@ from typing import Any
 
 import numpy as np
 
+from gan_zoo import releases
 from gan_zoo.errors import UserError
 from gan_zoo.images import to_uint8
 
 _CHUNK = 256
 """Samples made at once: what large numbers of them take in memory is then the samples alone."""
 
+_FOLDER = "saved_model/"
 _ENDPOINTS = ("sample", "sample_latent", "serving_default", "metadata")
 
 
-def load_pretrained(name_or_path: str | Path) -> "Pretrained":
+def load_pretrained(
+    name_or_path: str | Path,
+    *,
+    trust: bool = False,
+    mirror: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    index: str | Path | None = None,
+) -> "Pretrained":
     """Loads a released generator by its name, or any exported one by its path.
 
+    A release's files are compared with the sizes and the SHA-256 of the index before they are loaded, wherever they
+    come from. Of other files nobody knows what they hold, so that these need `trust`.
+
     Args:
-        name_or_path: The name of a folder in the `pretrained/` folder of a clone, or the path of a SavedModel that
-            gan_zoo exported, or of a folder with such a `saved_model/` in it, as run folders are. Where a name is
-            also that of a folder here, the release is meant; `./name` is the folder.
+        name_or_path: The name of a release, or the path of a SavedModel that gan_zoo exported, or of a folder with such
+            a `saved_model/` in it, as run folders are. Where a name is also that of a folder here, the release is
+            meant; `./name` is the folder.
+        trust: Whether a SavedModel that is no release may be loaded. Its graph is code, which runs with the rights of
+            this process: trust what you exported yourself, or have from someone whose programs you would run.
+        mirror: Where releases come from: the http or https address of a copy of the `pretrained/` folder, or such a
+            folder. None is the one in the variable `GAN_ZOO_MIRROR`, or else the clone's own.
+        cache_dir: Folder for what comes from an address. None is `$GAN_ZOO_CACHE/pretrained`, or
+            `~/.cache/gan_zoo/pretrained`.
+        index: The path of an index of your own, see `gan_zoo.releases.index`, in place of the package's. Its releases
+            are loaded as the zoo's are, so it must come from whom you trust. Without `mirror` they lie beside it.
 
     Raises:
-        UserError: If there is no such release and no such path, or what is there cannot be used.
+        UserError: If there is no such release and no such path, the release cannot be had or is not what the index
+            says, a path is given without `trust`, or what is there cannot be used.
     """
-    return Pretrained(find(name_or_path))
+    if str(name_or_path) in released(index):
+        name = str(name_or_path)
+        files = releases.opened(name, _FOLDER, mirror=mirror, cache_dir=cache_dir, index=index)
+        with files as (folder, origin):
+            path = origin if origin.is_file() else origin / "saved_model"
+            return Pretrained(_read(folder / "saved_model", path), path)
+    folder = find(name_or_path, index)
+    if not trust:
+        raise UserError(
+            f"{name_or_path} is no released model, and the graph of a SavedModel is code that runs with your rights. "
+            f"If you trust where it comes from, load it with trust=True (--trust on the command line)."
+        )
+    return Pretrained(_read(folder, folder), folder)
 
 
-def released() -> list[str]:
-    """The names of the releases, sorted; none in an installed package, which comes without them."""
-    return sorted(model.parent.parent.name for model in _folder().glob("*/saved_model/saved_model.pb"))
+def released(index: str | Path | None = None) -> list[str]:
+    """The names of the released generators, sorted.
 
-
-def find(name_or_path: str | Path) -> Path:
-    """The SavedModel folder that `load_pretrained` would load.
+    Args:
+        index: As for `load_pretrained`.
 
     Raises:
-        UserError: As for `load_pretrained`, except that the SavedModel is not opened.
+        UserError: If the index cannot be read or is malformed.
     """
-    if str(name_or_path) in released():
-        return _folder() / name_or_path / "saved_model"
-    path = Path(name_or_path).expanduser()
-    if not str(name_or_path) or not path.exists():
-        raise UserError(f"There is no pretrained model and no folder {str(name_or_path)!r}. {hint(name_or_path)}")
+    known = releases.read_index(index)
+    return sorted(name for name, release in known.items() if f"{_FOLDER}saved_model.pb" in release.files)
+
+
+def find(path: str | Path, index: str | Path | None = None) -> Path:
+    """The SavedModel folder that `load_pretrained` would load for a path.
+
+    Raises:
+        UserError: If there is none.
+    """
+    given, path = str(path), Path(path).expanduser()
+    if not given or not path.exists():
+        raise UserError(f"There is no pretrained model and no folder {given!r}. {hint(given, index)}")
     for folder in (path, path / "saved_model"):
         if (folder / "saved_model.pb").is_file():
             return folder
@@ -66,51 +107,56 @@ def find(name_or_path: str | Path) -> Path:
     )
 
 
-def hint(name: str | Path = "") -> str:
+def hint(name: str = "", index: str | Path | None = None) -> str:
     """Sentences that say which models there are, to put behind an error about an unknown `name`."""
-    names = released()
+    names = released(index)
     if not names:
         return (
-            "Released models come in the pretrained/ folder of a clone of the repository, and none is here: give the "
-            "path of a SavedModel that gan_zoo exported, or of a run folder."
+            "The index has no released models: give the path of a SavedModel that gan_zoo exported, or of a run folder."
         )
-    near = difflib.get_close_matches(str(name).lower(), names, n=1)
+    near = difflib.get_close_matches(name.lower(), names, n=1)
     guess = f"Did you mean {near[0]!r}? " if near else ""
     return f"{guess}Released are {', '.join(names)}; the path of a SavedModel or of a run folder works too."
 
 
+def _read(folder: Path, path: Path) -> Any:
+    """What TensorFlow loads from a folder; `path` is its name in errors."""
+    # Not before it is needed, so that a mistyped name is told at once.
+    import tensorflow as tf
+
+    try:
+        return tf.saved_model.load(str(folder))
+    except Exception as error:
+        # TensorFlow raises a dozen kinds of exception for broken files.
+        raise UserError(f"{path} cannot be read as a SavedModel ({type(error).__name__}: {error}).") from error
+
+
 class Pretrained:
-    """A trained generator, loaded from a SavedModel.
+    """A trained generator; `load_pretrained` makes it.
 
     Args:
-        path: The SavedModel folder.
+        model: A SavedModel, as TensorFlow loads it.
+        path: Where it comes from.
 
     Attributes:
-        path: The SavedModel folder.
+        path: The SavedModel folder, or the archive that it came in.
         metadata: What the model is: "model", "dataset", "step", "shape", "value_range", "latent_dim", "prior" and
             more, see `gan_zoo.export.saved_model.METADATA`.
 
     Raises:
-        UserError: If it cannot be read, or is not of gan_zoo's.
+        UserError: If it is not of gan_zoo's.
     """
 
-    def __init__(self, path: str | Path):
-        # Not before it is needed, so that a mistyped name is told at once.
-        import tensorflow as tf
-
+    def __init__(self, model: Any, path: str | Path):
         self.path = Path(path)
-        try:
-            self._model = tf.saved_model.load(str(path))
-        except Exception as error:
-            # TensorFlow raises a dozen kinds of exception for broken files.
-            raise UserError(f"{path} cannot be read as a SavedModel ({type(error).__name__}: {error}).") from error
-        missing = [name for name in _ENDPOINTS if not callable(getattr(self._model, name, None))]
+        self._model = model
+        missing = [name for name in _ENDPOINTS if not callable(getattr(model, name, None))]
         if missing:
             raise UserError(
                 f"{path} is a SavedModel, but none that gan_zoo exported: it has no {missing[0]!r}. Export the GAN "
                 f"with gan_zoo.export.saved_model."
             )
-        self.metadata: dict[str, Any] = json.loads(self._model.metadata().numpy())
+        self.metadata: dict[str, Any] = json.loads(model.metadata().numpy())
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """`n` samples, float32: images, [n, H, W, C] in [-1, 1], or points, [n, D].
@@ -228,7 +274,3 @@ def _integer(name: str, value: Any, least: int) -> int:
         bounds = "a 64-bit integer" if least < 0 else f"a whole number from {least} up"
         raise UserError(f"{name} must be {bounds}, not {value!r}.")
     return number
-
-
-def _folder() -> Path:
-    return Path(__file__).resolve().parent.parent / "pretrained"

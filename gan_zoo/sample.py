@@ -18,6 +18,7 @@ The same model, number and seed give the same samples again.
 
 GROUPS = {
     "What": ["model", "num", "seed", "interpolate"],
+    "Where released models come from, and others": ["mirror", "index", "trust"],
     "Refinement": ["refine", "refine_steps", "refine_step_size", "refine_noise", "refine_gradient_clip"],
     "Result": ["output", "columns"],
 }
@@ -29,6 +30,13 @@ REFINEMENTS = ("none", "latent", "pixel")
 def define_flags() -> None:
     """Defines the tool's flags; not at import, since other tools have flags of the same names."""
     flags.DEFINE_string("model", None, "A released model's name, or the path of a SavedModel or a run folder.")
+    flags.DEFINE_string(
+        "mirror", None, "An http(s) address or a folder; by default $GAN_ZOO_MIRROR, or pretrained/ of the clone."
+    )
+    flags.DEFINE_string("index", None, "Sizes and SHA-256 of the releases, in place of the package's own index.")
+    flags.DEFINE_bool(
+        "trust", False, "Load a SavedModel that is no release: its graph is code, which runs with your rights."
+    )
     flags.DEFINE_integer("num", 64, "How many samples.")
     flags.DEFINE_integer("seed", 0, "Of the latents.")
     flags.DEFINE_bool("interpolate", False, "Let each row lead from one random sample to another.")
@@ -60,6 +68,9 @@ def main() -> None:
             seed=values.seed,
             interpolate=values.interpolate,
             columns=values.columns,
+            trust=values.trust,
+            mirror=values.mirror,
+            index=values.index,
             refine=values.refine,
             steps=values.refine_steps,
             step_size=values.refine_step_size,
@@ -77,6 +88,9 @@ def write_samples(
     seed: int = 0,
     interpolate: bool = False,
     columns: int | None = None,
+    trust: bool = False,
+    mirror: str | Path | None = None,
+    index: str | Path | None = None,
     refine: str = "none",
     **dynamics: float,
 ) -> str:
@@ -90,6 +104,9 @@ def write_samples(
         seed: Decides the samples.
         interpolate: Whether each row of the picture leads from one random sample to another.
         columns: Images in a row. With `interpolate` it must divide `num`.
+        trust: As for `gan_zoo.load_pretrained`; likewise `mirror` and `index`. Refinement needs none of them.
+        mirror: Where released models come from.
+        index: The index of the releases.
         refine: "none", or the space in which the samples are refined by the discriminator, "latent" or "pixel"; the
             model must be a run folder then.
         **dynamics: Numbers of `gan_zoo.refine.Dynamics`.
@@ -101,7 +118,7 @@ def write_samples(
         UserError: If the model cannot be had, the file cannot be written, or a number does not fit.
     """
     if not model:
-        raise UserError(f"--model is missing. {pretrained.hint()}")
+        raise UserError(f"--model is missing. {pretrained.hint(index=index)}")
     for name, value in (("num", num), ("columns", columns)):
         if value is not None and value < 1:
             raise UserError(f"--{name} must be 1 or more, not {value}.")
@@ -116,7 +133,10 @@ def write_samples(
     folder = next(parent for parent in output.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"--output={output} cannot be written: {folder} is no folder that can be written in.")
-    generator = pretrained.load_pretrained(model) if refine == "none" else _Refined(model, seed, refine, dynamics)
+    if refine == "none":
+        generator = pretrained.load_pretrained(model, trust=trust, mirror=mirror, index=index)
+    else:
+        generator = _Refined(model, seed, refine, dynamics)
     latents = _latents(generator, num, seed, columns if interpolate else None)
     samples = generator(latents)
     try:
@@ -152,11 +172,14 @@ class _Refined:
             raise UserError(f"--refine_{error}") from None
         run_dir = Path(run_dir).expanduser()
         if not checkpoints.list_checkpoints(run_dir / "checkpoints"):
-            pretrained.find(run_dir)  # says so if there is no such model at all
+            if str(run_dir) not in pretrained.released():
+                pretrained.find(run_dir)  # says so if there is no such model at all
             raise UserError(
                 f"--refine={space} needs the discriminator, which the run folder of train.py has: {run_dir} is none. A "
                 f"SavedModel holds the generator alone."
             )
+        # Needs no trust: the HDF5 files hold weights and no graph, and run.json can only name the class of the GAN,
+        # which is the zoo's, or of a module that Python finds here already.
         self._gan, _, settings = runs.load_gan(run_dir)
         self._seed = seed
         self.metadata = {

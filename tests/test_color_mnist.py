@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import gan_zoo
-from gan_zoo import data, metrics, pretrained
+from gan_zoo import data, metrics, pretrained, releases
 from gan_zoo.errors import UserError
 from gan_zoo.metrics import digits
 
@@ -166,7 +167,7 @@ def handwriting():
 
 class TestClassifier:
     def test_is_small_and_is_plain_keras(self, classifier):
-        file = pretrained._folder() / "digit_classifier" / "classifier.keras"
+        file = releases.clone_folder() / "digit_classifier" / "classifier.keras"
         assert file.stat().st_size <= 300 * 1024
         assert classifier.count_params() <= 60_000
         assert (classifier.input_shape, classifier.output_shape) == ((None, 28, 28, 1), (None, 10))
@@ -174,7 +175,7 @@ class TestClassifier:
         assert {layer.dtype_policy.name for layer in classifier.layers} == {"float32"}
 
     def test_record(self):
-        folder = pretrained._folder() / "digit_classifier"
+        folder = releases.clone_folder() / "digit_classifier"
         record = json.loads((folder / "run.json").read_text())
         assert record["accuracy"]["test"] >= 0.99
         assert f"{record['accuracy']['test']:.2%} on the 10,000 test digits" in (folder / "card.md").read_text()
@@ -197,16 +198,43 @@ class TestClassifier:
         assert metrics.load_classifier() is classifier
 
     def test_absent(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(pretrained, "_folder", lambda: tmp_path)
-        with pytest.raises(UserError, match="no classifier of digits in .*: train one .* -m gan_zoo.metrics.digits"):
+        monkeypatch.setattr(releases, "clone_folder", lambda: tmp_path)
+        monkeypatch.setenv("GAN_ZOO_CACHE", str(tmp_path / "cache"))
+        digits._released.cache_clear()
+        assert not digits.has_classifier()
+        with pytest.raises(UserError, match="no classifier of digits: .* are not here.* with mirror"):
             digits.load_classifier()
+        with pytest.raises(UserError, match="no classifier of digits in .*: train one .* -m gan_zoo.metrics.digits"):
+            digits.load_classifier(tmp_path)
         with pytest.raises(UserError, match="no classifier of digits"):
             metrics.evaluate(metrics.target("color_mnist"), np.zeros((2, 28, 28, 3)))
 
     def test_broken(self, tmp_path):
         (tmp_path / "classifier.keras").write_bytes(b"nonsense")
-        with pytest.raises(UserError, match="cannot be read as a Keras model: train it again"):
+        with pytest.raises(UserError, match="cannot be read as a Keras model in safe mode .*: train one"):
             digits.load_classifier(tmp_path)
+
+    def test_code_in_a_file_is_refused(self, tmp_path):
+        ran = str(tmp_path / "ran")
+        image = keras.Input((28, 28, 1))
+        layer = keras.layers.Lambda(lambda x: x if Path(ran).touch() is None else 0)
+        keras.Model(image, layer(image)).save(tmp_path / digits.FILE)
+        Path(ran).unlink()
+        with pytest.raises(UserError, match=r"classifier.keras cannot be read as a Keras model in safe mode .*Lambda"):
+            digits.load_classifier(tmp_path)
+        assert not Path(ran).exists()
+
+    def test_the_release_is_verified(self, tmp_path, monkeypatch):
+        shutil.copytree(releases.clone_folder() / digits.FOLDER, tmp_path / digits.FOLDER)
+        monkeypatch.setenv("GAN_ZOO_MIRROR", str(tmp_path))
+        digits._released.cache_clear()
+        assert digits.load_classifier().output_shape == (None, 10)
+        file = tmp_path / digits.FOLDER / digits.FILE
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+        digits._released.cache_clear()
+        assert digits.has_classifier()
+        with pytest.raises(UserError, match="no classifier of digits: .*classifier.keras has another SHA-256"):
+            digits.load_classifier()
 
     def test_training(self, data_dir, tmp_path, monkeypatch, capsys):
         monkeypatch.setenv("GAN_ZOO_CACHE", str(tmp_path / "cache"))

@@ -1,17 +1,25 @@
 """Models by name or path: what they draw, the ways between samples, and what is said of names that are none."""
 
+import dataclasses
+import json
 import shutil
+import subprocess
+import sys
+import tarfile
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
-from gan_zoo.export import saved_model
+from gan_zoo.export import release, saved_model
 from gan_zoo.models import VanillaGAN
 
 import gan_zoo
-from gan_zoo import images, pretrained
+from gan_zoo import images, pretrained, releases
 from gan_zoo.errors import UserError
+from gan_zoo.releases.files import describe
+from gan_zoo.releases.index import update_index
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +34,17 @@ def folder(gan, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(folder):
-    return gan_zoo.load_pretrained(folder)
+    return gan_zoo.load_pretrained(folder, trust=True)
 
 
 @pytest.fixture
-def releases(folder, tmp_path, monkeypatch):
+def released(folder, tmp_path):
+    """The index of two releases, which lie beside it."""
+    index = tmp_path / "index.json"
     for name in ("wgan_gp-celeb_a", "dcgan-mnist"):
         shutil.copytree(folder, tmp_path / name / "saved_model")
-    (tmp_path / "unfinished").mkdir()
-    monkeypatch.setattr(pretrained, "_folder", lambda: tmp_path)
-    return tmp_path
+        update_index(index, tmp_path / name)
+    return index
 
 
 def test_samples_are_those_of_the_gan(gan, model):
@@ -107,7 +116,7 @@ def test_latents_in_line_are_joined_by_a_line(stop):
 
 def test_points(tmp_path):
     points = VanillaGAN.for_points(width=4, depth=1)
-    model = gan_zoo.load_pretrained(saved_model.export(points, tmp_path / "m"))
+    model = gan_zoo.load_pretrained(saved_model.export(points, tmp_path / "m"), trust=True)
     np.testing.assert_allclose(model.sample(7, seed=0), points(points.sample_latent(7, 0)), rtol=0, atol=1e-6)
     with pytest.raises(UserError, match="no uint8 form"):
         model.sample_uint8(7, seed=0)
@@ -137,67 +146,163 @@ def test_extreme_seeds(model):
 
 
 def test_a_folder_that_holds_the_model_will_do(folder, model):
-    np.testing.assert_array_equal(gan_zoo.load_pretrained(str(folder.parent)).sample(2, seed=0), model.sample(2, 0))
+    loaded = gan_zoo.load_pretrained(str(folder.parent), trust=True)
+    np.testing.assert_array_equal(loaded.sample(2, seed=0), model.sample(2, 0))
 
 
-def test_names(releases, model, monkeypatch):
-    assert pretrained.released() == ["dcgan-mnist", "wgan_gp-celeb_a"]
-    loaded = gan_zoo.load_pretrained("dcgan-mnist")
-    assert loaded.path == releases / "dcgan-mnist" / "saved_model"
+def test_names(released, model):
+    assert pretrained.released(released) == ["dcgan-mnist", "wgan_gp-celeb_a"]
+    loaded = gan_zoo.load_pretrained("dcgan-mnist", index=released)
+    assert loaded.path == released.parent / "dcgan-mnist" / "saved_model"
     np.testing.assert_array_equal(loaded.sample(2, seed=0), model.sample(2, seed=0))
 
 
-def test_a_name_is_a_release_before_it_is_a_folder_here(releases, tmp_path_factory, monkeypatch):
+def test_the_zoos_own_releases_load():
+    assert pretrained.released() == ["dcgan-fashion_mnist", "wgan_gp-mnist"]
+    loaded = gan_zoo.load_pretrained("wgan_gp-mnist")
+    assert loaded.path == releases.clone_folder() / "wgan_gp-mnist" / "saved_model"
+    assert loaded.metadata["model"] == "wgan_gp"
+    with PIL.Image.open(releases.clone_folder() / "wgan_gp-mnist" / "samples.png") as picture:
+        expected = np.asarray(picture).astype(int)
+    got = images.grid(loaded.sample(64, seed=0)).squeeze()
+    # Rounding differs between machines.
+    assert np.abs(got - expected).max() <= 8
+
+
+def test_an_archive_is_a_release(folder, tmp_path, model):
+    index = tmp_path / "index.json"
+    entry = update_index(index, folder.parent)
+    packed = tmp_path / "packed.tar.gz"
+    with tarfile.open(packed, "w:gz") as tar:
+        tar.add(folder.parent, ".")
+    content = json.loads(index.read_text())
+    content["models"][entry.name]["archive"] = {"name": packed.name, **dataclasses.asdict(describe(packed))}
+    index.write_text(json.dumps(content))
+    loaded = gan_zoo.load_pretrained(entry.name, index=index)
+    assert loaded.path == packed
+    np.testing.assert_array_equal(loaded.sample(2, seed=0), model.sample(2, seed=0))
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.data-00000-of-00001"])
+def test_a_changed_release_is_not_given_to_tensorflow(released, monkeypatch, name):
+    monkeypatch.setattr(pretrained, "_read", None)
+    file = released.parent / "dcgan-mnist" / "saved_model" / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} has another SHA-256 than the index gives: it is damaged, or not"):
+        gan_zoo.load_pretrained("dcgan-mnist", index=released, trust=True)
+
+
+def test_what_is_loaded_is_what_was_verified(released, model, monkeypatch):
+    """Who changes the files between verification and loading, or adds some, changes nothing."""
+    read, seen = pretrained._read, []
+
+    def late(folder, path):
+        shutil.rmtree(path)
+        seen.extend(sorted(file.name for file in folder.rglob("*") if file.is_file()))
+        return read(folder, path)
+
+    (released.parent / "dcgan-mnist" / "saved_model" / "saved_model.pbtxt").write_text("more")
+    monkeypatch.setattr(pretrained, "_read", late)
+    loaded = gan_zoo.load_pretrained("dcgan-mnist", index=released)
+    np.testing.assert_array_equal(loaded.sample(2, seed=0), model.sample(2, seed=0))
+    names = ["fingerprint.pb", "metadata.json", "saved_model.pb", "variables.data-00000-of-00001", "variables.index"]
+    assert seen == names
+
+
+def test_other_savedmodels_need_trust(folder, monkeypatch):
+    monkeypatch.setattr(pretrained, "_read", None)
+    for path in (folder, folder.parent, str(folder)):
+        with pytest.raises(UserError) as error:
+            gan_zoo.load_pretrained(path)
+        assert str(error.value) == (
+            f"{path} is no released model, and the graph of a SavedModel is code that runs with your rights. If you "
+            f"trust where it comes from, load it with trust=True (--trust on the command line)."
+        )
+
+
+def test_a_name_is_a_release_before_it_is_a_folder_here(released, model, tmp_path_factory, monkeypatch):
     here = tmp_path_factory.mktemp("here")
     (here / "dcgan-mnist").mkdir()
     monkeypatch.chdir(here)
-    assert pretrained.find("dcgan-mnist") == releases / "dcgan-mnist" / "saved_model"
+    assert gan_zoo.load_pretrained("dcgan-mnist", index=released).path.parent == released.parent / "dcgan-mnist"
     with pytest.raises(UserError, match="^dcgan-mnist is no SavedModel"):
-        pretrained.find("./dcgan-mnist")
+        gan_zoo.load_pretrained("./dcgan-mnist", index=released)
 
 
-def test_unknown_names(releases):
+def test_unknown_names(released):
     with pytest.raises(UserError) as error:
-        gan_zoo.load_pretrained("WGAN_GP-celeba")
+        gan_zoo.load_pretrained("WGAN_GP-celeba", index=released)
     assert str(error.value) == (
         "There is no pretrained model and no folder 'WGAN_GP-celeba'. Did you mean 'wgan_gp-celeb_a'? Released are "
         "dcgan-mnist, wgan_gp-celeb_a; the path of a SavedModel or of a run folder works too."
     )
     with pytest.raises(UserError, match="no folder 'zzz'. Released are"):
-        gan_zoo.load_pretrained("zzz")
+        gan_zoo.load_pretrained("zzz", index=released)
     with pytest.raises(UserError, match="no folder ''"):
-        gan_zoo.load_pretrained("")
+        gan_zoo.load_pretrained("", index=released)
+    released.write_text('{"version": 1, "models": {}}')
+    with pytest.raises(UserError, match="The index has no released models: give the path"):
+        gan_zoo.load_pretrained("dcgan-mnist", index=released)
 
 
-def test_an_installed_package_says_where_the_models_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained, "_folder", lambda: tmp_path / "absent")
-    with pytest.raises(UserError, match="pretrained/ folder of a clone of the repository, and none is here"):
-        gan_zoo.load_pretrained("dcgan-mnist")
+def test_an_installed_package_needs_a_mirror(tmp_path, monkeypatch):
+    clone = releases.clone_folder()
+    monkeypatch.setattr(releases, "clone_folder", lambda: tmp_path / "absent")
+    monkeypatch.setenv("GAN_ZOO_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(UserError, match="files, which lie in pretrained/ of a clone.* with mirror.* GAN_ZOO_MIRROR"):
+        gan_zoo.load_pretrained("wgan_gp-mnist")
+    monkeypatch.setenv("GAN_ZOO_MIRROR", str(clone))
+    assert gan_zoo.load_pretrained("wgan_gp-mnist").path == clone / "wgan_gp-mnist" / "saved_model"
+    assert not list(tmp_path.iterdir())
 
 
-def test_the_folder_lies_beside_the_package():
-    assert (pretrained._folder().parent / "gan_zoo" / "pretrained.py").exists()
+def test_a_run_becomes_a_release(folder, tmp_path, monkeypatch):
+    settings = {"model": "vanilla_gan", "run_dir": "/secret", "data_dir": None}
+    command = ["train.py", "--model=vanilla_gan", "--run_dir=/secret"]
+    run = {"settings": settings, "command": command, "host": {"name": "mine", "cpus": 1}, "versions": {}}
+    (folder.parent / "run.json").write_text(json.dumps(run))
+    made, index = tmp_path / "new-release", tmp_path / "index.json"
+    release.release(folder.parent, made)
+    assert json.loads((made / "run.json").read_text()) == {
+        "settings": {"model": "vanilla_gan"},
+        "command": ["train.py", "--model=vanilla_gan"],
+        "host": {"cpus": 1},
+        "versions": {},
+    }
+    assert (made / "samples.png").read_bytes().startswith(b"\x89PNG")
+    arguments = [sys.executable, "-m", "gan_zoo.export.release", f"--output={made}"]
+    monkeypatch.setenv("PYTHONPATH", str(releases.clone_folder().parent))
+    told = [
+        subprocess.run(command, capture_output=True, text=True, check=False)
+        for command in ([*arguments, f"--index={index}"], arguments)
+    ]
+    assert told[0].stdout == f"wrote 7 files of new-release in {index}\n"
+    assert told[1].stderr.startswith("error: --run_dir is missing: it names the run, unless --index says")
+    loaded = gan_zoo.load_pretrained("new-release", index=index)
+    np.testing.assert_array_equal(loaded.sample(2, seed=0), gan_zoo.load_pretrained(made, trust=True).sample(2, seed=0))
 
 
 def test_folders_that_are_no_models(folder, tmp_path):
     with pytest.raises(UserError, match="is no SavedModel folder and has no saved_model/"):
-        gan_zoo.load_pretrained(tmp_path)
+        gan_zoo.load_pretrained(tmp_path, trust=True)
     file = tmp_path / "file"
     file.write_text("x")
     with pytest.raises(UserError, match="is no SavedModel folder"):
-        gan_zoo.load_pretrained(file)
+        gan_zoo.load_pretrained(file, trust=True)
 
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "saved_model.pb").write_bytes(b"nonsense")
     with pytest.raises(UserError, match="cannot be read as a SavedModel"):
-        gan_zoo.load_pretrained(broken)
+        gan_zoo.load_pretrained(broken, trust=True)
 
     truncated = tmp_path / "truncated"
     shutil.copytree(folder, truncated)
     next(truncated.glob("variables/*.data*")).unlink()
     with pytest.raises(UserError, match="cannot be read as a SavedModel"):
-        gan_zoo.load_pretrained(truncated)
+        gan_zoo.load_pretrained(truncated, trust=True)
 
 
 def test_savedmodels_of_others(tmp_path):
@@ -205,8 +310,8 @@ def test_savedmodels_of_others(tmp_path):
     other.f = tf.function(lambda x: x, input_signature=[tf.TensorSpec([])])
     tf.saved_model.save(other, str(tmp_path / "other"))
     with pytest.raises(UserError, match="none that gan_zoo exported: it has no 'sample'"):
-        gan_zoo.load_pretrained(tmp_path / "other")
+        gan_zoo.load_pretrained(tmp_path / "other", trust=True)
 
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).export(tmp_path / "keras", verbose=False)
     with pytest.raises(UserError, match="none that gan_zoo exported"):
-        gan_zoo.load_pretrained(tmp_path / "keras")
+        gan_zoo.load_pretrained(tmp_path / "keras", trust=True)

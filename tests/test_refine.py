@@ -171,7 +171,7 @@ def test_samples_of_a_run_are_refined(space, run_dir, tmp_path):
     numbers = dict(steps=4, step_size=0.05, noise=0.5, gradient_clip=0.0)
     line = sample.write_samples(str(run_dir), tmp_path / "refined.npz", refine=space, **options, **numbers)
     assert line.endswith(f"8 samples of wgan_gp, refined in {space} space, 2, seed 3")
-    sample.write_samples(str(run_dir), tmp_path / "plain.npz", **options)
+    sample.write_samples(str(run_dir), tmp_path / "plain.npz", trust=True, **options)
     refined, plain = (np.load(tmp_path / f"{name}.npz") for name in ("refined", "plain"))
     np.testing.assert_array_equal(refined["latents"], plain["latents"])
     gan, step, _ = runs.load_gan(run_dir)
@@ -187,6 +187,8 @@ def test_samples_of_a_run_are_refined(space, run_dir, tmp_path):
 def test_a_saved_model_has_no_discriminator(run_dir, tmp_path):
     with pytest.raises(UserError, match="--refine=latent needs the discriminator.*A SavedModel holds the generator"):
         sample.write_samples(str(run_dir / "saved_model"), tmp_path / "x.png", refine="latent")
+    with pytest.raises(UserError, match="--refine=latent needs the discriminator.*wgan_gp-mnist is none"):
+        sample.write_samples("wgan_gp-mnist", tmp_path / "x.png", refine="latent")
     with pytest.raises(UserError, match="--refine_step_size must be a positive number, not -1.0"):
         sample.write_samples(str(run_dir), tmp_path / "x.png", refine="latent", step_size=-1.0)
     with pytest.raises(UserError, match="There is no pretrained model and no folder"):
@@ -218,7 +220,7 @@ def test_a_run_is_fine_tuned_into_a_new_folder(run_dir, tmp_path, capsys):
     pairs = zip(tuned.discriminator.variables, original.discriminator.variables, strict=True)
     assert any(not np.array_equal(one, other) for one, other in pairs)
     for way in ("none", "latent"):
-        sample.write_samples(str(output), tmp_path / f"{way}.png", num=4, refine=way)
+        sample.write_samples(str(output), tmp_path / f"{way}.png", num=4, refine=way, trust=way == "none")
     with pytest.raises(UserError, match="is there already: name a new folder"):
         refine.fine_tune_run(run_dir, output, 3, dynamics)
     # Its optimizers are gone: training cannot go on there.

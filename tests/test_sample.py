@@ -12,6 +12,7 @@ from PIL import Image
 
 from gan_zoo import images, pretrained, sample
 from gan_zoo.errors import UserError
+from gan_zoo.releases.index import update_index
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(folder):
-    return pretrained.load_pretrained(folder)
+    return pretrained.load_pretrained(folder, trust=True)
 
 
 def pixels(path):
@@ -32,14 +33,14 @@ def pixels(path):
 
 def test_png_is_a_grid_of_the_samples(folder, model, tmp_path):
     path = tmp_path / "new" / "grid.PNG"
-    line = sample.write_samples(str(folder), path, num=6, seed=4, columns=3)
+    line = sample.write_samples(str(folder), path, num=6, seed=4, columns=3, trust=True)
     assert line == f"{path}: 6 samples of vanilla_gan, 8x8x3, seed 4"
     np.testing.assert_array_equal(pixels(path), images.grid(model.sample(6, seed=4), 3))
 
 
 def test_arrays(folder, model, tmp_path):
-    sample.write_samples(folder.parent, tmp_path / "a.npy", num=3, seed=1)
-    sample.write_samples(folder.parent, tmp_path / "a.npz", num=3, seed=1)
+    sample.write_samples(folder.parent, tmp_path / "a.npy", num=3, seed=1, trust=True)
+    sample.write_samples(folder.parent, tmp_path / "a.npz", num=3, seed=1, trust=True)
     expected = model.sample(3, seed=1)
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected)
     with np.load(tmp_path / "a.npz") as arrays:
@@ -48,7 +49,7 @@ def test_arrays(folder, model, tmp_path):
 
 
 def test_interpolation_leads_between_the_samples_of_the_seed(folder, model, tmp_path):
-    sample.write_samples(folder, tmp_path / "a.npz", num=15, seed=2, interpolate=True, columns=5)
+    sample.write_samples(folder, tmp_path / "a.npz", num=15, seed=2, interpolate=True, columns=5, trust=True)
     ends = model.latents(6, seed=2)
     with np.load(tmp_path / "a.npz") as arrays:
         latents, samples = arrays["latents"].reshape(3, 5, 4), arrays["samples"]
@@ -65,13 +66,13 @@ def test_interpolations_fill_the_picture(num, steps):
 def test_points_are_scattered(tmp_path):
     gan = VanillaGAN.for_points(width=4, depth=1)
     folder = saved_model.export(gan, tmp_path / "m")
-    sample.write_samples(folder, tmp_path / "a.png", num=50)
+    sample.write_samples(folder, tmp_path / "a.png", num=50, trust=True)
     np.testing.assert_array_equal(pixels(tmp_path / "a.png"), images.scatter(gan(gan.sample_latent(50, 0))))
 
 
 def test_grey_images_stay_grey(tmp_path):
     folder = saved_model.export(DCGAN.for_images((8, 8, 1), width=2, latent_dim=3), tmp_path / "m")
-    sample.write_samples(folder, tmp_path / "a.png", num=2)
+    sample.write_samples(folder, tmp_path / "a.png", num=2, trust=True)
     assert pixels(tmp_path / "a.png").ndim == 2
 
 
@@ -80,6 +81,9 @@ def test_grey_images_stay_grey(tmp_path):
     [
         ({"model": None}, "--model is missing"),
         ({"model": "no_such"}, "There is no pretrained model and no folder 'no_such'"),
+        ({"trust": False}, ".*/saved_model is no released model, and .*--trust on the command line"),
+        ({"model": "dcgan-mnist", "index": "none.json"}, "index: none.json cannot be read"),
+        ({"model": "wgan_gp-mnist", "mirror": "nowhere"}, "mirror=nowhere is no folder"),
         ({"num": 0}, "--num must be 1 or more, not 0"),
         ({"columns": 0}, "--columns must be 1 or more, not 0"),
         ({"num": 1, "interpolate": True}, "--num must be 2 or more"),
@@ -97,7 +101,7 @@ def test_errors(folder, tmp_path, monkeypatch, kwargs, sentence):
     Path("folder.png").mkdir()
     Path("file").touch()
     with pytest.raises(UserError, match=f"^{sentence}"):
-        sample.write_samples(**{"model": folder, "output": "a.png", **kwargs})
+        sample.write_samples(**{"model": folder, "output": "a.png", "trust": True, **kwargs})
     assert {p.name for p in tmp_path.iterdir()} == {"folder.png", "file"}
 
 
@@ -107,7 +111,7 @@ def test_a_full_disk_is_one_sentence(folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(images, "save_png", fail)
     with pytest.raises(UserError, match="cannot be written: No space left on device"):
-        sample.write_samples(folder, tmp_path / "a.png", num=2)
+        sample.write_samples(folder, tmp_path / "a.png", num=2, trust=True)
 
 
 def tool(*arguments, cwd):
@@ -123,14 +127,29 @@ def anywhere(monkeypatch, tmp_path):
 
 
 def test_command_line(folder, model, anywhere):
-    result = tool(f"--model={folder}", "--num=4", "--seed=9", "--output=a.npy", cwd=anywhere)
+    result = tool(f"--model={folder}", "--trust", "--num=4", "--seed=9", "--output=a.npy", cwd=anywhere)
     assert result.returncode == 0, result.stderr
     assert result.stdout == "a.npy: 4 samples of vanilla_gan, 8x8x3, seed 9\n"
     np.testing.assert_array_equal(np.load(anywhere / "a.npy"), model.sample(4, seed=9))
 
 
-def test_command_line_errors_are_one_sentence(anywhere):
-    result = tool("--model=no_such", cwd=anywhere)
+def test_releases_come_from_a_mirror(folder, model, tmp_path):
+    index = tmp_path / "index.json"
+    name = update_index(index, folder.parent).name
+    sample.write_samples(name, tmp_path / "a.npy", num=2, seed=9, mirror=folder.parent.parent, index=index)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), model.sample(2, seed=9))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--model=no_such"], "There is no pretrained model"),
+        (["--model=wgan_gp-mnist", "--mirror=nowhere"], "mirror=nowhere is no folder"),
+        (["--model=wgan_gp-mnist", "--index=none.json"], "index: none.json cannot be read"),
+    ],
+)
+def test_command_line_errors_are_one_sentence(anywhere, arguments, sentence):
+    result = tool(*arguments, cwd=anywhere)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith("error: There is no pretrained model")
+    assert result.stderr.startswith(f"error: {sentence}")
     assert result.stderr.count("\n") == 1

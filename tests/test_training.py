@@ -381,11 +381,11 @@ def test_a_checkpoint_of_a_run_can_be_exported(tmp_path):
 
     from gan_zoo import load_pretrained
 
-    exported = load_pretrained(training.run(image_config(steps=4)))
-    again = load_pretrained(saved_model.export_run("run", "elsewhere"))
+    exported = load_pretrained(training.run(image_config(steps=4)), trust=True)
+    again = load_pretrained(saved_model.export_run("run", "elsewhere"), trust=True)
     np.testing.assert_array_equal(again.sample(3, seed=1), exported.sample(3, seed=1))
     assert again.metadata["step"] == 4
-    earlier = load_pretrained(saved_model.export_run("run", "earlier", step=2))
+    earlier = load_pretrained(saved_model.export_run("run", "earlier", step=2), trust=True)
     assert earlier.metadata["step"] == 2
     assert not np.array_equal(earlier.sample(3, seed=1), exported.sample(3, seed=1))
     with pytest.raises(UserError, match="no undamaged checkpoint of step 3; steps that it has: 2, 4"):

@@ -3,7 +3,9 @@
     python -m gan_zoo.metrics.digits --data_dir=DIR --output=pretrained/digit_classifier
 
 trains that classifier, a small convolutional network, on the training digits of MNIST, and writes classifier.keras,
-run.json with its settings and measured accuracy, and card.md.
+run.json with its settings and measured accuracy, and card.md. As the release it is used once it is in the index:
+
+    python -m gan_zoo.export.release --output=pretrained/digit_classifier --index=gan_zoo/releases/index.json
 
 References:
     Metz et al., 2017, https://arxiv.org/abs/1611.02163, Section 3.3.1: the modes, and the reverse KL divergence
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags
 
-from gan_zoo import cli, runs
+from gan_zoo import cli, releases, runs
 from gan_zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ MODES = 1000
 
 _CHUNK = 512
 _COMMAND = "python -m gan_zoo.metrics.digits --output=pretrained/digit_classifier"
+_TRAIN = "train one with python -m gan_zoo.metrics.digits --output=FOLDER, which takes minutes."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,40 +120,52 @@ def load_classifier(folder: str | Path | None = None) -> "keras.Model":
     """The trained classifier of digits: maps [N, 28, 28, 1] in [-1, 1] to logits, [N, 10].
 
     Args:
-        folder: Where `classifier.keras` lies; None is `pretrained/digit_classifier` in the clone.
+        folder: Where a `classifier.keras` of your own lies, which is loaded in Keras's safe mode; None is the release,
+            which comes from where `gan_zoo.releases` says and is verified first.
 
     Raises:
-        UserError: It is not there or cannot be read.
+        UserError: It cannot be had or cannot be read.
     """
-    path = (_folder() if folder is None else Path(folder).expanduser()) / FILE
+    if folder is None:
+        return _released()
+    path = Path(folder).expanduser() / FILE
     if not path.is_file():
-        raise UserError(
-            f"there is no classifier of digits in {path.parent}, as installed packages come without it: train one in a "
-            f"clone of the repository with {_COMMAND}, which takes minutes."
-        )
+        raise UserError(f"there is no classifier of digits in {path.parent}: {_TRAIN}")
     return _load(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _released() -> "keras.Model":
+    try:
+        with releases.opened(FOLDER, FILE) as (files, origin):
+            return _read(files / FILE, origin / FILE)
+    except UserError as error:
+        raise UserError(f"there is no classifier of digits: {error}") from None
 
 
 @functools.lru_cache(maxsize=4)
 def _load(path: Path, _version: int) -> "keras.Model":
+    return _read(path, path)
+
+
+def _read(path: Path, shown: Path) -> "keras.Model":
+    """The model in a file; `shown` is its name in errors."""
     import keras
 
     try:
+        # Safe mode refuses functions that are stored as bytecode, in Lambda layers, which could do anything.
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         # Keras raises a dozen kinds of exception for broken files.
-        raise UserError(f"{path} cannot be read as a Keras model: train it again with {_COMMAND}.") from error
+        reason = str(error).strip().split("\n")[0].split(". ")[0]
+        raise UserError(
+            f"{shown} cannot be read as a Keras model in safe mode ({type(error).__name__}: {reason}): {_TRAIN}"
+        ) from error
 
 
 def has_classifier() -> bool:
-    """Whether `load_classifier` has one to load: installed packages come without it."""
-    return (_folder() / FILE).is_file()
-
-
-def _folder() -> Path:
-    from gan_zoo import pretrained
-
-    return pretrained._folder() / FOLDER
+    """Whether `load_classifier` has one to load without a network: installed packages come without it."""
+    return releases.is_here(FOLDER, FILE)
 
 
 def network() -> "keras.Model":

@@ -1,0 +1,231 @@
+"""Released files: from a mirror or a clone, verified against the index before anything reads them.
+
+    with releases.opened("wgan_gp-mnist", "saved_model/") as (folder, origin):
+        model = tf.saved_model.load(folder / "saved_model")
+
+The files of a release are used as a private copy, made and verified in one pass, so that what is loaded is what was
+verified, whoever else can write where they come from, and so that no file lies beside them that the index does not
+name. They come from
+
+- the mirror, if one is given or named by `$GAN_ZOO_MIRROR`: the address (http or https) of a copy of the clone's
+  `pretrained/` folder, or such a folder itself;
+- or else the `pretrained/` folder of the clone that this package lies in.
+
+What comes from an address is kept in a cache, `$GAN_ZOO_CACHE/pretrained` or `~/.cache/gan_zoo/pretrained`, and is
+verified again at each use. Everything in the cache can be deleted at any time.
+
+Importing this package costs no TensorFlow start-up.
+"""
+
+import contextlib
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from gan_zoo.errors import UserError
+from gan_zoo.releases import archives, downloads, files
+from gan_zoo.releases.index import Release, read_index
+
+__all__ = ["MIRROR", "Release", "clone_folder", "default_cache", "is_here", "opened", "read_index"]
+
+MIRROR = "GAN_ZOO_MIRROR"
+"""The environment variable that names a mirror."""
+
+_LOCK_TIMEOUT = 3600.0
+"""Seconds to wait for another process that fetches the same release."""
+
+
+@contextlib.contextmanager
+def opened(
+    name: str,
+    part: str = "",
+    *,
+    mirror: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    index: str | Path | None = None,
+) -> Iterator[tuple[Path, Path]]:
+    """A private folder with verified files of a release, which is gone after the `with` block.
+
+    Args:
+        name: Of the release.
+        part: How the paths of the wanted files start; of an archive, all files are there.
+        mirror: Where the files come from: an http or https address, or a folder. None is as described above, or for an
+            index of the user's own the folder that it lies in.
+        cache_dir: Folder for what comes from an address; None is `default_cache()`.
+        index: An index of the user's own; None is the package's.
+
+    Yields:
+        The folder, and the folder or the archive that its files were copied from.
+
+    Raises:
+        UserError: If there is no such release, its files cannot be had, or they are not those of the index.
+    """
+    release = read_index(index).get(name)
+    if release is None:
+        raise UserError(f"{name!r} is no released model: the index has no such name.")
+    place = _place(release, mirror, index)
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix="gan_zoo-")
+    except OSError as error:
+        raise UserError(
+            f"no temporary folder can be made ({error.strerror or error}): name another place in the variable TMPDIR."
+        ) from error
+    with temporary as private:
+        source = _folder(release, place, cache_dir)
+        if isinstance(place, Path):
+            folder = _copy_local(release, part, source, Path(private))
+        else:
+            folder = _copy_cached(release, part, place, source, Path(private))
+        yield folder, source / release.archive if release.archive else source
+
+
+def is_here(name: str, part: str = "") -> bool:
+    """Whether `opened` would find the files of a release of the package's index without a network.
+
+    Only names and sizes are looked at.
+    """
+    release = read_index()[name]
+    folder = _folder(release, _place(release, None, None), None)
+    try:
+        return all(
+            (folder / path).is_file() and (folder / path).stat().st_size == file.size
+            for path, file in release.sources(part).items()
+        )
+    except OSError:
+        # A folder above them may not be entered.
+        return False
+
+
+def default_cache() -> Path:
+    """`$GAN_ZOO_CACHE/pretrained`, or `~/.cache/gan_zoo/pretrained`."""
+    return Path(os.environ.get("GAN_ZOO_CACHE") or "~/.cache/gan_zoo").expanduser() / "pretrained"
+
+
+def clone_folder() -> Path:
+    """The `pretrained/` folder of the clone that this package lies in; an installed package has none."""
+    return Path(__file__).resolve().parents[2] / "pretrained"
+
+
+def _place(release: Release, mirror: str | Path | None, index: str | Path | None) -> Path | str | None:
+    """The folder or the address of the mirror; None if there is neither, so that only the cache can help."""
+    argument = "mirror"
+    if not mirror and index is not None:
+        return Path(index).expanduser().parent
+    if not mirror:
+        mirror, argument = os.environ.get(MIRROR), MIRROR
+    if not mirror:
+        source = clone_folder() / (release.archive or release.name)
+        return clone_folder() if source.exists() else None
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", str(mirror)):
+        folder = Path(mirror).expanduser()
+        if not folder.is_dir():
+            raise UserError(f"{argument}={mirror} is no folder, and no http or https address.")
+        return folder
+    try:
+        parts = urlsplit(str(mirror))
+        usable = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)
+        parts.port  # noqa: B018 - raises for a port that is none
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UserError(f"{argument}={mirror} must be an http or https address without ? and #, or a folder.")
+    return str(mirror).rstrip("/")
+
+
+def _folder(release: Release, place: Path | str | None, cache_dir: str | Path | None) -> Path:
+    """The folder with the release's files or its archive: in the mirror if that is a folder, or else in the cache."""
+    if isinstance(place, Path):
+        return place if release.archive else place / release.name
+    return (default_cache() if cache_dir is None else Path(cache_dir).expanduser()) / release.key
+
+
+def _copy_local(release: Release, part: str, source: Path, private: Path) -> Path:
+    try:
+        return _copy(release, part, source, private)
+    except FileNotFoundError as error:
+        raise UserError(f"{release.name}: there is no file {error.filename}. Give another mirror.") from error
+    except files.Mismatch as error:
+        raise UserError(
+            f"{error}: it is damaged, or not the file that was released. Restore it, or give another mirror."
+        ) from error
+    except OSError as error:
+        raise _not_copied(release, source, error) from error
+
+
+def _copy_cached(release: Release, part: str, address: str | None, source: Path, private: Path) -> Path:
+    """Copies from the cache, which is filled first as far as it lacks something."""
+    try:
+        # Without the lock, since a complete cache may be one that nothing can be written in.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, files.Mismatch):
+            return _copy(release, part, source, private)
+        if address is None:
+            raise UserError(
+                f"{release.name} is a released model, but its files, which lie in pretrained/ of a clone of the "
+                f"repository, are not here. Name the address or the folder of a copy of pretrained/ with mirror, or in "
+                f"the variable {MIRROR}."
+            )
+        _fill(release, part, address, source)
+        return _copy(release, part, source, private)
+    except files.Mismatch as error:
+        raise UserError(f"cache_dir: {error}, although it was just verified. Try again with another one.") from error
+    except OSError as error:
+        raise _not_copied(release, source, error) from error
+
+
+def _fill(release: Release, part: str, address: str, folder: Path) -> None:
+    """Fetches what the cache lacks of a release, in one process at a time."""
+    from filelock import FileLock, Timeout
+
+    lock = folder.with_name(f"{folder.name}.lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock, timeout=_LOCK_TIMEOUT):
+            for path, file in release.sources(part).items():
+                if not files.matches(folder / path, file):
+                    downloads.download(f"{address}/{quote(release.location(path))}", folder / path, file)
+    except Timeout:
+        raise UserError(
+            f"cache_dir: another process has held {lock} for {_LOCK_TIMEOUT:.0f} seconds, to fetch {release.name}. "
+            f"Try again when it has ended."
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"cache_dir: {folder} cannot be used ({error.strerror or error}). Make room there, or name another folder "
+            f"in the variable GAN_ZOO_CACHE."
+        ) from error
+
+
+def _copy(release: Release, part: str, source: Path, private: Path) -> Path:
+    """Copies the wanted files of a release to a new folder in `private`, each verified while it is copied.
+
+    Raises:
+        files.Mismatch: If one is not that of the index; the message names it.
+        OSError: If one cannot be read, or not be written.
+    """
+    folder = Path(tempfile.mkdtemp(dir=private))
+    # An archive is verified before it is unpacked, and as a copy, which nobody changes in between.
+    copies = Path(tempfile.mkdtemp(dir=private)) if release.archive else folder
+    for path, file in release.sources(part).items():
+        if not (source / path).is_file():
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(source / path))
+        (copies / path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with (source / path).open("rb") as stream:
+                files.copy(stream, copies / path, file)
+            if release.archive:
+                with (copies / path).open("rb") as stream:
+                    archives.extract(stream, path, release.files, folder)
+        except files.Mismatch as error:
+            raise files.Mismatch(f"{source / path} {error}") from error
+    return folder
+
+
+def _not_copied(release: Release, source: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{release.name} cannot be copied from {source} to {tempfile.gettempdir()} ({error.strerror or error}). "
+        f"See that the one can be read and that there is room in the other; the variable TMPDIR names another one."
+    )

@@ -1,0 +1,199 @@
+"""The index: which releases there are, and the size and the SHA-256 of each of their files.
+
+    {"version": 1,
+     "models": {"wgan_gp-mnist": {"files": {"saved_model/saved_model.pb": {"size": 125263, "sha256": "..."}, ...}},
+                "other": {"archive": {"name": "other.tar.gz", "size": 1234567, "sha256": "..."}, "files": {...}}}}
+
+A release's files lie at `<mirror>/<model>/<file>`, or all in one archive, at `<mirror>/<archive's name>`. The index is
+what decides which files are genuine, so it comes with the package, or from the user, and never from the mirror.
+"""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from gan_zoo.errors import UserError
+from gan_zoo.releases import archives, files
+from gan_zoo.releases.files import File
+
+PATH = Path(__file__).with_name("index.json")
+"""The package's own."""
+
+_VERSION = 1
+# Names become local paths and parts of addresses: nothing in them may have a meaning there.
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._+-]{0,198}[A-Za-z0-9_+-])?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """A release, as the index has it.
+
+    Attributes:
+        name: Of the release.
+        files: Its files, by their paths.
+        archive: The name of the archive that holds them all, or None if each lies by itself.
+        packed: What that archive is.
+    """
+
+    name: str
+    files: Mapping[str, File]
+    archive: str | None = None
+    packed: File | None = None
+
+    def sources(self, part: str = "") -> dict[str, File]:
+        """What is to be had in order to have the files whose paths start with `part`: these themselves or the archive.
+
+        Raises:
+            UserError: If the release has no such file.
+        """
+        found = {path: file for path, file in self.files.items() if path.startswith(part)}
+        if not found:
+            raise UserError(f"{self.name} has no file {part!r} in the index.")
+        return found if self.archive is None else {self.archive: self.packed}
+
+    def location(self, source: str) -> str:
+        """Where in a mirror one of the `sources` lies."""
+        return source if self.archive else f"{self.name}/{source}"
+
+    @property
+    def key(self) -> str:
+        """The name, with a digest of all that the index says of the release: releases of one key are the same."""
+        content = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return f"{self.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+
+
+def read_index(path: str | Path | None = None) -> dict[str, Release]:
+    """The releases of an index, by their names.
+
+    Args:
+        path: The index; None is the package's own.
+
+    Raises:
+        UserError: If it cannot be read or is malformed.
+    """
+    path = PATH if path is None else Path(path).expanduser()
+    content = _load(path)
+    try:
+        _require(isinstance(content, dict), "is no object")
+        _require(content.get("version") == _VERSION, f"is not of version {_VERSION}")
+        _require_keys(content, {"version", "models"})
+        models = content["models"]
+        _require(isinstance(models, dict), "'models' is no object")
+        return {name: _release(name, entry) for name, entry in models.items()}
+    except _MalformedError as error:
+        raise UserError(f"index: {path} {error}.") from None
+
+
+def update_index(path: str | Path, folder: Path) -> Release:
+    """Puts a folder, as it is, in an index, under the folder's name; the other entries stay.
+
+    Args:
+        path: The index; made if it is not there.
+        folder: The release's files.
+
+    Raises:
+        UserError: If the index is malformed or cannot be written, or the folder has files that it cannot name.
+    """
+    path = Path(path).expanduser()
+    content = {"version": _VERSION, "models": {}}
+    if path.exists():
+        read_index(path)
+        content = _load(path)
+    entry = {"files": {name: dataclasses.asdict(file) for name, file in contents(folder).items()}}
+    name = folder.resolve().name
+    try:
+        release = _release(name, entry)
+    except _MalformedError as error:
+        raise UserError(f"{folder} cannot be released: {error}.") from None
+    content["models"] = dict(sorted({**content["models"], name: entry}.items()))
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(json.dumps(content, indent=1) + "\n")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"index: {path} cannot be written ({error.strerror or error}).") from error
+    return release
+
+
+def contents(folder: Path) -> dict[str, File]:
+    """All files below a folder, by their paths in it.
+
+    Raises:
+        UserError: If it is no folder or cannot be read.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder.")
+    try:
+        paths = sorted(path for path in folder.rglob("*") if not path.is_dir())
+        return {path.relative_to(folder).as_posix(): files.describe(path) for path in paths}
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read ({error.strerror or error}).") from error
+
+
+class _MalformedError(Exception):
+    pass
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise _MalformedError(sentence)
+
+
+def _require_keys(value: Any, names: set[str], optional: set[str] = frozenset(), what: str = "") -> None:
+    prefix = f"{what} " if what else ""
+    _require(isinstance(value, dict), f"{prefix}is no object")
+    _require(names <= set(value), f"{prefix}lacks {min(names - set(value), default='')!r}")
+    unknown = set(value) - names - optional
+    _require(not unknown, f"{prefix}has {min(unknown, default='')!r}, which means nothing here")
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"index: {path} cannot be read ({error.strerror or error}).") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"index: {path} is no JSON ({error}).") from error
+
+
+def _release(name: str, entry: Any) -> Release:
+    _require(bool(_NAME.fullmatch(name)), f"{name!r} is no name for a model: {_RULE}")
+    _require_keys(entry, {"files"}, {"archive"}, name)
+    _require(isinstance(entry["files"], dict) and bool(entry["files"]), f"{name}: 'files' is no object with files")
+    for path in entry["files"]:
+        _require(all(map(_NAME.fullmatch, path.split("/"))), f"{name}: {path!r} is no path for a file: {_RULE}")
+    _require_apart(name, list(entry["files"]))
+    found = {path: _file(value, f"{name}: {path}") for path, value in entry["files"].items()}
+    if "archive" not in entry:
+        return Release(name, found)
+    what = f"{name}: 'archive'"
+    _require_keys(entry["archive"], {"name", "size", "sha256"}, what=what)
+    archive = entry["archive"]["name"]
+    _require(isinstance(archive, str) and bool(_NAME.fullmatch(archive)), f"{what} has no name of a file: {_RULE}")
+    _require(archive.endswith(archives.SUFFIXES), f"{what} must end in {', '.join(archives.SUFFIXES)}")
+    return Release(name, found, archive, _file({k: entry["archive"][k] for k in ("size", "sha256")}, what))
+
+
+_RULE = "letters, digits and ._+- make one, without a dot at its ends"
+
+
+def _require_apart(name: str, paths: list[str]) -> None:
+    """No file lies in another, and none differs from another in capitals only, which some file systems do not tell."""
+    names = {path.casefold() for path in paths}
+    _require(len(names) == len(paths), f"{name}: two files differ in capitals only")
+    for path in names:
+        above = names.intersection(map(str, PurePosixPath(path).parents))
+        _require(not above, f"{name}: {min(above, default='')!r} is a file and a folder")
+
+
+def _file(value: Any, what: str) -> File:
+    _require_keys(value, {"size", "sha256"}, what=what)
+    size, sha256 = value["size"], value["sha256"]
+    _require(type(size) is int and 0 <= size < 2**63, f"{what} has no size in bytes")
+    _require(isinstance(sha256, str) and bool(_SHA256.fullmatch(sha256)), f"{what} has no SHA-256 of 64 digits")
+    return File(size, sha256)
