@@ -1,0 +1,160 @@
+"""A long run, watched: does memory grow, do files stay open, is the step traced again?
+
+    python benchmarks/soak.py --minutes=30 --model=dcgan --dataset=digits --json=docs/soak.json
+    python benchmarks/soak.py --minutes=30 --model=wgan_gp --dataset=ring8 --json=docs/soak.json
+
+Checkpoints, pictures of samples and an evaluation come about once a minute: the exact metrics where the truth about the
+data is known, the look at the players' health where it is not. Memory is the resident set after each minute; growth is
+that of the mean of the last fifth of the run over the mean of the second fifth: the first is the warm-up.
+"""
+
+import argparse
+import gc
+import json
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from gan_zoo import metrics, runs, training
+from gan_zoo.callbacks import StepCallback
+from gan_zoo.errors import UserError
+from gan_zoo.metrics import evaluate
+
+SAMPLES = 2000
+SIZES = {"image": dict(width=16, batch_size=32), "points": dict(width=32, batch_size=64)}
+
+
+class Watch(StepCallback):
+    """Evaluates and measures this process at every interval.
+
+    Args:
+        every: Steps between measurements.
+        target: What `metrics.evaluate` takes, or None.
+        step: The step that training starts from.
+
+    Attributes:
+        rows: What was measured: "seconds" since the start, "step", "mib" resident, "files" open, "threads", "traces".
+    """
+
+    def __init__(self, every: int, target=None, step: int = 0):
+        super().__init__(step)
+        self.every, self.target, self.rows = every, target, []
+        self._process, self._start = psutil.Process(), time.monotonic()
+
+    def on_step(self, previous, logs):
+        if not self.passed(self.every, previous):
+            return
+        found = {}
+        if self.target is not None:
+            gan = self.model
+            found = evaluate(self.target, gan(gan.sample_latent(SAMPLES, seed=0)).numpy())
+        gc.collect()
+        self.rows.append(
+            {
+                "seconds": round(time.monotonic() - self._start, 1),
+                "step": self.step,
+                "mib": round(self._process.memory_info().rss / 2**20, 2),
+                "files": self._process.num_fds(),
+                "threads": threading.active_count(),
+                "traces": self.traces,
+                **{name: round(float(value), 4) for name, value in found.items()},
+            }
+        )
+
+    traces = 0
+
+    def set_model(self, model):
+        super().set_model(model)
+        if "train_step" in vars(model):
+            return
+        step = model.train_step
+
+        def counted(data):
+            self.traces += 1
+            return step(data)
+
+        model.train_step = counted
+
+
+def soak(config: training.Config, seconds: float, interval: float = 60.0) -> list[dict]:
+    """Trains for about so long in a folder of its own; returns what `Watch` measured.
+
+    Args:
+        config: What to train. Cadences, steps and the folder are set here.
+        seconds: How long.
+        interval: Seconds between checkpoints, pictures, evaluations and measurements.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        probe = training.Job(config)
+        step_seconds = _step_seconds(probe)
+        chunk = probe.execution
+        every = max(round(interval / step_seconds / chunk), 1) * chunk
+        for name in ("sample_every", "checkpoint_every", "health_every"):
+            setattr(config, name, every)
+        config.log_every = max(every // 10 // chunk, 1) * chunk
+        config.steps = every * max(round(seconds / interval), 1)
+        config.steps_per_execution = chunk
+        config.run_dir = str(Path(folder) / "run")
+        job = training.Job(config)
+        try:
+            target = metrics.target(config.dataset)
+        except UserError:
+            target = None
+        watch, fit = Watch(every, target), job.gan.fit
+        job.gan.fit = lambda *args, callbacks, **kwargs: fit(*args, callbacks=[*callbacks, watch], **kwargs)
+        job.train(Path(config.run_dir))
+        return watch.rows
+
+
+def _step_seconds(job: training.Job) -> float:
+    """Of one step, once the graph is there."""
+    job.gan.fit(job.dataset(0), steps_per_epoch=2 * job.execution, verbose=0)
+    count = 20 * job.execution
+    start = time.perf_counter()
+    job.gan.fit(job.dataset(0), steps_per_epoch=count, verbose=0)
+    return (time.perf_counter() - start) / count
+
+
+def growth(rows: list[dict], name: str = "mib") -> float:
+    """The relative growth of the mean of the last fifth of the rows over that of the second fifth."""
+    fifth = max(len(rows) // 5, 1)
+    first, last = (statistics.fmean(row[name] for row in part) for part in (rows[fifth : 2 * fifth], rows[-fifth:]))
+    return last / first - 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="dcgan")
+    parser.add_argument("--dataset", default="digits")
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--json", type=Path, help="Where results are added.")
+    values = parser.parse_args()
+    kind = "points" if values.dataset in metrics.synthetic.SYNTHETIC else "image"
+    config = training.Config(values.model, values.dataset, precision="float32", **SIZES[kind])
+    rows = soak(config, 60 * values.minutes)
+    result = {
+        "rows": rows,
+        "memory_growth": growth(rows),
+        "files": [rows[len(rows) // 5]["files"], rows[-1]["files"]],
+        "traces": rows[-1]["traces"],
+        "versions": runs.versions(),
+        "cpu": runs.cpu_model(),
+    }
+    first, last = rows[0], rows[-1]
+    print(
+        f"{values.model} on {values.dataset}: {last['step']} steps in {last['seconds'] / 60:.1f} minutes; memory "
+        f"{first['mib']} to {last['mib']} MiB, growth {result['memory_growth']:+.2%}; files {result['files']}; "
+        f"traces of the step {result['traces']}"
+    )
+    if values.json:
+        every = json.loads(values.json.read_text()) if values.json.exists() else {}
+        every[f"{values.model}-{values.dataset}"] = result
+        values.json.write_text(json.dumps(every, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""SIGKILL at random moments: what a run leaves behind is always something that the same command can continue.
+
+`GAN_ZOO_KILLS=SEED:COUNT` takes other moments and another number of them.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SEED, KILLS = (int(part) for part in os.environ.get("GAN_ZOO_KILLS", "0:30").split(":"))
+STEPS = 60 * KILLS
+
+# Forks processes that have imported TensorFlow but not begun to use it, since the import takes most of their start; and
+# kills them: some at any time of their first seconds, most within a moment after something new appears in the run
+# folder, so that many die while they write. The last one may go on to the end.
+KILLER = """
+import json, os, random, signal, sys, time
+from pathlib import Path
+import tensorflow, keras
+from gan_zoo import callbacks, checkpoints, curves, health, training
+from gan_zoo.export import saved_model
+
+folder, kills, seed, settings = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
+random.seed(seed)
+
+def life():
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        os.chdir(folder)
+        log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1), os.dup2(log, 2)
+        training.run(training.Config(**settings))
+        status = 0
+    except BaseException:
+        import traceback
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+def seen():
+    return sorted((str(p), p.stat().st_size) for p in (folder / "run").glob("**/*") if p.exists())
+
+def alive(child):
+    return os.waitpid(child, os.WNOHANG) == (0, 0)
+
+moments = []
+while len(moments) < kills:
+    child = life()
+    if random.random() < 0.2:
+        time.sleep(random.uniform(0, 4))
+        moments.append("start")
+    else:
+        before = seen()
+        while alive(child):
+            try:
+                if seen() != before:
+                    break
+            except FileNotFoundError:
+                break
+            time.sleep(0.002)
+        else:
+            sys.exit("ended by itself after %d kills" % len(moments))
+        time.sleep(random.uniform(0, 0.6))
+        names = [p.name for p in (folder / "run" / "checkpoints").glob("*")]
+        moments.append("writing" if any(n.startswith(".writing") for n in names) else "running")
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status):
+        sys.exit("exited with %d before it was killed" % os.WEXITSTATUS(status))
+_, status = os.waitpid(life(), 0)
+print(json.dumps(moments))
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def trained(folder, kills):
+    """Trains in `folder`; returns at what the kills came."""
+    folder.mkdir()
+    settings = {
+        **dict(model="wgan_gp", dataset="ring8", width=8, batch_size=8, n_critic=2, steps=STEPS, run_dir="run"),
+        **dict(checkpoint_every=3, log_every=3, sample_every=60, health_every=30, keep_checkpoints=3),
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", KILLER, str(folder), str(kills), str(SEED), json.dumps(settings)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60 + 30 * (kills + 1),
+    )
+    assert result.returncode == 0, (result.stderr[-2000:], (folder / "log").read_text()[-2000:])
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def state(folder):
+    found = {}
+    for name in ("model", "ema"):
+        with h5py.File(folder / "run" / "checkpoints" / f"{STEPS:08d}" / f"{name}.weights.h5") as file:
+            file.visititems(
+                lambda key, item, name=name: (
+                    found.update({f"{name} {key}": item[()]}) if isinstance(item, h5py.Dataset) else None
+                )
+            )
+    return found
+
+
+def rows(folder):
+    lines = (folder / "run" / "metrics.jsonl").read_text().splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
+    trained(tmp_path / "whole", 0)
+    moments = trained(tmp_path / "killed", KILLS)
+    assert len(moments) == KILLS
+    assert KILLS < 30 or {"start", "running", "writing"} <= set(moments)
+    expected, actual = state(tmp_path / "whole"), state(tmp_path / "killed")
+    assert expected.keys() == actual.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(actual[name], value, err_msg=name)
+    assert [row["step"] for row in rows(tmp_path / "killed")] == list(range(3, STEPS + 1, 3))
+    assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
+    whole, killed = (
+        {str(p.relative_to(tmp_path / name)): p for p in (tmp_path / name / "run").rglob("*") if "events" not in str(p)}
+        for name in ("whole", "killed")
+    )
+    assert whole.keys() == killed.keys()  # nothing half-written is left
+    for name, path in whole.items():
+        if path.suffix == ".png" and "samples" in name:
+            assert path.read_bytes() == killed[name].read_bytes(), name
+    run = json.loads((tmp_path / "killed" / "run" / "run.json").read_text())
+    assert 1 <= len(run["continued"]) <= KILLS
