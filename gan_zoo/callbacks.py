@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from gan_zoo import checkpoints, images
 from gan_zoo.errors import NonFiniteLoss
+from gan_zoo.events import Events
 
 
 class StepCallback(keras.callbacks.Callback):
@@ -234,7 +235,7 @@ class SampleGrid(StepCallback):
         n: Samples in a picture of images; pictures of points have 16 times as many.
         seed: Of the latents.
         real: Points of the data, [M, D], that pictures of points show underneath.
-        writer: A `tf.summary` writer that gets the pictures, too.
+        events: Gets the pictures, too, for TensorBoard; or None.
         step: The step that training starts from.
     """
 
@@ -246,12 +247,12 @@ class SampleGrid(StepCallback):
         n: int = 64,
         seed: int = 0,
         real=None,
-        writer=None,
+        events: Events | None = None,
         step: int = 0,
     ):
         super().__init__(step)
         self.folder, self.every, self.ema = Path(folder), every, ema
-        self.n, self.seed, self.real, self.writer = n, seed, real, writer
+        self.n, self.seed, self.real, self.events = n, seed, real, events
         self.written = step
 
     def on_train_begin(self, logs=None):
@@ -274,9 +275,8 @@ class SampleGrid(StepCallback):
         samples = generator(self.model.sample_latent(n, seed=self.seed), training=False)
         picture = images.picture(samples.numpy(), real=self.real)
         images.save_png(picture, self.folder / f"step-{self.step:08d}.png")
-        if self.writer:
-            with self.writer.as_default(self.step):
-                tf.summary.image("samples", picture[None])
+        if self.events:
+            self.events.picture(self.step, "samples", picture)
 
 
 class Means:
@@ -307,13 +307,20 @@ class MetricsLog(StepCallback):
         path: Of the file, `metrics.jsonl`.
         images_shown: Gives the number of real images that so many steps show.
         every: Steps between lines; there is one of each step with a `note`, too.
-        writer: A `tf.summary` writer for the scalars, or None.
+        events: Gets the scalars, too, for TensorBoard; or None.
         step: The step that training starts from.
     """
 
-    def __init__(self, path: Path, images_shown: Callable[[int], int], every: int = 50, writer=None, step: int = 0):
+    def __init__(
+        self,
+        path: Path,
+        images_shown: Callable[[int], int],
+        every: int = 50,
+        events: Events | None = None,
+        step: int = 0,
+    ):
         super().__init__(step)
-        self.path, self.images_shown, self.every, self.writer = Path(path), images_shown, every, writer
+        self.path, self.images_shown, self.every, self.events = Path(path), images_shown, every, events
         self._means, self._notes, self._start = Means(), {}, None
 
     def on_train_begin(self, logs=None):
@@ -347,11 +354,8 @@ class MetricsLog(StepCallback):
         }
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        if self.writer:
-            with self.writer.as_default(self.step):
-                for name, value in means.items():
-                    tf.summary.scalar(name, value)
-            self.writer.flush()
+        if self.events:
+            self.events.scalars(self.step, means)
 
 
 def _step_of(line: str) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_zoo import data, networks, workers
-from gan_zoo.errors import Interrupted, NonFiniteLoss, NotWritten, UserError
+from gan_zoo.errors import Interrupted, NonFiniteLoss, NotWritten, Stopped, UserError
 from gan_zoo.models import VARIANTS
 from gan_zoo.runs import hold, open_run
 from gan_zoo.strategies import cluster_of, make_strategy
@@ -296,9 +296,8 @@ class Job:
 
         Of several workers the chief alone reads and writes `run_dir`: the others get their state from it.
         """
-        import tensorflow as tf
-
         from gan_zoo import callbacks, checkpoints, curves
+        from gan_zoo.events import Events
         from gan_zoo.export import saved_model
 
         config, gan, chief = self.config, self.gan, self.is_chief
@@ -312,10 +311,10 @@ class Job:
         if step:
             print(f"continuing {run_dir} from step {step}", flush=True)
         interrupted = callbacks.StopOnSignal(talk.any)
-        writer = tf.summary.create_file_writer(str(run_dir / "events")) if chief else None
+        events = Events(run_dir / "events") if chief else None
         for restores_left in reversed(range(_RESTORES + 1 if config.on_nan == "restore" else 1)):
             try:
-                self._fit(run_dir, step, ema, interrupted, writer)
+                self._fit(run_dir, step, ema, interrupted, events)
                 break
             except (NonFiniteLoss, FloatingPointError) as error:
                 step = self._after_divergence(run_dir, talk, ema, error, restores_left)
@@ -351,8 +350,8 @@ class Job:
         talk.share([variable for owner in owners for variable in owner.variables])
         return talk.of_chief(step)
 
-    def _fit(self, run_dir: Path, step: int, ema, interrupted, writer) -> None:
-        """Trains from `step` to the last one, or until `interrupted`. Only who has a `writer` writes files."""
+    def _fit(self, run_dir: Path, step: int, ema, interrupted, events) -> None:
+        """Trains from `step` to the last one, or until `interrupted`. Only who has `events` writes files."""
         from gan_zoo import callbacks
         from gan_zoo.health import Health, mode_target
 
@@ -363,26 +362,28 @@ class Job:
         if self.growth:
             watchers.append(callbacks.Grow(self.growth, ema, step))
         log = None
-        if writer:
-            log = callbacks.MetricsLog(run_dir / "metrics.jsonl", self.images_shown, config.log_every, writer, step)
+        if events:
+            log = callbacks.MetricsLog(run_dir / "metrics.jsonl", self.images_shown, config.log_every, events, step)
         modes = mode_target(config.dataset, self.source.shape)
-        watchers.append(Health(self.real_examples, config.health_every, log, modes, step=step, warns=bool(writer)))
-        if writer:
+        watchers.append(Health(self.real_examples, config.health_every, log, modes, step=step, warns=bool(events)))
+        if events:
             watchers += [
                 log,
                 callbacks.SampleGrid(
-                    run_dir / "samples", config.sample_every, ema, real=self.real_points(), writer=writer, step=step
+                    run_dir / "samples", config.sample_every, ema, real=self.real_points(), events=events, step=step
                 ),
             ]
-        checkpoints = run_dir / "checkpoints" if writer else None
+        checkpoints = run_dir / "checkpoints" if events else None
         watchers.append(callbacks.Checkpoint(checkpoints, config.checkpoint_every, config.keep_checkpoints, ema, step))
-        if writer:
+        if events:
             watchers.append(callbacks.Progress(self.steps, self.images_shown, step=step))
         while step < self.steps and not interrupted.stopping:
             end = self.phase_end(step)
             # A run that is made longer may have stopped between two multiples of the new number.
             gan.steps_per_execution = math.gcd(self.execution, end - step)
             gan.fit(self.dataset(step), steps_per_epoch=end - step, verbose=0, callbacks=watchers)
+            if ema.step != end and not interrupted.stopping:  # Keras takes some errors for the end of the data
+                raise Stopped(f"Training ended at step {ema.step} instead of {end}; {_last_checkpoint(run_dir)}.")
             step = end
 
     def _after_divergence(

@@ -89,7 +89,7 @@ def trained(folder, kills):
     """Trains in `folder`; returns at what the kills came."""
     folder.mkdir()
     settings = {
-        **dict(model="wgan_gp", dataset="ring8", width=8, batch_size=8, n_critic=2, steps=STEPS, run_dir="run"),
+        **dict(model="lsgan", dataset="ring8", width=8, batch_size=8, steps=STEPS, run_dir="run"),
         **dict(checkpoint_every=3, log_every=3, sample_every=60, health_every=30, keep_checkpoints=3),
     }
     result = subprocess.run(
