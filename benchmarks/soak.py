@@ -9,8 +9,11 @@ that of the mean of the last fifth of the run over the mean of the second fifth:
 """
 
 import argparse
+import contextlib
 import gc
 import json
+import math
+import signal
 import statistics
 import tempfile
 import threading
@@ -21,7 +24,7 @@ import psutil
 
 from gan_zoo import metrics, runs, training
 from gan_zoo.callbacks import StepCallback
-from gan_zoo.errors import UserError
+from gan_zoo.errors import Interrupted, UserError
 from gan_zoo.metrics import evaluate
 
 SAMPLES = 2000
@@ -33,6 +36,7 @@ class Watch(StepCallback):
 
     Args:
         every: Steps between measurements.
+        seconds: After which training ends.
         target: What `metrics.evaluate` takes, or None.
         step: The step that training starts from.
 
@@ -40,12 +44,15 @@ class Watch(StepCallback):
         rows: What was measured: "seconds" since the start, "step", "mib" resident, "files" open, "threads", "traces".
     """
 
-    def __init__(self, every: int, target=None, step: int = 0):
+    def __init__(self, every: int, seconds: float, target=None, step: int = 0):
         super().__init__(step)
-        self.every, self.target, self.rows = every, target, []
+        self.every, self.seconds, self.target, self.rows = every, seconds, target, []
         self._process, self._start = psutil.Process(), time.monotonic()
 
     def on_step(self, previous, logs):
+        if time.monotonic() - self._start > self.seconds:
+            signal.raise_signal(signal.SIGTERM)  # the run ends as any other that is asked to
+            self.seconds = math.inf
         if not self.passed(self.every, previous):
             return
         found = {}
@@ -96,7 +103,7 @@ def soak(config: training.Config, seconds: float, interval: float = 60.0) -> lis
         for name in ("sample_every", "checkpoint_every", "health_every"):
             setattr(config, name, every)
         config.log_every = max(every // 10 // chunk, 1) * chunk
-        config.steps = every * max(round(seconds / interval), 1)
+        config.steps = 1000 * every * max(round(seconds / interval), 1)
         config.steps_per_execution = chunk
         config.run_dir = str(Path(folder) / "run")
         job = training.Job(config)
@@ -104,16 +111,17 @@ def soak(config: training.Config, seconds: float, interval: float = 60.0) -> lis
             target = metrics.target(config.dataset)
         except UserError:
             target = None
-        watch, fit = Watch(every, target), job.gan.fit
+        watch, fit = Watch(every, seconds, target), job.gan.fit
         job.gan.fit = lambda *args, callbacks, **kwargs: fit(*args, callbacks=[*callbacks, watch], **kwargs)
-        job.train(Path(config.run_dir))
+        with contextlib.suppress(Interrupted):
+            job.train(Path(config.run_dir))
         return watch.rows
 
 
 def _step_seconds(job: training.Job) -> float:
     """Of one step, once the graph is there."""
     job.gan.fit(job.dataset(0), steps_per_epoch=2 * job.execution, verbose=0)
-    count = 20 * job.execution
+    count = 200 * job.execution
     start = time.perf_counter()
     job.gan.fit(job.dataset(0), steps_per_epoch=count, verbose=0)
     return (time.perf_counter() - start) / count

@@ -5,7 +5,6 @@ import os
 import re
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -154,7 +153,7 @@ def test_sigterm_saves_and_the_same_command_continues(tmp_path):
     wait_for(lambda: logged_steps(tmp_path / "run") >= 3, process)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0
+    assert process.returncode == 128 + signal.SIGTERM  # no scheduler may take the run for a finished one
     assert "SIGTERM: saved run at step" in output
     step = int(output.split("saved run at step ")[1].split(";")[0])
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == [f"{step:08d}"]
@@ -172,41 +171,3 @@ def test_virtual_devices_train_the_weights_of_one(tmp_path):
     assert one.keys() == four.keys()
     for name, value in one.items():
         np.testing.assert_allclose(four[name], value, atol=1e-5, err_msg=name)
-
-
-def test_two_workers_train_the_same_weights_and_one_writes(tmp_path):
-    sockets = [socket.socket() for _ in range(2)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    workers = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-    for s in sockets:
-        s.close()
-    # Batch normalization would be each worker's own; perceptrons on points have none.
-    arguments = ["--model=dragan", "--dataset=ring8", "--width=8", "--batch_size=8", "--log_every=1", "--steps=5"]
-    processes = [
-        subprocess.Popen(
-            command(
-                *arguments,
-                "--strategy=multi_worker",
-                f"--workers={','.join(workers)}",
-                f"--worker_index={i}",
-                "--run_dir=two",
-            ),
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for i in range(2)
-    ]
-    outputs = [p.communicate(timeout=300) for p in processes]
-    assert [p.returncode for p in processes] == [0, 0], outputs
-    assert "2 replica(s)" in outputs[0][0]
-    result = call(tmp_path, *arguments, "--run_dir=one")
-    assert result.returncode == 0, result.stderr
-    one, two = weights(tmp_path / "one", 5), weights(tmp_path / "two", 5)
-    assert one.keys() == two.keys()
-    for name, value in one.items():
-        np.testing.assert_allclose(two[name], value, atol=1e-5, err_msg=name)
-    assert logged_steps(tmp_path / "two") == 5
