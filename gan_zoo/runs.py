@@ -33,8 +33,13 @@ _BEFORE = {"sync_batch_norm": False}
 
 
 @contextlib.contextmanager
-def hold(folder: Path, flag: str = "--run_dir") -> Iterator[None]:
+def hold(folder: Path, flag: str = "--run_dir", wait: float = 0.0) -> Iterator[None]:
     """Holds a folder, which is made if it is missing, for this process alone; however the process ends, it lets go.
+
+    Args:
+        folder: The folder.
+        flag: That names it.
+        wait: Seconds to wait for another process to let go.
 
     Raises:
         UserError: If another process holds it, or it cannot be written.
@@ -43,7 +48,7 @@ def hold(folder: Path, flag: str = "--run_dir") -> Iterator[None]:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=0)
+        lock = FileLock(folder / ".lock", timeout=wait)
         lock.acquire()
     except Timeout:
         raise UserError(f"{folder} is in use by another process: wait for its end, or give another {flag}.") from None

@@ -1,6 +1,7 @@
 """Which devices train: from `--strategy` and the flags that go with it to a `tf.distribute` strategy."""
 
 import dataclasses
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from gan_zoo.training import Config
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+
+SILENCE = 30
+"""Seconds after which a worker that says nothing is lost. One that has ended is noticed sooner."""
 
 
 def make_strategy(config: "Config"):
@@ -64,8 +68,27 @@ def _multi_worker(config: "Config"):
     agreed = {name: value for name, value in dataclasses.asdict(config).items() if name not in own}
     workers.meet(cluster, agreed, config.worker_timeout)
     os.environ["TF_CONFIG"] = cluster.tf_config
+    _allow_silence(cluster)
     with workers.connecting(), workers.noticing_losses():
         return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def _allow_silence(cluster: workers.Cluster) -> None:
+    """Lets a worker be silent for `SILENCE` seconds before the others take it for lost.
+
+    By default it is 10, in which a machine under load may fail to answer. TensorFlow has no public name for it.
+    """
+    from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
+    from tensorflow.python.distribute import multi_worker_util
+    from tensorflow.python.eager import context
+
+    jobs = json.loads(cluster.tf_config)["cluster"]
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader=multi_worker_util.coordination_leader(jobs),
+        heartbeat_timeout_in_ms=1000 * SILENCE,
+        coordinated_jobs=[CoordinatedJob(name=name, num_tasks=len(addresses)) for name, addresses in jobs.items()],
+    )
 
 
 def _check_devices(config: "Config") -> None:

@@ -103,7 +103,8 @@ def run(config: Config) -> Path | None:
         settings = job.settings(run_dir)
         if not job.is_chief:
             return job.train(run_dir)
-        with hold(run_dir):
+        # The process that a restarted one follows may be on a machine that died: its lock on a file server outlives it.
+        with hold(run_dir, wait=120 if several else 0):
             open_run(run_dir, settings)
             try:
                 return job.train(run_dir)

@@ -232,8 +232,8 @@ def test_workers_take_the_steps_of_one(tmp_path, count):
 # The command line.
 
 FLAGS = [
-    *("--model=wgan_gp", "--dataset=ring8", "--width=8", "--batch_size=12", "--n_critic=1", "--steps=600"),
-    *("--checkpoint_every=20", "--sample_every=300", "--log_every=10", "--health_every=100", "--run_dir=run"),
+    *("--model=lsgan", "--dataset=ring8", "--width=8", "--batch_size=12", "--steps=400"),
+    *("--checkpoint_every=20", "--sample_every=200", "--log_every=10", "--health_every=400", "--run_dir=run"),
 ]
 
 
@@ -282,7 +282,7 @@ class Job:
 def state(folder):
     found = {}
     for name in ("model", "ema"):
-        with h5py.File(folder / "0" / "run" / "checkpoints" / "00000600" / f"{name}.weights.h5") as file:
+        with h5py.File(folder / "0" / "run" / "checkpoints" / "00000400" / f"{name}.weights.h5") as file:
             file.visititems(
                 lambda key, item, name=name: (
                     found.update({f"{name} {key}": item[()]}) if isinstance(item, h5py.Dataset) else None
@@ -301,7 +301,7 @@ def test_a_job_that_loses_a_worker_ends_as_one_that_does_not(tmp_path):
     assert len([f for f in files if "tfevents" in f]) == 1
     assert [list(folder.iterdir()) for folder in whole.folders[1:]] == [[], []]
     rows = [json.loads(line) for line in (whole.folders[0] / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == list(range(10, 601, 10))
+    assert [row["step"] for row in rows] == list(range(10, 401, 10))
     assert "modes" in rows[-1]
 
     lossy = Job(tmp_path / "lossy", 3)
@@ -316,7 +316,7 @@ def test_a_job_that_loses_a_worker_ends_as_one_that_does_not(tmp_path):
         assert "Traceback" not in lossy.said(index)
 
     asked = Job(tmp_path / "lossy", 3)  # a signal to one of them ends all, after the same step
-    asked.wait_for_step(150)
+    asked.wait_for_step(100)
     asked.processes[1].send_signal(signal.SIGTERM)
     assert asked.wait(90) == [143, 143, 143], [asked.said(k) for k in range(3)]
     assert "continuing run from step" in asked.said(0, "out")
