@@ -308,7 +308,7 @@ def test_a_job_that_loses_a_worker_ends_as_one_that_does_not(tmp_path):
     lossy.wait_for_step(50)
     lossy.processes[2].send_signal(signal.SIGKILL)
     killed = time.monotonic()
-    assert lossy.wait(90) == [75, 75, -signal.SIGKILL]
+    assert lossy.wait(90) == [75, 75, -signal.SIGKILL], [lossy.said(k) for k in range(3)]
     assert time.monotonic() - killed < 60
     for index in (0, 1):
         (line,) = [line for line in lossy.said(index).splitlines() if line.startswith("error: ")]
