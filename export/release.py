@@ -13,6 +13,7 @@ from pathlib import Path
 from absl import flags
 
 from gan_zoo import cli
+from gan_zoo.data import checks
 from gan_zoo.errors import UserError
 from gan_zoo.releases.index import update_index
 from gan_zoo.runs import read_run
@@ -29,19 +30,25 @@ def release(run_dir: Path, output: Path) -> None:
         output: The release's folder; made if it is not there, its files replaced if it is.
 
     Raises:
-        UserError: If `run_dir` is not a run folder with a SavedModel.
+        UserError: If `run_dir` is not a run folder with a SavedModel, or `output` cannot be written.
     """
     from gan_zoo.sample import write_samples
 
-    run = public(read_run(run_dir))
+    try:
+        run = public(read_run(run_dir))
+    except (KeyError, TypeError, AttributeError):
+        raise UserError(f"--run_dir={run_dir}: its run.json lacks the host or the command: restore it.") from None
     if not (run_dir / "saved_model" / "saved_model.pb").exists():
         raise UserError(f"--run_dir={run_dir} has no saved_model: let the run end first.")
-    output.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(output / "saved_model", ignore_errors=True)
-    shutil.copytree(run_dir / "saved_model", output / "saved_model")
-    (output / "run.json").write_text(json.dumps(run, indent=1) + "\n")
-    # It is in no index yet, and was made from a run of the user's own.
-    write_samples(output / "saved_model", output / "samples.png", num=64, seed=0, trust=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        # First, for it tells whether the model is sound. It is in no index yet, and of a run of the user's own.
+        write_samples(run_dir / "saved_model", output / "samples.png", num=64, seed=0, trust=True)
+        shutil.rmtree(output / "saved_model", ignore_errors=True)
+        shutil.copytree(run_dir / "saved_model", output / "saved_model")
+        (output / "run.json").write_text(json.dumps(run, indent=1) + "\n")
+    except OSError as error:
+        raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
 
 
 def public(run: dict) -> dict:
@@ -59,9 +66,9 @@ def main() -> None:
         raise UserError("--output is missing: it names the folder of the release.")
     if not (values.run_dir or values.index):
         raise UserError("--run_dir is missing: it names the run, unless --index says that the release is made already.")
-    output = Path(values.output).expanduser()
+    output = checks.path("--output", values.output)
     if values.run_dir:
-        release(Path(values.run_dir).expanduser(), output)
+        release(checks.path("--run_dir", values.run_dir), output)
         print(f"wrote {output}")
     if values.index:
         entry = update_index(values.index, output)

@@ -34,6 +34,7 @@ from absl import flags
 
 import gan_zoo
 from gan_zoo import cli
+from gan_zoo.data import checks
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 
@@ -226,7 +227,8 @@ def main() -> None:
     values = flags.FLAGS
     if not values.run_dir:
         raise UserError("--run_dir is missing: it names the run folder to export.")
-    print(f"wrote {export_run(values.run_dir, values.output, step=values.step)}")
+    output = values.output and checks.path("--output", values.output)
+    print(f"wrote {export_run(checks.path('--run_dir', values.run_dir), output, step=values.step)}")
 
 
 if __name__ == "__main__":

@@ -325,7 +325,7 @@ class MetricsLog(StepCallback):
 
     def on_train_begin(self, logs=None):
         if self.path.exists():
-            kept = [line for line in self.path.read_text().splitlines() if _step_of(line) <= self.step]
+            kept = [line for line in self.path.read_text(errors="replace").splitlines() if _step_of(line) <= self.step]
             temporary = self.path.with_suffix(".tmp")
             temporary.write_text("".join(f"{line}\n" for line in kept))
             temporary.replace(self.path)
@@ -360,9 +360,10 @@ class MetricsLog(StepCallback):
 
 def _step_of(line: str) -> float:
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return math.inf  # the half line of a process that was killed while it wrote
+    return step if type(step) in (int, float) else math.inf
 
 
 class Progress(StepCallback):

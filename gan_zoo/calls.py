@@ -4,6 +4,18 @@ import ast
 from typing import Any
 
 
+def literal(text: str) -> Any:
+    """The value that `text` writes as one of Python's literals.
+
+    Raises:
+        ValueError: It is none, or is too deep or too long for Python to read.
+    """
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
 def parse_call(text: str) -> tuple[str, dict[str, Any]]:
     """The name and the arguments of a call: "until(d_loss=0.5)" is ("until", {"d_loss": 0.5}).
 

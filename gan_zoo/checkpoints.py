@@ -126,7 +126,7 @@ def verify(path: Path, names: list[str]) -> str | None:
         for name in {*names, *sums}:
             if sums[name] != _sha256(path / name):
                 return f"{name} does not match its checksum"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return f"{type(error).__name__}: {error}"
     return None
 
@@ -138,7 +138,7 @@ def read_step(path: Path) -> int:
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints under `folder`, the oldest first, undamaged or not."""
-    return sorted(p for p in Path(folder).glob("*") if p.name.isdigit())
+    return sorted(p for p in Path(folder).glob("*") if p.name.isascii() and p.name.isdecimal())
 
 
 def _sha256(path: Path) -> str:

@@ -12,6 +12,9 @@ from absl import logging as absl_logging
 
 from gan_zoo.errors import Interrupted, Stopped, UserError
 
+_LONGEST_WORD, _LONGEST_LINE = 300, 1500
+"""Characters of an error message. What TFDS says of files to fetch by hand takes about a thousand."""
+
 
 def main(function: Callable[[], int | None], usage: str, groups: dict[str, Sequence[str]]) -> None:
     """Parses the command line and runs `function`; does not return.
@@ -36,6 +39,8 @@ def main(function: Callable[[], int | None], usage: str, groups: dict[str, Seque
             rest = flags.FLAGS(argv)
         except flags.Error as error:
             _fail(str(error).removeprefix("FATAL "))
+        except (UnicodeDecodeError, OSError) as error:
+            _fail(f"--flagfile: a file cannot be read as text: {error}.")
         if rest[1:]:
             _fail(f"{rest[1]!r} is not a flag: all settings are of the form --name=value.")
         return rest
@@ -61,8 +66,19 @@ def main(function: Callable[[], int | None], usage: str, groups: dict[str, Seque
 
 
 def _fail(sentence: str, status: int = UserError.exit_status):
-    print(f"error: {sentence}", file=sys.stderr)
+    print(f"error: {one_line(sentence)}", file=sys.stderr)
     sys.exit(status)
+
+
+def one_line(text: str) -> str:
+    """`text` as a line that a terminal shows in full, with a full stop: what it quotes may be anything."""
+    words = ("".join(c if c.isprintable() else ascii(c)[1:-1] for c in word) for word in text.split())
+    line = _shortened(" ".join(_shortened(word, _LONGEST_WORD) for word in words), _LONGEST_LINE)
+    return line if line.endswith((".", "?", "!")) else f"{line}."
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most // 2]}[...]{text[-most // 3 :]}"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -19,7 +19,7 @@ def plot(metrics: Path, output: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    rows = _rows(metrics)
     names = [name for name in dict.fromkeys(n for row in rows for n in row) if name not in _NOT_CURVES]
     columns = min(_COLUMNS, max(len(names), 1))
     rows_of_panels = math.ceil(max(len(names), 1) / columns)
@@ -35,3 +35,16 @@ def plot(metrics: Path, output: Path) -> None:
         axes.grid(alpha=0.3)
     with atomic_file(output) as file:
         figure.savefig(file, format="png", dpi=100)
+
+
+def _rows(metrics: Path) -> list[dict[str, float]]:
+    """The lines of a file that are whole: a process that was killed, or an editor, may have left others."""
+    rows = []
+    for line in metrics.read_text(errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict) and "step" in row and all(isinstance(v, int | float) for v in row.values()):
+            rows.append(row)
+    return rows

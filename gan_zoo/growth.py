@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from gan_zoo.data.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.networks import growing
 
@@ -130,15 +131,14 @@ class Grows:
         self._whole = False
         super().__init__(*args, **kwargs)
         for name, value in (("fade_kimg", fade_kimg), ("stabilize_kimg", stabilize_kimg)):
-            if not value > 0:
-                raise UserError(f"{name} must be positive, not {value!r}.")
+            number(name, value, positive=True)
         self.fade_kimg = fade_kimg
         self.stabilize_kimg = stabilize_kimg
         try:
             # Files of JSON keep the sides as strings.
             self.batch_sizes = batch_sizes and {int(side): int(size) for side, size in dict(batch_sizes).items()}
             good = not batch_sizes or min(self.batch_sizes.values()) > 0
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             good = False
         if not good:
             raise UserError(

@@ -51,6 +51,7 @@ import tensorflow as tf
 from absl import flags
 
 from gan_zoo import cli, optimizers
+from gan_zoo.data import checks
 from gan_zoo.distribution import FixedStream, RandomStream
 from gan_zoo.errors import NonFiniteLoss, UserError
 from gan_zoo.gan import GAN, batch_size
@@ -369,17 +370,22 @@ def fine_tune_run(
     from gan_zoo import callbacks, checkpoints, data, runs
     from gan_zoo.export import saved_model
 
-    output, dynamics = Path(output).expanduser(), dynamics or Dynamics()
+    run_dir, output = checks.path("--run_dir", run_dir), checks.path("--output", output)
+    dynamics = dynamics or Dynamics()
+    if learning_rate is not None:
+        checks.number("--learning_rate", learning_rate, positive=True)
+    if data_dir is not None:
+        checks.path("--data_dir", data_dir)
     if output.exists():
         raise UserError(f"--output={output} is there already: name a new folder.")
     gan, step, settings = runs.load_gan(run_dir)
     source = data.open_source(
         settings["dataset"],
-        split=settings["data"]["split"] or "train",
-        data_dir=data_dir or settings["data_dir"],
+        split=settings["data"].get("split") or "train",
+        data_dir=data_dir or settings.get("data_dir"),
         # That of the networks as they stand: growing ones may not have come to the end.
         resolution=gan.generator.output_shape[1] if settings["data"]["kind"] == "image" else None,
-        crop=settings["data"]["crop"],
+        crop=settings["data"].get("crop"),
     )
     optimizer = None if learning_rate is None else optimizers.Adam(learning_rate, beta_1=0.0, beta_2=0.9, epsilon=1e-8)
     batches = source.batches(settings["batch_size"], seed=settings["seed"])

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from gan_zoo.data.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.optimizers import updates
 from gan_zoo.penalties import lazily, zero_centered_penalty
@@ -20,7 +21,7 @@ class ZeroCentered:
         **kwargs: The GAN's.
 
     Raises:
-        UserError: If `interval` is not a whole number from 1 up.
+        UserError: If `gamma` is not a number from 0 up, or `interval` not a whole number from 1 up.
 
     References:
         Mescheder et al., 2018, https://arxiv.org/abs/1801.04406
@@ -32,7 +33,7 @@ class ZeroCentered:
         super().__init__(*args, **kwargs)
         if not isinstance(interval, int) or interval < 1:
             raise UserError(f"interval must be a whole number from 1 up, not {interval!r}.")
-        self.gamma = gamma
+        self.gamma = number("gamma", gamma, least=0)
         self.interval = interval
 
     def default_optimizer(self, player: str) -> keras.optimizers.Optimizer:

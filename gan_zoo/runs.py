@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan_zoo.data import checks
 from gan_zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +29,16 @@ if TYPE_CHECKING:
 
 # A continued run may be longer, and may lie, or find its data, elsewhere.
 _FREE = {"steps", "run_dir", "data_dir", "steps_per_execution", "on_nan", "health_every"}
+# What tools that read a run need of its settings.
+_KINDS = {
+    **dict.fromkeys(("model", "dataset", "network", "norm", "precision"), str),
+    **dict.fromkeys(("width", "batch_size", "seed"), int),
+    "ema_decay": int | float,
+    "data": dict,
+    "arguments": dict,
+}
+_DATA_KINDS = {"kind": str, "shape": list}
+_LARGEST = 2**16
 # Settings of runs that began before there were such.
 _BEFORE = {"sync_batch_norm": False}
 
@@ -74,11 +85,12 @@ def open_run(run_dir: Path, settings: dict) -> dict:
     settings = json.loads(json.dumps(settings))
     if path.exists():
         try:
-            run = json.loads(path.read_text())
-            old = run["settings"]
+            run = read_run(run_dir)
+            old, continued = {**_BEFORE, **run["settings"]}, [*run.get("continued", [])]
+            if not isinstance(old["steps"], int):
+                raise ValueError("steps are counted in whole numbers")
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{path} cannot be read: repair it, or give another --run_dir.") from None
-        old = {**_BEFORE, **old}
         names = sorted(n for n in {*old, *settings} - _FREE if old.get(n) != settings.get(n))
         if names:
             pairs = ", ".join(f"{n} ({old.get(n)!r}, now {settings.get(n)!r})" for n in names)
@@ -88,7 +100,7 @@ def open_run(run_dir: Path, settings: dict) -> dict:
                 f"{run_dir} holds a run of {old['steps']} steps: --steps={settings['steps']} cannot make it shorter."
             )
         run["settings"] = settings
-        run["continued"] = [*run.get("continued", []), circumstances()]
+        run["continued"] = [*continued, circumstances()]
     else:
         run = {"settings": settings, **circumstances()}
     try:
@@ -102,15 +114,37 @@ def open_run(run_dir: Path, settings: dict) -> dict:
 
 
 def read_run(run_dir: Path) -> dict:
-    """The contents of a run folder's `run.json`.
+    """The contents of a run folder's `run.json`: a dictionary with a dictionary of "settings" at least.
 
     Raises:
         UserError: If there is none that can be read.
     """
     try:
-        return json.loads((Path(run_dir) / "run.json").read_text())
-    except (OSError, ValueError):
+        run = json.loads((checks.path("run_dir", run_dir) / "run.json").read_text())
+        if not isinstance(run["settings"], dict):
+            raise TypeError("settings have names")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{run_dir} is not a run folder: it has no run.json that can be read.") from None
+    return run
+
+
+def read_settings(run_dir: Path) -> dict:
+    """The settings of a run that has begun, as far as other tools need them: there, and of the right kinds.
+
+    Raises:
+        UserError: If they cannot be read or are not.
+    """
+    settings = read_run(run_dir)["settings"]
+    data = settings.get("data")
+    for where, kinds in ((settings, _KINDS), (data if isinstance(data, dict) else {}, _DATA_KINDS)):
+        for name, kind in kinds.items():
+            if not isinstance(where.get(name), kind):
+                raise UserError(f"{run_dir}/run.json is damaged: {name!r} is missing or of another kind. Restore it.")
+    shape = data["shape"]
+    sizes = [settings["width"], *shape]
+    if len(shape) not in (1, 3) or not all(isinstance(n, int) and 0 < n <= _LARGEST for n in sizes):
+        raise UserError(f"{run_dir}/run.json is damaged: width {sizes[0]!r}, shape {shape!r}. Restore it.")
+    return settings
 
 
 def load_gan(run_dir: str | Path, step: int | None = None) -> tuple["GAN", int, dict]:
@@ -130,26 +164,32 @@ def load_gan(run_dir: str | Path, step: int | None = None) -> tuple["GAN", int, 
 
     from gan_zoo import checkpoints, training
 
-    run_dir = Path(run_dir)
-    settings = read_run(run_dir)["settings"]
+    run_dir = checks.path("run_dir", run_dir)
+    settings = read_settings(run_dir)
     found = {checkpoints.read_step(p): p for p in checkpoints.list_checkpoints(run_dir / "checkpoints") if p.is_dir()}
     sound = {s: p for s, p in found.items() if not checkpoints.verify(p, [checkpoints.MODEL, checkpoints.EMA])}
     if not sound or step not in (None, *sound):
         there = ", ".join(map(str, sound)) or "none"
         raise UserError(f"{run_dir} has no undamaged checkpoint of step {step or 'any'}; steps that it has: {there}.")
     step = max(sound) if step is None else step
+    cls = training.find_model(settings["model"])
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(settings["precision"])
     try:
+        keras.config.set_dtype_policy(settings["precision"])
         gan = training.build_gan(
-            training.find_model(settings["model"]),
+            cls,
             settings["data"]["shape"],
             **{name: settings[name] for name in ("network", "width", "norm", "arguments")},
         )
+        gan.load_weights(sound[step] / checkpoints.MODEL)
+        gan.generator.load_weights(sound[step] / checkpoints.EMA)
+    except Exception as error:  # settings that were tampered with may fail anywhere in Keras
+        line = next(iter(str(error).splitlines()), "")
+        raise UserError(
+            f"{sound[step]} cannot be loaded with the settings of {run_dir}/run.json ({type(error).__name__}: {line})."
+        ) from error
     finally:
         keras.config.set_dtype_policy(policy)
-    gan.load_weights(sound[step] / checkpoints.MODEL)
-    gan.generator.load_weights(sound[step] / checkpoints.EMA)
     return gan, step, settings
 
 

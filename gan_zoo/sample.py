@@ -8,6 +8,7 @@ import numpy as np
 from absl import flags
 
 from gan_zoo import cli, images, pretrained
+from gan_zoo.data import checks
 from gan_zoo.errors import UserError
 
 USAGE = """
@@ -24,6 +25,8 @@ GROUPS = {
 }
 
 _SUFFIXES = (".png", ".npy", ".npz")
+_MOST = 10**6
+"""Samples of a file."""
 REFINEMENTS = ("none", "latent", "pixel")
 
 
@@ -122,9 +125,14 @@ def write_samples(
     for name, value in (("num", num), ("columns", columns)):
         if value is not None and value < 1:
             raise UserError(f"--{name} must be 1 or more, not {value}.")
+        if value is not None and value > _MOST:
+            raise UserError(f"--{name} must be at most {_MOST}, not {value}.")
+    if not -(2**63) <= seed < 2**63:
+        raise UserError(f"seed must be a 64-bit integer, not {seed}.")
     if interpolate:
         columns = _steps(num, columns)
-    output = Path(output).expanduser()
+    output = checks.path("--output", output)
+    checks.path("--model", model)
     if output.suffix.lower() not in _SUFFIXES:
         raise UserError(f"--output={output} must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}.")
     if output.is_dir():

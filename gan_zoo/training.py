@@ -1,6 +1,5 @@
 """From a configuration to a trained, exported generator: what `train.py` runs."""
 
-import ast
 import contextlib
 import dataclasses
 import hashlib
@@ -9,13 +8,18 @@ import inspect
 import json
 import logging
 import math
+import os
 import resource
 import statistics
 import sys
+import traceback
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from gan_zoo import data, networks, workers
+from gan_zoo.calls import literal
+from gan_zoo.data import checks
 from gan_zoo.errors import Interrupted, NonFiniteLoss, NotWritten, Stopped, UserError
 from gan_zoo.models import VARIANTS
 from gan_zoo.runs import hold, open_run
@@ -99,7 +103,7 @@ def run(config: Config) -> Path | None:
     several = config.strategy == "multi_worker"
     with workers.noticing_losses() if several else contextlib.nullcontext():
         job = Job(config)
-        run_dir = Path(config.run_dir or f"runs/{config.model.replace(':', '.')}-{_plain(config.dataset)}")
+        run_dir = Path(config.run_dir or f"runs/{config.model.replace(':', '.')}-{_plain(config.dataset)}").expanduser()
         settings = job.settings(run_dir)
         if not job.is_chief:
             return job.train(run_dir)
@@ -151,7 +155,7 @@ class Job:
         if config.jit_compile and replicas > 1 and not self.on_accelerators:
             raise UserError("--jit_compile does not work with several CPUs under one strategy: leave one of them out.")
         keras.utils.set_random_seed(config.seed)  # the initial weights
-        with self.strategy.scope():
+        with _told(config.model), self.strategy.scope():
             self.gan = self._build()
         # Where networks grow, the schedule says which images they see when, and how many.
         self.growth = self.gan.growth(self.batch_size) if hasattr(self.gan, "growth") else None
@@ -163,7 +167,12 @@ class Job:
         if self.steps % self.execution:
             raise UserError(f"--steps={self.steps} is not a multiple of --steps_per_execution={self.execution}.")
         self.gan.steps_per_execution = self.execution
+        if not self.steps <= _MOST:
+            raise UserError(f"--steps: {self.steps:.3g} steps are more than {_MOST:,}, the most that can be counted.")
         self.dataset(0)  # a batch that the data cannot fill is refused before anything is written
+        self._check_memory()
+        if ":" in config.model:
+            self._try()
 
     def _open(self, resolution: int | None):
         config = self.config
@@ -185,7 +194,9 @@ class Job:
         for name in ("n_critic", "balance"):
             if getattr(config, name) is not None:
                 arguments[name] = getattr(config, name)
+        checks.whole("--n_critic", arguments.get("n_critic", 1), 1, _MOST_TURNS)
         arguments.setdefault("seed", config.seed)
+        checks.whole("--set=seed", arguments["seed"], 0, 2**63 - 1)
         arguments["latent_dim"] = config.latent_dim or DEFAULTS[self.source.kind]["latent_dim"]
         if self.points and (self.network != "mlp" or config.norm not in (None, "none")):
             flag = f"--network={self.network}" if self.network != "mlp" else f"--norm={config.norm}"
@@ -204,6 +215,63 @@ class Job:
             optimizers[f"{player[0]}_optimizer"] = optimizer
         gan.compile(**optimizers, jit_compile=config.jit_compile)
         return gan
+
+    def _check_memory(self) -> None:
+        """Refuses a minibatch that fills the machine by itself: the examples of a step, and what layers make of one.
+
+        Raises:
+            UserError: If it does.
+        """
+        turns = self.gan.n_critic
+        if self.growth:
+            size = max(p.images * p.resolution**2 * self.source.shape[-1] for p in self.growth.phases)
+        else:
+            sides = [output.shape[1:] for output in _outputs(self.gan)]
+            made = sum(math.prod(side or 1 for side in shape) for shape in sides)
+            share = self.batch_size // self.strategy.num_replicas_in_sync
+            size = self.batch_size * turns * math.prod(self.source.shape) + share * made
+        has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if 4 * size > has:
+            raise UserError(
+                f"--batch_size={self.batch_size}: a step of {turns} such minibatches takes {4 * size / 2**30:.3g} GiB "
+                f"of memory or more, and this machine has {has / 2**30:.3g}: take a smaller --batch_size or --width."
+            )
+
+    def _try(self) -> None:
+        """Traces a step of a model of the user's own, so that its mistakes are told before anything is written.
+
+        Nothing is computed.
+
+        Raises:
+            UserError: If it fails, or a loss is no real scalar.
+        """
+        import tensorflow as tf
+
+        gan, losses = self.gan, {}
+
+        def trace(data):
+            x = gan.split(data)[-1]
+            for player in ("discriminator", "generator"):
+                z = gan.sample_latent(tf.nest.flatten(x)[0].shape[0])
+                losses[player] = getattr(gan, f"{player}_loss")(x, z)
+            for player, loss in losses.items():
+                if not (tf.is_tensor(loss) and loss.dtype.is_floating and loss.shape.rank == 0):
+                    raise UserError(
+                        f"--model={self.config.model}: {player}_loss must return a real number as a tensor without "
+                        f"axes, not {_kind(loss)}: a mean over the batch, say."
+                    )
+            gan.train_step(data)
+
+        def share(spec):
+            return tf.TensorSpec([spec.shape[0] // self.strategy.num_replicas_in_sync, *spec.shape[1:]], spec.dtype)
+
+        specs = tf.nest.map_structure(share, self.dataset(0).element_spec)
+        # Keras, too, traces steps without AutoGraph.
+        step = tf.function(lambda data: self.strategy.run(trace, (data,)), autograph=False)
+        with _told(self.config.model):
+            step.get_concrete_function(specs)
+            for name, value in self.settings(Path()).items():
+                json.dumps({name: value}, allow_nan=False)
 
     def _steps_between_events(self) -> int:
         """As many steps in one call of the graph as go into every cadence of the run, up to 25.
@@ -505,11 +573,13 @@ def find_model(name: str, flag: str = "--model") -> type:
         sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # anything may go wrong in a user's module, and its message is what helps
-        raise UserError(f"{flag}={name}: importing {module_name} failed: {type(error).__name__}: {error}.") from None
+        cls = getattr(module, class_name, None)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # anything may go wrong in a user's module, sys.exit() too: its message helps
+        raise UserError(f"{flag}={name}: importing {module_name} failed: {_said(error)}.") from None
     from gan_zoo.gan import GAN
 
-    cls = getattr(module, class_name, None)
     if not (inspect.isclass(cls) and issubclass(cls, GAN)):
         raise UserError(f"{flag}={name}: {module_name} has no subclass of gan_zoo.GAN named {class_name!r}.")
     return cls
@@ -522,11 +592,10 @@ def parse_arguments(cls: type, assignments: tuple[str, ...], flag: str = "--set"
         UserError: If an assignment is malformed, or the variant has no such argument, or it takes another type.
     """
     own = [n for n in cls.argument_names() if n not in ("generator", "discriminator", "latent_dim")]
-    defaults = {}
+    parameters = {}
     for klass in reversed(cls.__mro__):
         if "__init__" in vars(klass):
-            for parameter in inspect.signature(klass.__init__).parameters.values():
-                defaults[parameter.name] = parameter.default
+            parameters.update(inspect.signature(klass.__init__).parameters)
     values = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
@@ -537,45 +606,138 @@ def parse_arguments(cls: type, assignments: tuple[str, ...], flag: str = "--set"
                 f"{flag}={assignment}: {cls.__name__} has no argument {name!r}.{data.suggest(name, own)} "
                 f"It has {', '.join(own)}."
             )
+        if name in values:
+            raise UserError(f"{flag}={assignment}: {name} stands there twice: name each argument once.")
         try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+            value = literal(text)
+        except ValueError:
             value = text
-        default = defaults[name]
-        if isinstance(default, float) and type(value) is int:
+        default, kinds = parameters[name].default, _kinds(parameters[name])
+        if float in kinds and int not in kinds and type(value) is int and abs(value) < 2**63:
             value = float(value)
-        if default is not None and type(value) is not type(default):
+        if kinds and type(value) not in kinds:
+            as_default = f", as {default!r} is" if type(default) in kinds and default is not None else ""
             raise UserError(
-                f"{flag}={assignment}: {name} takes a value of type {type(default).__name__}, as {default!r} is."
+                f"{flag}={assignment}: {name} takes a value of type {' or '.join(k.__name__ for k in kinds)}"
+                f"{as_default}."
             )
+        if (type(value) is int and abs(value) >= 2**63) or (type(value) is float and not math.isfinite(value)):
+            raise UserError(f"{flag}={assignment}: {name} must be finite, and a whole number have at most 63 bits.")
         values[name] = value
     return values
 
 
+def _kinds(parameter: inspect.Parameter) -> tuple[type, ...]:
+    """The types that an argument takes: that of its default, or, where this is None, those of its annotation."""
+    if parameter.default is parameter.empty:
+        return ()
+    if parameter.default is not None:
+        return (type(parameter.default),)
+    return parameter.annotation.__args__ if isinstance(parameter.annotation, UnionType) else ()
+
+
+@contextlib.contextmanager
+def _told(model: str):
+    """Tells in one sentence that memory does not suffice, and whatever goes wrong in a model of the user's own.
+
+    Raises:
+        UserError: If something does.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except UserError:
+        raise
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise UserError(
+            "The networks do not fit in memory: take a smaller --width or --latent_dim, or another --network."
+        ) from None
+    except Exception as error:
+        if ":" not in model:
+            raise
+        frames = traceback.extract_tb(error.__traceback__)
+        file = getattr(sys.modules.get(model.partition(":")[0]), "__file__", None)
+        own = next((frame for frame in reversed(frames) if frame.filename == file), None)
+        where = f" ({own.filename}, line {own.lineno})" if own else ""
+        raise UserError(f"--model={model} cannot be trained: {_said(error)}{where}.") from error
+
+
+def _said(error: BaseException) -> str:
+    """An exception's type and the first line of its message."""
+    line = next(iter(str(error).strip().splitlines()), "").rstrip(".")
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
+def _kind(value) -> str:
+    """What a user's function has returned, in a few words."""
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{getattr(value.dtype, 'name', value.dtype)} of shape {tuple(value.shape)}"
+    return f"{value!r}" if value is None else f"an object of type {type(value).__name__}"
+
+
+def _outputs(gan) -> list:
+    """What the layers of a GAN's networks make, as Keras's symbolic tensors, as far as it is known."""
+    import keras
+
+    outputs = []
+    for network in (gan.generator, gan.discriminator):
+        for layer in network._flatten_layers():
+            try:
+                made = layer.output
+            except (AttributeError, ValueError):  # it was not called on symbols
+                continue
+            outputs += [tensor for tensor in keras.tree.flatten(made) if len(tensor.shape) > 1]
+    return outputs
+
+
+_MOST = 10**12
+_MOST_TURNS = 1000
+"""Of D in a step: each is a part of the graph of its own."""
+_RANGES = {
+    **dict.fromkeys(("steps", "keep_checkpoints", "log_every"), (1, _MOST)),
+    **dict.fromkeys(("sample_every", "checkpoint_every", "health_every", "max_skipped", "crop"), (0, _MOST)),
+    "batch_size": (1, 2**31 - 1),
+    "n_critic": (1, _MOST_TURNS),
+    "latent_dim": (1, 2**20),
+    "width": (1, 2**14),
+    "resolution": (1, 2**14),
+    "steps_per_execution": (1, 10**6),
+    "num_virtual_devices": (1, 256),
+    "seed": (0, 2**32 - 1),
+}
+"""The least and the most that flags of whole numbers take."""
+_LONGEST_WAIT = 10**6
+"""Seconds."""
+
+
 def _check(config: Config) -> None:
-    for name in ("batch_size", "steps", "n_critic", "latent_dim", "width", "resolution", "steps_per_execution"):
+    for name, (least, most) in _RANGES.items():
         value = getattr(config, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name} must be 1 or more, not {value}.")
-    for name in ("keep_checkpoints", "log_every"):
-        if getattr(config, name) < 1:
-            raise UserError(f"--{name} must be 1 or more, not {getattr(config, name)}.")
-    for name in ("sample_every", "checkpoint_every", "health_every"):
-        if getattr(config, name) < 0:
-            raise UserError(f"--{name} must be 0 (never before the end) or more, not {getattr(config, name)}.")
+        if value is not None and value < least:
+            never = " (never before the end)" if name.endswith("_every") and not least else ""
+            raise UserError(f"--{name} must be {least}{never} or more, not {value}.")
+        if value is not None and value > most:
+            raise UserError(f"--{name} must be at most {most}, not {value}.")
     for name in ("learning_rate", "d_learning_rate", "g_learning_rate"):
         value = getattr(config, name)
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             raise UserError(f"--{name} must be positive, not {value}.")
-    if not config.worker_timeout > 0:
-        raise UserError(f"--worker_timeout must be positive, not {config.worker_timeout}.")
+    if not 0 < config.worker_timeout <= _LONGEST_WAIT:
+        raise UserError(f"--worker_timeout must be positive and at most {_LONGEST_WAIT}, not {config.worker_timeout}.")
+    for name in ("data_dir", "cache_dir", "run_dir"):
+        if getattr(config, name) is not None:
+            folder = checks.path(f"--{name}", getattr(config, name))
+            if name == "run_dir" and folder.resolve() == Path(folder.anchor):
+                raise UserError(f"--run_dir={config.run_dir} is the root of the file system: name a folder in it.")
     if not 0 <= config.ema_decay < 1:
         raise UserError(f"--ema_decay must be in [0, 1), not {config.ema_decay}.")
 
 
 def _plain(dataset: str) -> str:
-    """A dataset's name as part of a folder's."""
-    return "".join(c if c.isalnum() or c in "_-." else "-" for c in dataset.removeprefix("folder:").strip("/"))
+    """A dataset's name as part of a folder's, of which file systems take 255 bytes."""
+    plain = "".join(c if c.isalnum() or c in "_-." else "-" for c in dataset.removeprefix("folder:").strip("/"))
+    return plain[-50:]
 
 
 def _plain_config(optimizer) -> dict[str, Any]:

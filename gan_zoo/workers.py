@@ -55,7 +55,8 @@ def of_flags(workers: str, worker_index: int | None) -> Cluster:
     addresses = workers.split(",")
     for address in addresses:
         host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 2**16 or addresses.count(address) > 1:
+        number = int(port) if port.isascii() and port.isdecimal() and len(port) <= 5 else 0
+        if not host or not 0 < number < 2**16 or addresses.count(address) > 1:
             raise UserError(
                 f"--workers: {address!r} must be host:port, with a port from 1 to 65535, and stand there once."
             )

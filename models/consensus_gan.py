@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from gan_zoo.data.checks import number
 from gan_zoo.distribution import replica_mean
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN, batch_size
@@ -48,7 +49,8 @@ class ConsensusGAN(GAN):
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If `simultaneous` is False, or `balance` is other than "constant".
+        UserError: If `simultaneous` is False, `balance` is other than "constant", or `gamma` is not a number from 0
+            up.
 
     Logs:
         field_energy: L, before the step.
@@ -66,7 +68,7 @@ class ConsensusGAN(GAN):
         super().__init__(generator, discriminator, simultaneous=simultaneous, **kwargs)
         if not simultaneous:
             raise UserError("simultaneous must be True: consensus optimization moves both players at once.")
-        self.gamma = gamma
+        self.gamma = number("gamma", gamma, least=0)
         self.saturating = saturating
 
     def default_optimizer(self, player):

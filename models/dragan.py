@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from gan_zoo import optimizers
+from gan_zoo.data.checks import number
 from gan_zoo.distribution import global_mean
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
@@ -36,7 +37,7 @@ class DRAGAN(GAN):
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If `form` is not 1, 2 or 3.
+        UserError: If `form` is not 1, 2 or 3, or another number is not finite or below 0.
 
     Differs from the authors' code: the noise is Gaussian with mean 0, as the paper has it, where the code adds
     c std(x) U[0, 1], which is one-sided, and interpolates between x and x'.
@@ -54,10 +55,10 @@ class DRAGAN(GAN):
         super().__init__(generator, discriminator, prior=prior, **kwargs)
         if form not in (1, 2, 3):
             raise UserError(f"form must be 1, 2 or 3, not {form!r}.")
-        self.gp_weight = gp_weight
+        self.gp_weight = number("gp_weight", gp_weight, least=0)
         self.form = form
-        self.k = k
-        self.noise_scale = noise_scale
+        self.k = number("k", k, least=0)
+        self.noise_scale = number("noise_scale", noise_scale, least=0)
 
     def default_optimizer(self, player):
         return optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9, epsilon=1e-8)

@@ -5,6 +5,7 @@ import math
 import tensorflow as tf
 
 from gan_zoo import optimizers
+from gan_zoo.data.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import DISTANCES, energy_hinge, mean, pulling_away, reconstruction_error
@@ -47,7 +48,8 @@ class EBGAN(GAN):
             ones.
 
     Raises:
-        UserError: If there is no such distance, the margin is not above 0, or PT has no code to act on.
+        UserError: If there is no such distance, the margin is not above 0, the weight is below 0, or PT has no code
+            to act on.
 
     Logs:
         real_energy, fake_energy: E[D(x)] and E[D(G(z))], in D's turns.
@@ -63,12 +65,10 @@ class EBGAN(GAN):
 
     def __init__(self, generator, discriminator, *, margin=10.0, pt_weight=0.0, distance="norm", **kwargs):
         super().__init__(generator, discriminator, **kwargs)
-        if margin <= 0:
-            raise UserError(f"margin must be above 0, not {margin!r}.")
         if distance not in DISTANCES:
             raise UserError(f"distance must be one of {', '.join(DISTANCES)}, not {distance!r}.")
-        self.margin = margin
-        self.pt_weight = pt_weight
+        self.margin = number("margin", margin, positive=True)
+        self.pt_weight = number("pt_weight", pt_weight, least=0)
         self.distance = distance
 
     def default_optimizer(self, player):

@@ -1,6 +1,7 @@
 """GAN-GP: the non-saturating game with WGAN-GP's penalty."""
 
 from gan_zoo import optimizers
+from gan_zoo.data.checks import number
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
 from gan_zoo.penalties import gradient_penalty, interpolate
@@ -29,6 +30,9 @@ class GANGP(GAN):
         gp_weight: lambda. Defaults to 10, as for WGAN-GP.
         **kwargs: As for `GAN`.
 
+    Raises:
+        UserError: If `gp_weight` is not a number from 0 up.
+
     Logs:
         penalty: E[(||grad D(x_hat)||_2 - 1)^2].
 
@@ -44,7 +48,7 @@ class GANGP(GAN):
 
     def __init__(self, generator, discriminator, *, gp_weight: float = 10.0, **kwargs):
         super().__init__(generator, discriminator, **kwargs)
-        self.gp_weight = gp_weight
+        self.gp_weight = number("gp_weight", gp_weight, least=0)
 
     def default_optimizer(self, player):
         return optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)

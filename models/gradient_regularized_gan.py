@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from gan_zoo import optimizers
+from gan_zoo.data.checks import number
 from gan_zoo.distribution import replica_mean
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator
@@ -33,6 +34,9 @@ class GradientRegularizedGAN(GAN):
         eta: Weight of the squared norm, which has no 1/2. Defaults to 0.5, as in the authors' code.
         **kwargs: As for `GAN`.
 
+    Raises:
+        UserError: If `eta` is not a number from 0 up.
+
     Logs:
         penalty: ||grad_psi V||^2 at G's turn.
 
@@ -45,7 +49,7 @@ class GradientRegularizedGAN(GAN):
 
     def __init__(self, generator, discriminator, *, eta: float = 0.5, **kwargs):
         super().__init__(generator, discriminator, **kwargs)
-        self.eta = eta
+        self.eta = number("eta", eta, least=0)
 
     def default_optimizer(self, player):
         return optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)

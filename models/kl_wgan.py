@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from gan_zoo.data.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import density_ratio, hinge_discriminator, wasserstein_discriminator, wasserstein_generator
@@ -66,13 +67,11 @@ class KLWGAN(GAN):
         **kwargs,
     ):
         super().__init__(generator, discriminator, n_critic=n_critic, **kwargs)
-        if temperature <= 0:
-            raise UserError(f"temperature must be above 0, not {temperature!r}.")
         if form not in ("stop_gradient", "published"):
             raise UserError(f"form must be 'stop_gradient' or 'published', not {form!r}.")
         if objective not in ("hinge", "linear"):
             raise UserError(f"objective must be 'hinge' or 'linear', not {objective!r}.")
-        self.temperature = temperature
+        self.temperature = number("temperature", temperature, positive=True)
         self.form = form
         self.objective = objective
 

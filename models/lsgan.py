@@ -1,6 +1,7 @@
 """LSGAN: least squares instead of cross entropy."""
 
 from gan_zoo import optimizers
+from gan_zoo.data.checks import number
 from gan_zoo.gan import GAN
 from gan_zoo.losses import least_squares_discriminator, least_squares_generator
 
@@ -25,6 +26,9 @@ class LSGAN(GAN):
         prior: p(z). Defaults to "uniform", as in the authors' code.
         **kwargs: As for `GAN`.
 
+    Raises:
+        UserError: If a, b or c is not a finite number.
+
     Differs from the paper: the learning rate is DCGAN's 2e-4 instead of the 1e-3 of its LSUN runs, whose losses are
     sums over the batch in the authors' code.
 
@@ -35,9 +39,9 @@ class LSGAN(GAN):
 
     def __init__(self, generator, discriminator, *, a=0.0, b=1.0, c=1.0, prior: str = "uniform", **kwargs):
         super().__init__(generator, discriminator, prior=prior, **kwargs)
-        self.a = a
-        self.b = b
-        self.c = c
+        self.a = number("a", a)
+        self.b = number("b", b)
+        self.c = number("c", c)
 
     def default_optimizer(self, player):
         return optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)

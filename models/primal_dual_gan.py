@@ -4,8 +4,8 @@ import math
 
 import tensorflow as tf
 
+from gan_zoo.data.checks import number
 from gan_zoo.distribution import whole_batch
-from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, kernel_density, mean, minimax_generator, softplus
 
@@ -44,7 +44,7 @@ class PrimalDualGAN(GAN):
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If sigma is not above 0.
+        UserError: If sigma is not above 0, or another number is not finite or below 0.
 
     Logs:
         penalty: The mean of (p~ - p_g)^2, without its weight.
@@ -60,12 +60,10 @@ class PrimalDualGAN(GAN):
         self, generator, discriminator, *, alpha=0.1, sigma=1.0, normalized=False, penalty_weight=1.0, **kwargs
     ):
         super().__init__(generator, discriminator, **kwargs)
-        if not sigma > 0:
-            raise UserError(f"sigma must be a number above 0, not {sigma!r}.")
-        self.alpha = alpha
-        self.sigma = sigma
+        self.alpha = number("alpha", alpha, least=0)
+        self.sigma = number("sigma", sigma, positive=True)
         self.normalized = normalized
-        self.penalty_weight = penalty_weight
+        self.penalty_weight = number("penalty_weight", penalty_weight, least=0)
 
     def discriminator_loss(self, x, z):
         return cross_entropy_discriminator(*self.D(x, self.G(z))) - math.log(2.0)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from gan_zoo import optimizers
+from gan_zoo.data.checks import number
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.growth import Grows
 from gan_zoo.losses import wasserstein_discriminator, wasserstein_generator
@@ -47,6 +48,9 @@ class ProgressiveGAN(Grows, GAN):
         batch_sizes: Minibatch sizes by side, {4: 128, 8: 64}; stages that it leaves out have the run's.
         **kwargs: As for `GAN`.
 
+    Raises:
+        UserError: If a weight is not a number from 0 up, or `gp_target` is not above 0.
+
     Differs from the paper: x is the dataset's image, brought to the stage's side by averages; the standard deviation is
     that of the whole minibatch, as in the paper, where the authors' TensorFlow code takes groups of 4.
 
@@ -60,9 +64,9 @@ class ProgressiveGAN(Grows, GAN):
 
     def __init__(self, generator, discriminator, *, gp_weight=10.0, gp_target=1.0, drift_weight=1e-3, **kwargs):
         super().__init__(generator, discriminator, **kwargs)
-        self.gp_weight = gp_weight
-        self.gp_target = gp_target
-        self.drift_weight = drift_weight
+        self.gp_weight = number("gp_weight", gp_weight, least=0)
+        self.gp_target = number("gp_target", gp_target, positive=True)
+        self.drift_weight = number("drift_weight", drift_weight, least=0)
 
     def default_optimizer(self, player):
         return optimizers.Adam(1e-3, beta_1=0.0, beta_2=0.99, epsilon=1e-8)

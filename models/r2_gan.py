@@ -31,7 +31,7 @@ class R2GAN(ZeroCentered, GAN):
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If `interval` is not a whole number from 1 up.
+        UserError: If `gamma` is not a number from 0 up, or `interval` not a whole number from 1 up.
 
     Logs:
         penalty: E[||grad D(G(z))||^2]. With an interval it is `interval` times that in turns that take it and 0 in the

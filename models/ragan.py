@@ -1,5 +1,6 @@
 """RaGAN: the relativistic average discriminator."""
 
+from gan_zoo.data.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.losses import OBJECTIVES, relativistic_average
@@ -32,7 +33,7 @@ class RaGAN(GAN):
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If there is no such objective or reduction.
+        UserError: If there is no such objective or reduction, or the weight is below 0.
 
     Differs from the author's code: G's turn sees the real minibatch of D's last turn, where the code draws another.
 
@@ -48,7 +49,7 @@ class RaGAN(GAN):
         if reduction not in ("sum", "mean"):
             raise UserError(f"reduction must be 'sum' or 'mean', not {reduction!r}.")
         self.objective = objective
-        self.gp_weight = gp_weight
+        self.gp_weight = number("gp_weight", gp_weight, least=0)
         self.reduction = reduction
 
     def relativistic_loss(self, higher, lower):

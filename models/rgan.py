@@ -1,5 +1,6 @@
 """RGAN: the paired relativistic discriminator."""
 
+from gan_zoo.data.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.losses import OBJECTIVES, relativistic
@@ -28,7 +29,7 @@ class RGAN(GAN):
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If there is no such objective.
+        UserError: If there is no such objective, or the weight is below 0.
 
     Differs from the authors' code: G's turn sees the real minibatch of D's last turn, where the code draws another.
 
@@ -42,7 +43,7 @@ class RGAN(GAN):
         if objective not in OBJECTIVES:
             raise UserError(f"objective must be one of {', '.join(OBJECTIVES)}, not {objective!r}.")
         self.objective = objective
-        self.gp_weight = gp_weight
+        self.gp_weight = number("gp_weight", gp_weight, least=0)
 
     def discriminator_loss(self, x, z):
         fake = self.G(z)

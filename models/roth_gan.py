@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from gan_zoo import optimizers
+from gan_zoo.data.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
@@ -42,7 +43,7 @@ class RothGAN(GAN):
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If `anneal_turns` is not a whole number from 0 up.
+        UserError: If `gamma` is not a number from 0 up, or `anneal_turns` not a whole number from 0 up.
 
     Logs:
         penalty: Omega.
@@ -60,7 +61,7 @@ class RothGAN(GAN):
         super().__init__(generator, discriminator, **kwargs)
         if not isinstance(anneal_turns, int) or anneal_turns < 0:
             raise UserError(f"anneal_turns must be a whole number from 0 up, not {anneal_turns!r}.")
-        self.gamma = gamma
+        self.gamma = number("gamma", gamma, least=0)
         self.anneal_turns = anneal_turns
 
     def default_optimizer(self, player):

@@ -6,10 +6,14 @@ import keras
 import tensorflow as tf
 
 from gan_zoo import optimizers
+from gan_zoo.data.checks import number, whole
 from gan_zoo.distribution import replica_mean
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator
+
+_MOST_STEPS = 1000
+"""Each step is a part of the graph of its own, and takes its time to trace."""
 
 
 class UnrolledGAN(GAN):
@@ -54,9 +58,9 @@ class UnrolledGAN(GAN):
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If there is no such inner optimizer, K is negative or eta is not positive. With "adam", from the
-            generator's loss, if the discriminator's optimizer is not Adam, or is Adam with clipping, weight decay or
-            amsgrad.
+        UserError: If there is no such inner optimizer, K is not from 0 to 1000, or eta is not positive. With "adam",
+            from the generator's loss, if the discriminator's optimizer is not Adam, or is Adam with clipping, weight
+            decay or amsgrad.
 
     Differs from the paper: none known with "sgd". Adam's settings are those of the ring of Gaussians.
 
@@ -69,13 +73,11 @@ class UnrolledGAN(GAN):
         self, generator, discriminator, *, unroll_steps=5, inner_optimizer="sgd", inner_learning_rate=None, **kwargs
     ):
         super().__init__(generator, discriminator, **kwargs)
-        if not isinstance(unroll_steps, int) or unroll_steps < 0:
-            raise UserError(f"unroll_steps must be a whole number from 0 up, not {unroll_steps!r}.")
         if inner_optimizer not in ("sgd", "adam"):
             raise UserError(f"inner_optimizer must be 'sgd' or 'adam', not {inner_optimizer!r}.")
-        if inner_learning_rate is not None and not inner_learning_rate > 0:
-            raise UserError(f"inner_learning_rate must be a number above 0, or None, not {inner_learning_rate!r}.")
-        self.unroll_steps = unroll_steps
+        if inner_learning_rate is not None:
+            number("inner_learning_rate", inner_learning_rate, positive=True)
+        self.unroll_steps = whole("unroll_steps", unroll_steps, 0, _MOST_STEPS)
         self.inner_optimizer = inner_optimizer
         self.inner_learning_rate = inner_learning_rate
         self._made = threading.local()  # replicas are traced in threads of their own

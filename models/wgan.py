@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from gan_zoo.data.checks import number
 from gan_zoo.gan import GAN
 from gan_zoo.losses import wasserstein_discriminator, wasserstein_generator
 
@@ -25,6 +26,9 @@ class WGAN(GAN):
         n_critic: Critic steps per generator step. Defaults to 5, Algorithm 1.
         **kwargs: As for `GAN`.
 
+    Raises:
+        UserError: If `clip` is not above 0.
+
     Differs from the paper: clips after the update, as Algorithm 1 says; the authors' code clips before it, and takes
     100 critic steps in the first 25 generator steps and in every 500th.
 
@@ -35,7 +39,7 @@ class WGAN(GAN):
 
     def __init__(self, generator, discriminator, *, clip: float = 0.01, n_critic: int = 5, **kwargs):
         super().__init__(generator, discriminator, n_critic=n_critic, **kwargs)
-        self.clip = clip
+        self.clip = number("clip", clip, positive=True)
 
     def default_optimizer(self, player):
         # Algorithm 1. The decay is that of the optimizer in the authors' code; Keras's own default is 0.9.

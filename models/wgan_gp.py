@@ -1,6 +1,7 @@
 """WGAN-GP: the Wasserstein distance, with the critic kept Lipschitz by a gradient penalty."""
 
 from gan_zoo import optimizers
+from gan_zoo.data.checks import number
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.losses import wasserstein_discriminator, wasserstein_generator
 from gan_zoo.penalties import gradient_penalty, interpolate
@@ -23,6 +24,9 @@ class WGANGP(GAN):
         n_critic: Critic steps per generator step. Defaults to 5, Algorithm 1.
         **kwargs: As for `GAN`.
 
+    Raises:
+        UserError: If `gp_weight` is not a number from 0 up.
+
     Differs from the paper: Adam's beta_1 is 0.5, as in the authors' code for convolutional networks and toys, where
     Algorithm 1 says 0.
 
@@ -35,7 +39,7 @@ class WGANGP(GAN):
 
     def __init__(self, generator, discriminator, *, gp_weight: float = 10.0, n_critic: int = 5, **kwargs):
         super().__init__(generator, discriminator, n_critic=n_critic, **kwargs)
-        self.gp_weight = gp_weight
+        self.gp_weight = number("gp_weight", gp_weight, least=0)
 
     def default_optimizer(self, player):
         return optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9, epsilon=1e-8)

@@ -91,7 +91,7 @@ def test_images_are_flattened():
 
 
 def test_sigma_must_be_positive():
-    with pytest.raises(UserError, match="sigma must be a number above 0, not 0"):
+    with pytest.raises(UserError, match="sigma must be a positive number, not 0"):
         PrimalDualGAN.for_points(width=2, sigma=0)
 
 

@@ -301,7 +301,7 @@ def test_dry_run_goes_through_every_stage(tmp_path):
         ({"shape": (28, 28, 1)}, "growing networks need images with a side of 4, 8, 16, ... up to 1024, not 28"),
         ({"shape": (16, 8, 1)}, "growing networks need square images, not 16 x 8"),
         ({"norm": "batch"}, "norm must be 'none' with growing networks"),
-        ({"fade_kimg": 0}, "fade_kimg must be positive, not 0"),
+        ({"fade_kimg": 0}, "fade_kimg must be a positive number, not 0"),
         ({"batch_sizes": {4: 0}}, "batch_sizes must map sides to numbers of examples"),
         ({"batch_sizes": [4]}, "batch_sizes must map sides to numbers of examples"),
     ],

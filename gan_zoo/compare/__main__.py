@@ -9,6 +9,7 @@ from absl import flags
 
 from gan_zoo import cli
 from gan_zoo.compare.settings import OPTIMIZERS, Settings
+from gan_zoo.data import checks
 from gan_zoo.errors import UserError
 
 USAGE = """
@@ -67,9 +68,14 @@ def main() -> int:
     values = flags.FLAGS
     if not values.models:
         raise UserError("--models is missing: name some, such as --models=dcgan,wgan_gp,r1_gan, or --models=all.")
-    for name, least in (("seeds", 1), ("first_seed", 0), ("workers", 0)):
+    for name, least, most in (("seeds", 1, 10_000), ("first_seed", 0, 2**32 - 1), ("workers", 0, 1000)):
         if values[name].value < least:
             raise UserError(f"--{name} must be {least} or more, not {values[name].value}.")
+        if values[name].value > most:
+            raise UserError(f"--{name} must be at most {most}, not {values[name].value}.")
+    for name in ("data_dir", "output"):
+        if values[name].value is not None:
+            checks.path(f"--{name}", values[name].value)
 
     import dataclasses
 

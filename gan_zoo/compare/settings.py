@@ -13,6 +13,10 @@ OPTIMIZERS = ("own", "adam", "rmsprop", "sgd")
 
 EVALUATIONS = 20
 """How often a run is looked at, about."""
+_MOST = {
+    **{"steps": 10**9, "batch_size": 2**20, "depth": 100, "width": 2**14, "latent_dim": 2**14, "samples": 10**7},
+}
+"""The most that settings may be."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,17 +53,15 @@ class Settings:
 
     def check(self) -> None:
         """Raises UserError, naming the flag, if a setting will not do."""
-        for name in ("steps", "batch_size", "depth"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} must be 1 or more, not {getattr(self, name)}.")
-        for name in ("latent_dim", "width"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f"--{name} must be 1 or more, not {getattr(self, name)}.")
+        for name, most in _MOST.items():
+            value, least = getattr(self, name), 2 if name == "samples" else 1
+            if value is not None and value < least:
+                raise UserError(f"--{name} must be {least} or more, not {value}.")
+            if value is not None and value > most:
+                raise UserError(f"--{name} must be at most {most}, not {value}.")
         for name in ("seconds", "learning_rate"):
             if getattr(self, name) is not None and not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"--{name} must be positive, not {getattr(self, name)}.")
-        if self.samples < 2:
-            raise UserError(f"--samples must be 2 or more, not {self.samples}.")
         if self.evaluate_every < 0 or (self.evaluate_every and self.steps % self.evaluate_every):
             raise UserError(
                 f"--evaluate_every must be 0 or divide --steps={self.steps}, which {self.evaluate_every} does not."
@@ -86,7 +88,7 @@ class Settings:
         """Steps between two looks: a divisor of the number of steps."""
         if self.evaluate_every:
             return self.evaluate_every
-        return next(n for n in range(-(-self.steps // (EVALUATIONS + 5)), self.steps + 1) if self.steps % n == 0)
+        return next(self.steps // k for k in range(EVALUATIONS + 5, 0, -1) if self.steps % k == 0)
 
     @property
     def points(self) -> bool:

@@ -1,6 +1,9 @@
 """Checks of arguments that are numbers."""
 
+import math
 import operator
+import os
+from pathlib import Path
 
 import numpy as np
 
@@ -23,13 +26,45 @@ def whole(argument: str, value, least: int, most: int | None = None) -> int:
     return number
 
 
-def number(argument: str, value, *, positive: bool = False) -> float:
+def number(argument: str, value, *, positive: bool = False, least: float | None = None) -> float:
     """Checks that an argument is a finite number.
 
     Raises:
-        UserError: It is not, or not positive.
+        UserError: It is not, or not positive, or below `least`.
     """
-    fine = isinstance(value, int | float | np.number) and not isinstance(value, bool) and np.isfinite(value)
-    if not fine or (positive and value <= 0):
-        raise UserError(f"{argument} must be a {'positive' if positive else 'finite'} number, not {value!r}.")
+    try:
+        fine = isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        fine = False
+    if not fine or (positive and value <= 0) or (least is not None and value < least):
+        what = f"number from {least:g} up" if least is not None else f"{'positive' if positive else 'finite'} number"
+        raise UserError(f"{argument} must be a {what}, not {value!r}.")
     return float(value)
+
+
+def path(argument: str, value: str | Path) -> Path:
+    """Checks that an argument can be the path of a file or folder, which need not be there; expands a "~".
+
+    Raises:
+        UserError: It cannot.
+    """
+    text = os.fspath(value)
+    if not text:
+        raise UserError(f"{argument} is empty: give a path, or leave it out.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{argument}={text!r} is not text in UTF-8: give another path.") from None
+    if "\0" in text:
+        raise UserError(f"{argument}={text!r} holds a NUL character, which no path can have.")
+    try:
+        found = Path(text).expanduser()
+    except RuntimeError:
+        raise UserError(f"{argument}={text}: there is no home folder of that user.") from None
+    try:
+        found.resolve().exists()
+    except OSError as error:  # a name that is too long
+        raise UserError(f"{argument}={text} cannot be used: {error.strerror}.") from None
+    except RuntimeError:  # what Python makes of it before version 3.13
+        raise UserError(f"{argument}={text} cannot be used: its links lead in a circle.") from None
+    return found

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from gan_zoo.data import checks
 from gan_zoo.data.images import ImageSet, Record, bombs_are_errors, is_grey
 from gan_zoo.errors import UserError
 
@@ -27,8 +28,9 @@ def find(name: str) -> ImageSet:
     Raises:
         UserError: The path is no folder, or there is no image in it.
     """
-    root = Path(name.removeprefix(PREFIX)).expanduser()
-    if name == PREFIX or not root.is_dir():
+    text = name.removeprefix(PREFIX)
+    root = checks.path("dataset folder", text) if text else Path()
+    if not text or not root.is_dir():
         raise UserError(
             f"{name}: there is no folder {str(root)!r}. Write the path of a folder of images behind folder:."
         )

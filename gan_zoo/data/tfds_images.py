@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from gan_zoo.data import tfrecords
+from gan_zoo.data import checks, tfrecords
 from gan_zoo.data.images import ImageSet, Record, no_labels
 from gan_zoo.data.synthetic import SYNTHETIC
 from gan_zoo.data.table import DATASETS, suggest
@@ -257,7 +257,7 @@ def _builder(name: str, data_dir: str | None):
 def _check_known(name: str):
     import tensorflow_datasets as tfds
 
-    if name[0] in "/.~" and Path(name).expanduser().is_dir():
+    if name[0] in "/.~" and checks.path("dataset", name).is_dir():
         raise UserError(f"{name!r} is a folder: write folder:{name} to train on the images in it.")
     # The list of community sets would be fetched from the network.
     listed = tfds.list_builders(with_community_datasets=False)

@@ -1,11 +1,11 @@
 """The Dirac-GAN of every method in one figure: `python -m gan_zoo.dynamics --models=all --output=dirac.png`."""
 
 import math
-from pathlib import Path
 
 from absl import flags
 
 from gan_zoo import cli
+from gan_zoo.data import checks
 from gan_zoo.errors import UserError
 
 USAGE = """
@@ -21,6 +21,9 @@ GROUPS = {
     "Result": ["output", "animate", "limit"],
 }
 
+_MOST_STEPS = 10**6
+"""Paths are kept whole."""
+
 
 def define_flags() -> None:
     flags.DEFINE_string("models", "all", "all, or variants with arguments: 'wgan_gp,r1_gan(gamma=0.5)'.")
@@ -35,7 +38,7 @@ def define_flags() -> None:
 
 def main() -> None:
     values = flags.FLAGS
-    output = Path(values.output).expanduser()
+    output = checks.path("--output", values.output)
     if output.suffix.lower() != ".png":
         raise UserError(f"--output={values.output} must end in .png.")
     if output.is_dir():
@@ -46,6 +49,8 @@ def main() -> None:
     for name in ("steps", "d_steps"):
         if values[name].value < 1:
             raise UserError(f"--{name} must be 1 or more, not {values[name].value}.")
+        if values[name].value > _MOST_STEPS:
+            raise UserError(f"--{name} must be at most {_MOST_STEPS}, not {values[name].value}.")
     start = _point(values.start)
 
     from gan_zoo import dynamics
