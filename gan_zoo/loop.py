@@ -15,16 +15,14 @@ class RunsSteps:
     _made_for: int | None = None
 
     def make_train_function(self, force: bool = False):
-        """What `fit` calls with an iterator for each `steps_per_execution` steps; it returns the last one's logs."""
+        """Makes what `fit` calls with an iterator for each `steps_per_execution` steps, for the last one's logs."""
         # Keras keeps the graph of the former number of steps when that is changed.
-        force = force or self._made_for != self.steps_per_execution
-        if self.train_function is not None and not force:
-            return self.train_function
+        if self.train_function is not None and not force and self._made_for == self.steps_per_execution:
+            return
         self._made_for = self.steps_per_execution
-        function = super().make_train_function(force=True)
+        super().make_train_function(force=True)
         if self.distribute_strategy.num_replicas_in_sync > 1 and not self.run_eagerly:
-            self.train_function = function = self._steps_on_replicas(function)
-        return function
+            self.train_function = self._steps_on_replicas(self.train_function)
 
     def _steps_on_replicas(self, keras_function):
         strategy, count = self.distribute_strategy, self.steps_per_execution
