@@ -14,7 +14,7 @@ from gan_zoo.arguments import KeepsArguments, KeepsOptimizers
 from gan_zoo.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.errors import UserError
 from gan_zoo.loop import RunsSteps
-from gan_zoo.precision import at_least_float32
+from gan_zoo.precision import at_least_float32, computes_in_float16
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError("gan_zoo needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow before keras is imported.")
@@ -295,7 +295,8 @@ class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
     ) -> None:
         """Sets the players' optimizers, by default the paper's (`default_optimizer`), and builds their state.
 
-        Under the mixed_float16 policy both get loss scaling. `kwargs` (`jit_compile`, `run_eagerly`,
+        Where a network computes in float16, as under the policy mixed_float16, both get loss scaling, unless they bring
+        their own: see `gan_zoo.optimizers.LossScaleOptimizer`. `kwargs` (`jit_compile`, `run_eagerly`,
         `steps_per_execution`) go to `keras.Model.compile`.
         """
         super().compile(**kwargs)
@@ -309,9 +310,9 @@ class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
     def _prepare(self, optimizer: keras.optimizers.Optimizer | str | None, player: str):
         optimizer = self.default_optimizer(player) if optimizer is None else keras.optimizers.get(optimizer)
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        if keras.config.dtype_policy().name == "mixed_float16" and not scaled:
-            return keras.optimizers.LossScaleOptimizer(optimizer)
-        return optimizer
+        if scaled or not any(map(computes_in_float16, (self.generator, self.discriminator))):
+            return optimizer
+        return optimizers.LossScaleOptimizer(optimizer)
 
     # Networks.
 

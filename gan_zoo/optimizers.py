@@ -1,10 +1,11 @@
-"""Adam in one kernel, and Adam as a formula."""
+"""Adam in one kernel, Adam as a formula, and loss scaling."""
 
 from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
+from gan_zoo.distribution import replica_mean
 from gan_zoo.errors import UserError
 
 
@@ -44,6 +45,29 @@ class Adam(keras.optimizers.Adam):
 def _handle(variable):
     """The resource of a Keras variable, or of the TensorFlow variable that a strategy hands to an update."""
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
+
+
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
+    """Keras's dynamic loss scaling, safe on several replicas and after any number of steps.
+
+    Keras looks for gradients that are not finite on the first replica only, so that one from another replica would make
+    all weights NaN: here all replicas leave the update out. And its scale has no bounds: after 165 steps without a
+    finite gradient it would be 0, and the first step after them 0 / 0; where gradients are always 0 it would double
+    until it is infinite. Here it stays in [1, 2^24].
+
+    An update that is left out does not count in `iterations`.
+    """
+
+    least, most = 1.0, 2.0**24
+
+    def check_finite(self, grads):
+        infinite = tf.cast(tf.logical_not(super().check_finite(grads)), tf.float32)
+        return tf.equal(replica_mean(infinite), 0.0)
+
+    def apply(self, grads, trainable_variables=None):
+        super().apply(grads, trainable_variables)
+        self.dynamic_scale.assign(tf.clip_by_value(self.dynamic_scale.value, self.least, self.most))
 
 
 def updates(optimizer: keras.optimizers.Optimizer | None) -> tf.Tensor:

@@ -3,13 +3,17 @@
 The gradient is that of each example's own raw score with respect to that example, and its norm is taken over all axes
 but the first. So the discriminator may not couple the examples of a batch (no batch normalization). The points are
 constants: nothing is differentiated through the generator that made them.
+
+Scores, gradients and norms are float32 whatever D computes in; float16 networks compute the gradient at a scale of its
+own, `precision.inner_gradient`, beside that of the loss.
 """
 
+import math
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from gan_zoo.precision import at_least_float32
+from gan_zoo.precision import INNER_SCALE, at_least_float32, inner_gradient
 
 # Keeps the norm differentiable at a zero gradient, where its derivative would be 0 / 0. Gradients of networks are far
 # larger than the square root of it.
@@ -18,17 +22,18 @@ _TINY = {tf.float32: 1e-12, tf.float64: 1e-60}
 Discriminator = Callable[[tf.Tensor], tf.Tensor]
 
 
-def squared_gradient_norm(D: Discriminator, x: tf.Tensor) -> tf.Tensor:
+def squared_gradient_norm(D: Discriminator, x: tf.Tensor, usual: float = 1.0) -> tf.Tensor:
     """||grad_x D(x)||_2^2 of each example, [B], float32.
 
     Args:
         D: Maps points, [B, ...], to raw scores, [B, 1] or [B].
         x: Points, [B, ...], float32.
+        usual: The norm to be expected, if above 1: in float16 gradients that are far larger may overflow.
     """
-    return _scores_and_squared_norms(D, x)[1]
+    return _scores_and_squared_norms(D, x, usual)[1]
 
 
-def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor, usual: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:
     """D(x) and ||grad_x D(x)||_2^2 of each example, both [B], float32, at the cost of the latter alone."""
     x = tf.stop_gradient(x)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -36,13 +41,14 @@ def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor) -> tuple[tf.Tensor
         scores = tf.reshape(at_least_float32(D(x)), [-1])
         # Examples do not influence each other's scores: the gradient of the sum holds every example's own gradient.
         total = tf.reduce_sum(scores)
-    gradient = tape.gradient(total, x)
+    scale = INNER_SCALE / 2.0 ** math.ceil(math.log2(max(1.0, usual)))
+    gradient = inner_gradient(tape, total, x, scale)
     return scores, tf.reduce_sum(tf.square(gradient), axis=list(range(1, x.shape.rank)))
 
 
-def gradient_norm(D: Discriminator, x: tf.Tensor) -> tf.Tensor:
+def gradient_norm(D: Discriminator, x: tf.Tensor, usual: float = 1.0) -> tf.Tensor:
     """||grad_x D(x)||_2 of each example, [B], differentiable also where it is zero."""
-    squared = squared_gradient_norm(D, x)
+    squared = squared_gradient_norm(D, x, usual)
     return tf.sqrt(squared + _TINY[squared.dtype])
 
 
@@ -55,7 +61,7 @@ def gradient_penalty(D: Discriminator, x: tf.Tensor, target: float = 1.0, one_si
         target: The norm asked for; 1 in the paper.
         one_sided: Whether to punish norms above the target only (the paper's Section 4, "two-sided penalty").
     """
-    excess = gradient_norm(D, x) - target
+    excess = gradient_norm(D, x, usual=target) - target
     return tf.reduce_mean(tf.square(tf.nn.relu(excess) if one_sided else excess))
 
 

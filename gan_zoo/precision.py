@@ -1,12 +1,16 @@
-"""Which arithmetic to train in."""
+"""Which arithmetic to train in, and what half precision asks of gradients."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+
+INNER_SCALE = 2.0**8
+"""The factor of the gradients that a loss is made of, while networks compute them: see `inner_gradient`."""
 
 
 def resolve(precision: str, points: bool) -> tuple[str, str]:
@@ -40,6 +44,40 @@ def at_least_float32(x: "tf.Tensor") -> "tf.Tensor":
     import tensorflow as tf
 
     return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
+
+
+def computes_in_float16(network: "keras.Model") -> bool:
+    """Whether some layer of the network does: its gradients need scales."""
+    return any(layer.compute_dtype == "float16" for layer in network._flatten_layers())
+
+
+def inner_gradient(
+    tape: "tf.GradientTape", value: "tf.Tensor", sources: Any, scale: float = INNER_SCALE, **kwargs
+) -> Any:
+    """The gradient of a scalar, for a loss that is made of gradients: `tape.gradient(value, sources, **kwargs)`.
+
+    float16 holds 11 digits of numbers from 2^-14 = 6e-5 to 2^16, fewer down to 2^-24 = 6e-8, and nothing below that.
+    The loss's own scale does not reach gradients inside of it. A penalty asks for norms of about 1, which 64 x 64 x 3
+    numbers share at 1e-2 each, with many a hundredth of that: they would lose their digits and the smallest vanish, in
+    the penalty and in its derivative. `scale` times as large, 2^8 by default, gradients have all digits from 2^-22 =
+    2e-7 to 2^8: 8 binary orders around 2^-7 = 1e-2 on either side still fit easily. More would come too near to the
+    upper end, where a single number makes the loss infinite, and less to the lower one. The scale does not grow with
+    the loss's, since the second derivative, which flows back through the division, is that much smaller.
+
+    The scale is a power of two: float32, float64 and bfloat16, which have exponents enough, give the same numbers as
+    without.
+
+    Args:
+        tape: Has recorded `value`.
+        value: A scalar, in float32 or float64.
+        sources: What to differentiate it with respect to: in float32 or float64, any structure.
+        scale: A power of two.
+        **kwargs: Of `tape.gradient`.
+    """
+    import tensorflow as tf
+
+    scaled = tape.gradient(value, sources, output_gradients=tf.cast(scale, value.dtype), **kwargs)
+    return tf.nest.map_structure(lambda g: None if g is None else g / tf.cast(scale, g.dtype), scaled)
 
 
 def _cpu_flags() -> set[str]:

@@ -56,6 +56,7 @@ from gan_zoo.distribution import FixedStream, RandomStream
 from gan_zoo.errors import NonFiniteLoss, UserError
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.losses import hinge_discriminator, mean, wasserstein_discriminator
+from gan_zoo.precision import inner_gradient
 
 SPACES = ("latent", "pixel")
 
@@ -158,7 +159,7 @@ def langevin(
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(x)
                 total = tf.reduce_sum(tf.cast(score(x), tf.float32))
-            gradient = tape.gradient(total, x)
+            gradient = inner_gradient(tape, total, x)
             if gradient_clip:
                 gradient = tf.clip_by_value(gradient, -gradient_clip, gradient_clip)
             x = x + 0.5 * step_size * gradient

@@ -11,14 +11,14 @@ Every check takes the same two arguments and may be called alone:
 
     make: Builds the GAN under test: fresh, uncompiled, on small float32 networks, the same at each call. A check
         seeds the random numbers that initialize the networks, and calls it several times.
-    data: One dataset batch: an array, or a structure of arrays, whose first axis holds `n_critic` minibatches of an
-        even number of examples.
+    data: One dataset batch: an array, or a structure of arrays, whose first axis holds `n_critic` minibatches of a
+        number of examples that 4 divides.
 
-A check raises an AssertionError whose sentence says what is wrong. `check_replicas` needs two logical CPUs, which the
-test process has to set up before TensorFlow starts:
+A check raises an AssertionError whose sentence says what is wrong. `check_replicas` needs two logical CPUs, and takes
+four as well where there are so many. The test process has to set them up before TensorFlow starts:
 
     cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
 """
 
 import copy
@@ -48,7 +48,7 @@ def check_gan(make: Make, data: Any) -> None:
 
     Raises:
         AssertionError: If the GAN breaks a contract of `gan_zoo.GAN`; the message says which and how.
-        UserError: If the process has one logical device only, or the batch cannot be shared out to two replicas.
+        UserError: If the process has one logical device only, or the batch cannot be shared out to the replicas.
     """
     for check in CHECKS:
         check(make, data)
@@ -138,26 +138,30 @@ def check_batch_split(make: Make, data: Any) -> None:
 
 
 def check_mixed_precision(make: Make, data: Any) -> None:
-    """Under the policy mixed_bfloat16 a step keeps losses and variables float32 and finite."""
-    data = _tensors(data)
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
+    """Under the policies mixed_bfloat16 and mixed_float16 a step keeps losses and variables float32 and finite."""
+    former = keras.config.dtype_policy()
     try:
-        gan = _compiled(make)
-        x = gan.split(data)[-1]
-        z = gan.sample_latent(batch_size(x))
-        for loss in (gan.discriminator_loss, gan.generator_loss):
-            dtype = loss(x, z).dtype
-            _require(dtype == "float32", f"{loss.__name__} must be float32 under mixed_bfloat16, not {dtype.name}.")
-        logs = gan.train_step(data)
+        for policy in ("mixed_bfloat16", "mixed_float16"):
+            keras.config.set_dtype_policy(policy)
+            _check_precision(make, _tensors(data), policy)
     finally:
-        keras.config.set_dtype_policy(policy)
+        keras.config.set_dtype_policy(former)
+
+
+def _check_precision(make: Make, data: Any, policy: str) -> None:
+    gan = _compiled(make)
+    x = gan.split(data)[-1]
+    z = gan.sample_latent(batch_size(x))
+    for loss in (gan.discriminator_loss, gan.generator_loss):
+        dtype = loss(x, z).dtype
+        _require(dtype == "float32", f"{loss.__name__} must be float32 under {policy}, not {dtype.name}.")
+    logs = gan.train_step(data)
     for name, value in logs.items():
-        _require(np.isfinite(value).all(), f"the log {name!r} must be finite under mixed_bfloat16, not {value}.")
+        _require(np.isfinite(value).all(), f"the log {name!r} must be finite under {policy}, not {value}.")
     for variable in gan.trainable_variables:
         _require(
             variable.dtype == "float32" and np.isfinite(variable.numpy()).all(),
-            f"{variable.path} must be float32 and finite after a step under mixed_bfloat16.",
+            f"{variable.path} must be float32 and finite after a step under {policy}.",
         )
 
 
@@ -218,41 +222,46 @@ def check_keras_file(make: Make, data: Any) -> None:
 
 
 def check_replicas(make: Make, data: Any) -> None:
-    """Two replicas with half of the batch each take the steps of one with the whole: here five of gradient descent.
+    """N replicas with B / N examples each take the steps of one with all B: here five of gradient descent, N = 2 and 4.
 
     Batch normalization, whose statistics are each replica's own by default, is synchronized for the comparison.
 
     Raises:
-        UserError: If there is one logical CPU only, or a minibatch has an odd number of examples.
+        UserError: If there is one logical CPU only, or the replicas cannot share out a minibatch equally.
     """
     devices = tf.config.list_logical_devices("CPU")
     if len(devices) < 2:
         raise UserError(
-            "check_replicas needs two logical CPUs: before TensorFlow starts, call "
+            "check_replicas needs two logical CPUs, or four: before TensorFlow starts, call "
             "tf.config.set_logical_device_configuration(tf.config.list_physical_devices('CPU')[0], "
-            "[tf.config.LogicalDeviceConfiguration()] * 2)."
+            "[tf.config.LogicalDeviceConfiguration()] * 4)."
         )
-    # In-process collectives, the default, take their keys from the process: two strategies would mix theirs up.
-    strategy = tf.distribute.MirroredStrategy(
-        [device.name for device in devices[:2]], cross_device_ops=tf.distribute.ReductionToOneDevice()
-    )
+    counts = [count for count in (2, 4) if count <= len(devices)]
     one = _descending(make)
+    synchronize(one)
     n = batch_size(_tensors(data)) // one.n_critic
-    if n % 2:
-        raise UserError(f"data must hold an even number of examples for each of n_critic minibatches, not {n}.")
-    with strategy.scope():
-        two = _descending(make)
-    for gan in (one, two):
-        synchronize(gan)
+    if n % counts[-1]:
+        raise UserError(
+            f"data must hold a number of examples that {counts[-1]} divides for each of n_critic minibatches, not {n}."
+        )
     for _ in range(5):
         one.train_step(_tensors(data))
-    _fit(two, data, steps=5)
-    _assert_close(
-        one,
-        two,
-        "5 steps on 2 replicas differ from 5 on one with the whole batch. A loss must average over the batch, take any "
-        "inner batch statistic by gan_zoo.distribution.global_mean, and draw random numbers from self.random",
-    )
+    for count in counts:
+        # In-process collectives, the default, take their keys from the process: two strategies would mix theirs up.
+        strategy = tf.distribute.MirroredStrategy(
+            [device.name for device in devices[:count]], cross_device_ops=tf.distribute.ReductionToOneDevice()
+        )
+        with strategy.scope():
+            many = _descending(make)
+        synchronize(many)
+        _fit(many, data, steps=5)
+        _assert_close(
+            one,
+            many,
+            f"5 steps on {count} replicas differ from 5 on one with the whole batch. A loss must average over the "
+            f"batch, take any inner batch statistic by gan_zoo.distribution.global_mean, and draw random numbers from "
+            f"self.random",
+        )
 
 
 def check_xla(make: Make, data: Any) -> None:

@@ -8,6 +8,7 @@ from gan_zoo.distribution import replica_mean
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.losses import cross_entropy_discriminator, minimax_generator, non_saturating_generator
+from gan_zoo.precision import inner_gradient
 
 
 class ConsensusGAN(GAN):
@@ -93,13 +94,15 @@ class ConsensusGAN(GAN):
                 inner.watch([*psi, *theta])
                 d_loss, g_loss = self.discriminator_loss(x, z), self.generator_loss(x, z)
             zero = {"unconnected_gradients": "zero"}
-            v = [*inner.gradient(d_loss, psi, **zero), *inner.gradient(g_loss, theta, **zero)]
+            v = [*inner_gradient(inner, d_loss, psi, **zero), *inner_gradient(inner, g_loss, theta, **zero)]
             v = [replica_mean(part) for part in v]
             energy = 0.5 * tf.add_n([tf.reduce_sum(tf.square(part)) for part in v])
-        corrections = outer.gradient(energy, [*psi, *theta], **zero)
+        # One second derivative serves both players: its loss scale is the smaller one of theirs.
+        scale = tf.minimum(*(optimizer.scale_loss(tf.ones([], energy.dtype)) for _, optimizer in players))
+        corrections = outer.gradient(energy, [*psi, *theta], output_gradients=scale, **zero)
         # Optimizers sum over replicas. Each has v whole, and of the energy's gradient the part that goes through it.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        w = [(part + self.gamma * c) / replicas for part, c in zip(v, corrections, strict=True)]
+        w = [(part + self.gamma * (c / scale)) / replicas for part, c in zip(v, corrections, strict=True)]
         with tf.control_dependencies(w):  # no variable moves before the last gradient is there
             w = [tf.identity(part) for part in w]
         for (variables, optimizer), own in zip(players, (w[: len(psi)], w[len(psi) :]), strict=True):

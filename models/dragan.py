@@ -66,7 +66,7 @@ class DRAGAN(GAN):
     def penalty(self, x):
         """E[P(||grad D(x)||_2)] at the points x, [B, ...]."""
         if self.form == 3:
-            return tf.reduce_mean(tf.square(gradient_norm(self.D, x) - self.k))
+            return tf.reduce_mean(tf.square(gradient_norm(self.D, x, usual=self.k) - self.k))
         squared = squared_gradient_norm(self.D, x)
         return tf.reduce_mean(squared if self.form == 1 else tf.nn.relu(squared - self.k))
 

@@ -7,6 +7,7 @@ from gan_zoo.data.checks import number
 from gan_zoo.distribution import replica_mean
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator
+from gan_zoo.precision import inner_gradient
 
 
 class GradientRegularizedGAN(GAN):
@@ -63,7 +64,7 @@ class GradientRegularizedGAN(GAN):
             tape.watch(weights)
             loss = self.discriminator_loss(x, z)
         # A weight that the loss does not reach has no gradient, and adds nothing to the norm.
-        gradients = [replica_mean(g) for g in tape.gradient(loss, weights) if g is not None]
+        gradients = [replica_mean(g) for g in inner_gradient(tape, loss, weights) if g is not None]
         penalty = tf.add_n([tf.reduce_sum(tf.square(g)) for g in gradients])
         self.record("penalty", penalty)
         return -loss + self.eta * penalty

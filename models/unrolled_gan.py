@@ -11,6 +11,7 @@ from gan_zoo.distribution import replica_mean
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator
+from gan_zoo.precision import inner_gradient
 
 _MOST_STEPS = 1000
 """Each step is a part of the graph of its own, and takes its time to trace."""
@@ -109,7 +110,7 @@ def _unrolled_loss(gan: UnrolledGAN, x, z):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
             loss, draws = _loss_at(gan, weights, draws, x, z)
-        gradients = tape.gradient(loss, weights, unconnected_gradients="zero")
+        gradients = inner_gradient(tape, loss, weights, unconnected_gradients="zero")
         weights = step(weights, [replica_mean(gradient) for gradient in gradients])
     loss, draws = _loss_at(gan, weights, draws, x, z)
     gan.random.state.assign(draws)

@@ -1,4 +1,4 @@
-"""Two logical CPUs, so that replicas can be compared with one; what tests change globally is put back."""
+"""Four logical CPUs, so that replicas can be compared with one; what tests change globally is put back."""
 
 import importlib
 import os
@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
 
 
@@ -30,6 +30,13 @@ def _same_start():
 def two_replicas():
     """A MirroredStrategy on two CPUs: the one that a process may have with TensorFlow's in-process collectives."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture
+def two_devices(monkeypatch):
+    """As on a machine with two devices, where a comparison of replicas takes half the time."""
+    devices = tf.config.list_logical_devices("CPU")[:2]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: devices)
 
 
 @pytest.fixture

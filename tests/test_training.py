@@ -299,7 +299,7 @@ def test_a_run_made_longer_may_go_on_between_two_multiples(tmp_path):
         (dict(strategy="multi_worker", workers="a:1,b:1"), r"from 0 to 1, not None"),
         (dict(num_virtual_devices=2), r"--num_virtual_devices is for several replicas on one CPU"),
         (dict(strategy="mirrored", num_virtual_devices=0), r"--num_virtual_devices must be 1 or more"),
-        (dict(strategy="mirrored", num_virtual_devices=3), r"TensorFlow already runs in this process on 2"),
+        (dict(strategy="mirrored", num_virtual_devices=3), r"TensorFlow already runs in this process on 4"),
         (dict(tpu="mine"), r"--tpu is for a TPU"),
         (dict(sync_batch_norm=True), r"--sync_batch_norm: these networks have no batch normalization"),
         (dict(model="no_such_module:MyGAN"), r"importing no_such_module failed: ModuleNotFoundError"),

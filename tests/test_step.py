@@ -1,0 +1,122 @@
+"""The training step as users combine it: on replicas, whatever the settings, and compiled, with static shapes."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from gan_zoo.models import DCGAN, KLWGAN, R1GAN, VARIANTS, WGANGP, HingeGAN, RaGAN, VanillaGAN
+
+from gan_zoo import models, testing
+from gan_zoo.losses import mean
+
+RNG = np.random.default_rng(0)
+POINTS = RNG.normal(size=(12, 2)).astype("float32")
+IMAGES = RNG.uniform(-1, 1, size=(8, 8, 8, 1)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments"),
+    [
+        (RaGAN, dict(simultaneous=True, instance_noise=0.3, noise_turns=4)),
+        (R1GAN, dict(n_critic=3, interval=2, balance="until(d_loss=1.3, turns=6)")),
+        (WGANGP, dict(n_critic=3, balance="warm_up(turns=6, first=1, every=2)", instance_noise=0.2)),
+    ],
+)
+def test_settings_on_replicas(two_devices, cls, arguments):
+    testing.check_replicas(lambda: cls.for_points(width=4, **arguments), POINTS)
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments"),
+    [
+        (R1GAN, dict(norm="none", interval=2, simultaneous=True)),
+        (DCGAN, dict(norm="batch", balance="until(d_loss=1.38)", instance_noise=0.2)),
+        (WGANGP, dict(norm="layer", n_critic=2)),
+        (KLWGAN, dict(norm="spectral", n_critic=2)),
+    ],
+)
+def test_norms_on_replicas(two_devices, cls, arguments):
+    testing.check_replicas(
+        lambda: cls.for_images((8, 8, 1), network="resnet", latent_dim=4, width=2, **arguments), IMAGES
+    )
+
+
+@pytest.mark.parametrize("balance", ["until(d_loss=1.3)", "warm_up(turns=2, first=1, every=0)"])
+def test_a_generator_that_waits_on_replicas_in_float16(two_replicas, balance):
+    keras.config.set_dtype_policy("mixed_float16")
+    with two_replicas.scope():
+        gan = VanillaGAN.for_points(width=4, seed=0, balance=balance)
+        gan.compile()
+    dataset = tf.data.Dataset.from_tensors(POINTS).repeat()
+    turns = sum(gan.fit(dataset, steps_per_epoch=1, verbose=0, shuffle=False).history["g_turns"][0] for _ in range(4))
+    assert int(gan.g_optimizer.iterations.numpy()) == turns < 4
+    assert all(np.isfinite(variable.numpy()).all() for variable in gan.trainable_variables)
+
+
+@pytest.mark.parametrize(
+    ("cls", "norm"), [(WGANGP, "none"), (DCGAN, "batch"), (HingeGAN, "spectral")], ids=lambda value: str(value)
+)
+def test_xla_in_bfloat16(cls, norm):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    logs = []
+    for jit_compile in (False, True):
+        keras.utils.set_random_seed(1)
+        gan = cls.for_images((8, 8, 1), network="resnet", norm=norm, latent_dim=4, width=2, n_critic=1, seed=0)
+        gan.compile(keras.optimizers.SGD(0.01), keras.optimizers.SGD(0.01), jit_compile=jit_compile)
+        dataset = tf.data.Dataset.from_tensors(IMAGES).repeat()
+        history = gan.fit(dataset, steps_per_epoch=3, verbose=0, shuffle=False).history
+        logs.append({name: values[-1] for name, values in history.items()})
+    for name, value in logs[0].items():
+        assert np.isfinite(logs[1][name])
+        assert logs[1][name] == pytest.approx(value, rel=0.05, abs=0.05), name
+
+
+# Results whose shapes TensorFlow does not know, by operation and index, though XLA does: of the kernel of batch
+# normalization what only its own gradient on a GPU reads, empty elsewhere, and the zeros that are that result's
+# gradient; and the lists of axes that a broadcast is summed over, which are constants to XLA where shapes are static.
+KNOWN_TO_XLA = {("FusedBatchNormV3", 5), ("ZerosLike", 0), ("BroadcastGradientArgs", 0), ("BroadcastGradientArgs", 1)}
+
+
+def graphs_of(graph):
+    """A graph and those of the functions that it calls."""
+    yield graph
+    for op in graph.get_operations():
+        for attribute in op.node_def.attr.values():
+            if attribute.HasField("func"):
+                yield from graphs_of(graph._get_function(attribute.func.name).graph)
+
+
+def unknown_shapes(gan, data) -> list[set]:
+    """For each graph of a training step, the results whose shape is not fully known."""
+    gan.compile(jit_compile=True)
+    step = tf.function(gan.train_step, autograph=False).get_concrete_function(tf.TensorSpec(data.shape, data.dtype))
+    return [
+        {
+            (op.type, index)
+            for op in graph.get_operations()
+            for index, output in enumerate(op.outputs)
+            if not output.shape.is_fully_defined()
+        }
+        for graph in graphs_of(step.graph)
+    ]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_shapes_are_static(name):
+    """A TPU's demand. XLA compiles every variant: `check_xla` of the conformance suite."""
+    cls = getattr(models, VARIANTS[name])
+    found = unknown_shapes(cls.for_images((8, 8, 1), latent_dim=4, width=4, n_critic=2), IMAGES)
+    assert set().union(*found) <= KNOWN_TO_XLA
+
+
+def test_unknown_shapes_are_found_in_conditions():
+    class Filtering(VanillaGAN):
+        """Looks at those scores only that are above 0, and at these in one branch only."""
+
+        def discriminator_loss(self, x, z):
+            scores = self.D(x)
+            few = tf.cond(mean(scores) > 0, lambda: mean(scores[scores > 0]), lambda: mean(scores))
+            return few + super().discriminator_loss(x, z)
+
+    assert "Where" in {kind for graph in unknown_shapes(Filtering.for_points(width=4), POINTS) for kind, _ in graph}
+    assert len(unknown_shapes(R1GAN.for_points(width=4, interval=2), POINTS)) > 1
