@@ -24,7 +24,7 @@ demo: .venv/installed
 	@echo "    $(BIN)/python -m gan_zoo.sample --model=runs/demo --trust --num=64 --output=digits.png"
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ import tensorflow as tf
 from gan_zoo import balance as balances
 from gan_zoo import layers, networks, optimizers
 from gan_zoo.arguments import KeepsArguments, KeepsOptimizers
+from gan_zoo.data.checks import whole
 from gan_zoo.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.errors import UserError
 from gan_zoo.loop import RunsSteps
@@ -115,7 +116,7 @@ class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
         self.simultaneous = simultaneous
         self.balance = balance
         self.instance_noise = instance_noise
-        self.noise_turns = noise_turns
+        self.noise_turns = whole("noise_turns", noise_turns, 0)
         self.prior = prior
         self.latent_dim = latent_dim or _input_size(generator)
         self.seed = seed

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_zoo.callbacks import MetricsLog, StepCallback
+from gan_zoo.precision import inner_gradient
 
 if TYPE_CHECKING:
     from gan_zoo.data.synthetic import Distribution
@@ -150,7 +151,7 @@ def _measure(gan, x, z):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             value = loss(x, z)
-        norms.append(tf.linalg.global_norm(tape.gradient(value, values)))
+        norms.append(tf.linalg.global_norm(inner_gradient(tape, value, values)))
     samples = gan.G(z)
     score = gan.score if hasattr(gan, "score") else gan.D
     results = (score(x), score(samples), *norms, samples)
