@@ -139,11 +139,12 @@ def main() -> None:
     parser.add_argument("--model", default="dcgan")
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--interval", type=float, default=60.0, help="Seconds between checkpoints, at the first speed.")
     parser.add_argument("--json", type=Path, help="Where results are added.")
     values = parser.parse_args()
     kind = "points" if values.dataset in metrics.synthetic.SYNTHETIC else "image"
     config = training.Config(values.model, values.dataset, precision="float32", **SIZES[kind])
-    rows = soak(config, 60 * values.minutes)
+    rows = soak(config, 60 * values.minutes, values.interval)
     result = {
         "rows": rows,
         "memory_growth": growth(rows),
