@@ -137,7 +137,7 @@ def main() -> int:
             raise cli.UserError(f"--{name} is missing: --list shows what there is.")
     config = training.Config(**{f.name: values[f.name].value for f in dataclasses.fields(training.Config)})
     if values.dry_run:
-        print(training.Job(config).dry_run())
+        print(training.dry_run(config))
         return 0
     training.run(config)
     return 0

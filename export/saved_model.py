@@ -21,6 +21,7 @@ What the folder offers, as methods of the loaded object and, with the same names
 Networks run in inference mode.
 """
 
+import errno
 import json
 import shutil
 import uuid
@@ -103,20 +104,25 @@ def export(
         _write(partial, gan, samples_of, z.shape[1:], expected.shape[1:], document)
         _check_same(partial, z, expected, tolerance=1e-5 if exact else 0.05)
         _put(partial, destination)
-    except OSError as error:
-        raise UserError(f"path: {destination} cannot be written ({error.strerror or error}).") from error
+    except (OSError, tf.errors.OpError) as error:
+        reason = error.strerror or error if isinstance(error, OSError) else str(error.message).splitlines()[0]
+        cause = error if isinstance(error, OSError) else OSError(errno.EIO, reason, str(destination))
+        raise UserError(f"path: {destination} cannot be written ({reason}).") from cause
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return destination
 
 
-def export_run(run_dir: str | Path, path: str | Path | None = None, *, step: int | None = None) -> Path:
+def export_run(
+    run_dir: str | Path, path: str | Path | None = None, *, step: int | None = None, trust: bool = False
+) -> Path:
     """Writes the averaged generator of a run's checkpoint as a SavedModel, while the run goes on or after its end.
 
     Args:
         run_dir: A run folder of `train.py`.
         path: The SavedModel folder; by default `saved_model` in the run folder.
         step: Of the checkpoint; by default the newest that is undamaged.
+        trust: As for `gan_zoo.runs.load_gan`.
 
     Returns:
         The absolute path of the folder.
@@ -126,7 +132,7 @@ def export_run(run_dir: str | Path, path: str | Path | None = None, *, step: int
     """
     from gan_zoo import runs
 
-    gan, step, settings = runs.load_gan(run_dir, step)
+    gan, step, settings = runs.load_gan(run_dir, step, trust)
     metadata = {name: settings[name] for name in ("model", "dataset", "data", "ema_decay")}
     return export(gan, path or Path(run_dir) / "saved_model", metadata={**metadata, "step": step})
 
@@ -228,12 +234,13 @@ def main() -> None:
     if not values.run_dir:
         raise UserError("--run_dir is missing: it names the run folder to export.")
     output = values.output and checks.path("--output", values.output)
-    print(f"wrote {export_run(checks.path('--run_dir', values.run_dir), output, step=values.step)}")
+    print(f"wrote {export_run(checks.path('--run_dir', values.run_dir), output, step=values.step, trust=values.trust)}")
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("run_dir", None, "The run folder.")
     flags.DEFINE_integer("step", None, "Of the checkpoint; by default the newest.")
     flags.DEFINE_string("output", None, "The SavedModel folder; by default saved_model in the run folder.")
+    flags.DEFINE_bool("trust", False, "Import the run's own module, if it is of --model=module:Class.")
     usage = "Exports a checkpoint of a run: python -m gan_zoo.export.saved_model --run_dir=runs/wgan_gp-celeb_a"
-    cli.main(main, usage, {"Flags": ["run_dir", "step", "output"]})
+    cli.main(main, usage, {"Flags": ["run_dir", "step", "output", "trust"]})

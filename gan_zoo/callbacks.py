@@ -3,12 +3,13 @@
 Each counts optimizer steps (generator updates) itself, across epochs and with any `steps_per_execution`.
 """
 
+import contextlib
 import json
 import math
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -162,26 +163,31 @@ class StopOnSignal(keras.callbacks.Callback):
     def __init__(self, agree: Callable[[bool], bool] = bool):
         super().__init__()
         self.stopping, self.signal, self.reason = False, signal.SIGTERM, "a signal to another worker"
-        self._agree, self._received, self._previous = agree, False, {}
+        self._agree, self._received = agree, False
 
-    def _handle(self, number, frame):
-        self._received, self.signal, self.reason = True, number, signal.Signals(number).name
-        self._restore()
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Takes the signals until the end of the block, which is to hold all that a first signal may not cut short."""
+        previous = {}
 
-    def _restore(self):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        def restore():
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
-    def on_train_begin(self, logs=None):
+        def handle(number, frame):
+            self._received, self.signal, self.reason = True, number, signal.Signals(number).name
+            restore()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._previous[number] = signal.signal(number, self._handle)
+            previous[number] = signal.signal(number, handle)
+        try:
+            yield
+        finally:
+            restore()
 
     def on_train_batch_end(self, batch, logs=None):
         if self._agree(self._received):
             self.stopping = self.model.stop_training = True
-
-    def on_train_end(self, logs=None):
-        self._restore()
 
 
 class Checkpoint(StepCallback):

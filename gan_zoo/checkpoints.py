@@ -54,13 +54,15 @@ def save(folder: Path, gan: keras.Model, step: int, ema: keras.Model | None = No
         ema.save_weights(writing / EMA)
     index = {"step": step, "sha256": {p.name: _sha256(p) for p in sorted(writing.iterdir())}}
     (writing / INDEX).write_text(json.dumps(index, indent=1) + "\n")
-    for file in writing.iterdir():
+    for file in [*writing.iterdir(), writing]:
         _sync(file)
     if path.exists():  # a damaged one of the same step, which the run fell back from
         shutil.rmtree(path)
     writing.replace(path)
     _sync(folder)
-    for old in list_checkpoints(folder)[:-keep]:
+    # Later ones are damaged: the run fell back from them.
+    done = [p for p in list_checkpoints(folder) if read_step(p) <= step]
+    for old in {*list_checkpoints(folder)} - {*done[-keep:]}:
         shutil.rmtree(old)
     return path
 
@@ -138,7 +140,8 @@ def read_step(path: Path) -> int:
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints under `folder`, the oldest first, undamaged or not."""
-    return sorted(p for p in Path(folder).glob("*") if p.name.isascii() and p.name.isdecimal())
+    names = (p for p in Path(folder).glob("*") if p.name.isascii() and p.name.isdecimal())
+    return sorted(names, key=read_step)
 
 
 def _sha256(path: Path) -> str:

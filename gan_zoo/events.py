@@ -8,6 +8,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+_OF_FILES = (
+    *(tf.errors.PermissionDeniedError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError),
+    *(tf.errors.UnknownError, tf.errors.InternalError, tf.errors.DataLossError),
+)
+"""What TensorFlow raises for files that cannot be written, besides the kinds for a full disk."""
+
 
 class Events:
     """Writes scalars and pictures for TensorBoard.
@@ -49,6 +55,6 @@ class Events:
     def _telling(self) -> Iterator[None]:
         try:
             yield
-        except tf.errors.OpError as error:
+        except (tf.errors.OutOfRangeError, tf.errors.ResourceExhaustedError, *_OF_FILES) as error:
             reason = str(error.message).splitlines()[0].rpartition("; ")[2]
             raise OSError(errno.EIO, reason, str(self._folder)) from error

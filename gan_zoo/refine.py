@@ -346,6 +346,7 @@ def fine_tune_run(
     *,
     data_dir: str | None = None,
     learning_rate: float | None = None,
+    trust: bool = False,
     **options: Any,
 ) -> Path:
     """Fine-tunes the discriminator of a run's newest checkpoint on the run's own data; writes a new run folder.
@@ -359,6 +360,7 @@ def fine_tune_run(
         dynamics: As for `fine_tune`.
         data_dir: Where TFDS keeps its datasets; by default where the run found them.
         learning_rate: Of the default optimizer.
+        trust: As for `gan_zoo.runs.load_gan`.
         **options: More of `fine_tune`.
 
     Returns:
@@ -379,7 +381,7 @@ def fine_tune_run(
         checks.path("--data_dir", data_dir)
     if output.exists():
         raise UserError(f"--output={output} is there already: name a new folder.")
-    gan, step, settings = runs.load_gan(run_dir)
+    gan, step, settings = runs.load_gan(run_dir, trust=trust)
     source = data.open_source(
         settings["dataset"],
         split=settings["data"].get("split") or "train",
@@ -426,6 +428,7 @@ GROUPS = {
     "What": ["run_dir", "output", "data_dir"],
     "Dynamics": ["space", "langevin_steps", "step_size", "noise", "gradient_clip"],
     "Training": ["steps", "turns", "hinge", "score_weight", "learning_rate"],
+    "Trust": ["trust"],
 }
 
 
@@ -435,7 +438,7 @@ def main() -> int:
         if not values[name].value:
             raise UserError(f"--{name} is missing.")
     dynamics = Dynamics(values.space, values.langevin_steps, values.step_size, values.noise, values.gradient_clip)
-    names = ("data_dir", "learning_rate", "turns", "hinge", "score_weight")
+    names = ("data_dir", "learning_rate", "turns", "hinge", "score_weight", "trust")
     try:
         path = fine_tune_run(
             values.run_dir, values.output, values.steps, dynamics, **{name: values[name].value for name in names}
@@ -461,4 +464,5 @@ if __name__ == "__main__":
     flags.DEFINE_bool("hinge", False, "Take the hinge loss.")
     flags.DEFINE_float("score_weight", 0.0, "Weight of the mean squared scores.")
     flags.DEFINE_float("learning_rate", None, "Of Adam; by default 2e-4.")
+    flags.DEFINE_bool("trust", False, "Import the run's own module, if it is of --model=module:Class.")
     cli.main(main, USAGE, GROUPS)

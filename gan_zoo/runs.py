@@ -15,6 +15,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -69,6 +70,24 @@ def hold(folder: Path, flag: str = "--run_dir", wait: float = 0.0) -> Iterator[N
         yield
     finally:
         lock.release()
+
+
+def clear_leftovers(run_dir: Path) -> None:
+    """Removes what processes that were killed have left half-written; puts back what one was about to replace.
+
+    Raises:
+        UserError: If the folder cannot be written.
+    """
+    try:
+        for old in run_dir.glob(".saved_model.*.old"):
+            if (run_dir / "saved_model").exists():
+                shutil.rmtree(old)
+            else:
+                old.rename(run_dir / "saved_model")
+        for partial in [*run_dir.glob(".*.partial"), *(run_dir / "samples").glob(".*.partial")]:
+            shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+    except OSError as error:
+        raise UserError(f"--run_dir={run_dir} cannot be written: {error.strerror or error}.") from None
 
 
 def open_run(run_dir: Path, settings: dict) -> dict:
@@ -147,12 +166,14 @@ def read_settings(run_dir: Path) -> dict:
     return settings
 
 
-def load_gan(run_dir: str | Path, step: int | None = None) -> tuple["GAN", int, dict]:
+def load_gan(run_dir: str | Path, step: int | None = None, trust: bool = False) -> tuple["GAN", int, dict]:
     """The GAN of a run's checkpoint, with the moving average in the place of its generator.
 
     Args:
         run_dir: A run folder of `train.py`.
         step: Of the checkpoint; by default the newest that is undamaged.
+        trust: Whether the module of a run of `--model=module:Class` may be imported, which runs its code. The zoo's own
+            variants need none: their checkpoints hold arrays and no graph.
 
     Returns:
         The GAN, not compiled; the step of the checkpoint; and the run's settings.
@@ -172,6 +193,11 @@ def load_gan(run_dir: str | Path, step: int | None = None) -> tuple["GAN", int, 
         there = ", ".join(map(str, sound)) or "none"
         raise UserError(f"{run_dir} has no undamaged checkpoint of step {step or 'any'}; steps that it has: {there}.")
     step = max(sound) if step is None else step
+    if ":" in settings["model"] and not trust:
+        raise UserError(
+            f"{run_dir} is a run of {settings['model']}, code that would be imported and run with your rights. If you "
+            f"trust it, pass trust=True, or --trust on the command line."
+        )
     cls = training.find_model(settings["model"])
     policy = keras.config.dtype_policy()
     try:

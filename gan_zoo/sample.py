@@ -107,7 +107,8 @@ def write_samples(
         seed: Decides the samples.
         interpolate: Whether each row of the picture leads from one random sample to another.
         columns: Images in a row. With `interpolate` it must divide `num`.
-        trust: As for `gan_zoo.load_pretrained`; likewise `mirror` and `index`. Refinement needs none of them.
+        trust: As for `gan_zoo.load_pretrained`; likewise `mirror` and `index`. Refinement needs trust
+            for runs of a class of one's own, whose module is imported.
         mirror: Where released models come from.
         index: The index of the releases.
         refine: "none", or the space in which the samples are refined by the discriminator, "latent" or "pixel"; the
@@ -144,7 +145,7 @@ def write_samples(
     if refine == "none":
         generator = pretrained.load_pretrained(model, trust=trust, mirror=mirror, index=index)
     else:
-        generator = _Refined(model, seed, refine, dynamics)
+        generator = _Refined(model, seed, refine, dynamics, trust)
     latents = _latents(generator, num, seed, columns if interpolate else None)
     samples = generator(latents)
     try:
@@ -169,7 +170,7 @@ def _save_arrays(output: Path, samples: np.ndarray, latents: np.ndarray) -> None
 class _Refined:
     """The GAN of a run folder, whose samples its discriminator refines; for the rest like `pretrained.Pretrained`."""
 
-    def __init__(self, run_dir: str | Path, seed: int, space: str, dynamics: dict[str, float]):
+    def __init__(self, run_dir: str | Path, seed: int, space: str, dynamics: dict[str, float], trust: bool):
         from gan_zoo import checkpoints, runs
         from gan_zoo.refine import Dynamics
 
@@ -186,9 +187,7 @@ class _Refined:
                 f"--refine={space} needs the discriminator, which the run folder of train.py has: {run_dir} is none. A "
                 f"SavedModel holds the generator alone."
             )
-        # Needs no trust: the HDF5 files hold weights and no graph, and run.json can only name the class of the GAN,
-        # which is the zoo's, or of a module that Python finds here already.
-        self._gan, _, settings = runs.load_gan(run_dir)
+        self._gan, _, settings = runs.load_gan(run_dir, trust=trust)
         self._seed = seed
         self.metadata = {
             "model": f"{settings['model']}, refined in {space} space",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gan_zoo import workers
 from gan_zoo.errors import UserError
+from gan_zoo.runs import versions
 
 if TYPE_CHECKING:
     from gan_zoo.training import Config
@@ -28,7 +29,9 @@ def make_strategy(config: "Config"):
     name = config.strategy
     _check_devices(config)
     if config.num_virtual_devices:
-        return tf.distribute.MirroredStrategy(_virtual_devices(config.num_virtual_devices))
+        # By default TensorFlow takes keys from the process: a second strategy would mix its own up with them.
+        reduction = tf.distribute.ReductionToOneDevice()
+        return tf.distribute.MirroredStrategy(_virtual_devices(config.num_virtual_devices), cross_device_ops=reduction)
     if name == "auto":
         name = "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one_device"
     if name == "mirrored":
@@ -65,7 +68,8 @@ def _multi_worker(config: "Config"):
 
     cluster = cluster_of(config)
     own = {"worker_index", "workers", "data_dir", "cache_dir", "run_dir", "worker_timeout"}
-    agreed = {name: value for name, value in dataclasses.asdict(config).items() if name not in own}
+    agreed = {f"--{name}": value for name, value in dataclasses.asdict(config).items() if name not in own}
+    agreed |= {f"the version of {package}": version for package, version in versions().items()}
     workers.meet(cluster, agreed, config.worker_timeout)
     os.environ["TF_CONFIG"] = cluster.tf_config
     _allow_silence(cluster)

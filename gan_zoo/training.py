@@ -22,7 +22,7 @@ from gan_zoo.calls import literal
 from gan_zoo.data import checks
 from gan_zoo.errors import Interrupted, NonFiniteLoss, NotWritten, Stopped, UserError
 from gan_zoo.models import VARIANTS
-from gan_zoo.runs import hold, open_run
+from gan_zoo.runs import clear_leftovers, hold, open_run
 from gan_zoo.strategies import cluster_of, make_strategy
 
 ON_NAN = ("stop", "restore")
@@ -100,15 +100,15 @@ def run(config: Config) -> Path | None:
         NotWritten: If a file cannot be written, say because the disk is full. The last checkpoint stays.
         WorkerLost: If another worker has gone. The last checkpoint stays.
     """
-    several = config.strategy == "multi_worker"
-    with workers.noticing_losses() if several else contextlib.nullcontext():
+    with _noticing(config):
         job = Job(config)
         run_dir = Path(config.run_dir or f"runs/{config.model.replace(':', '.')}-{_plain(config.dataset)}").expanduser()
         settings = job.settings(run_dir)
         if not job.is_chief:
             return job.train(run_dir)
         # The process that a restarted one follows may be on a machine that died: its lock on a file server outlives it.
-        with hold(run_dir, wait=120 if several else 0):
+        with hold(run_dir, wait=120 if job.cluster else 0):
+            clear_leftovers(run_dir)
             open_run(run_dir, settings)
             try:
                 return job.train(run_dir)
@@ -118,6 +118,21 @@ def run(config: Config) -> Path | None:
                     f"{what}. Training has stopped; {_last_checkpoint(run_dir)}. Once that is put right, the same "
                     f"command goes on from there."
                 ) from error
+
+
+def dry_run(config: Config) -> str:
+    """What `Job.dry_run` says of a configuration.
+
+    Raises:
+        UserError: If it cannot be used.
+        WorkerLost: If another worker has gone.
+    """
+    with _noticing(config):
+        return Job(config).dry_run()
+
+
+def _noticing(config: Config):
+    return workers.noticing_losses() if config.strategy == "multi_worker" else contextlib.nullcontext()
 
 
 def _last_checkpoint(run_dir: Path) -> str:
@@ -371,7 +386,7 @@ class Job:
 
         config, gan, chief = self.config, self.gan, self.is_chief
         talk = workers.Communication(self.strategy)
-        self._compare_data(talk)
+        self._compare(talk)
         ema = callbacks.GeneratorEMA(config.ema_decay)
         ema.set_model(gan)
         step = checkpoints.restore(run_dir / "checkpoints", gan, ema.generator) if chief else 0
@@ -381,37 +396,48 @@ class Job:
             print(f"continuing {run_dir} from step {step}", flush=True)
         interrupted = callbacks.StopOnSignal(talk.any)
         events = Events(run_dir / "events") if chief else None
-        for restores_left in reversed(range(_RESTORES + 1 if config.on_nan == "restore" else 1)):
-            try:
-                self._fit(run_dir, step, ema, interrupted, events)
-                break
-            except (NonFiniteLoss, FloatingPointError) as error:
-                step = self._after_divergence(run_dir, talk, ema, error, restores_left)
+        with interrupted.listening():
+            for restores_left in reversed(range(_RESTORES + 1 if config.on_nan == "restore" else 1)):
+                try:
+                    self._fit(run_dir, step, ema, interrupted, events)
+                    break
+                except (NonFiniteLoss, FloatingPointError) as error:
+                    step = self._after_divergence(run_dir, talk, ema, error, restores_left)
         if chief and (run_dir / "metrics.jsonl").exists():
             curves.plot(run_dir / "metrics.jsonl", run_dir / "curves.png")
         if interrupted.stopping:
+            what = f"saved {run_dir}" if chief else "stopped"
             raise Interrupted(
-                f"{interrupted.reason}: saved {run_dir} at step {ema.step}; the same command continues it",
-                interrupted.signal,
+                f"{interrupted.reason}: {what} at step {ema.step}; the same command continues it", interrupted.signal
             )
         if not chief:
             return None
         path = run_dir / "saved_model"
-        saved_model.export(gan, path, generator=ema.generator, metadata=self.metadata(ema.step))
+        try:
+            saved_model.export(gan, path, generator=ema.generator, metadata=self.metadata(ema.step))
+        except UserError as error:
+            if isinstance(error.__cause__, OSError):  # not bad input, but a disk that is full
+                raise error.__cause__ from None
+            raise
         print(f"samples  {run_dir / 'samples'}\ncurves   {run_dir / 'curves.png'}\nmodel    {path}", flush=True)
         return path
 
-    def _compare_data(self, talk: workers.Communication) -> None:
-        """Makes sure that all workers found the same data: each takes its part of the same batches.
+    def _compare(self, talk: workers.Communication) -> None:
+        """Makes sure that all workers found the same data, of which each takes its part, and made the same of "auto".
 
         Raises:
             UserError: If they did not.
         """
-        mine = int(hashlib.sha256(json.dumps(self.describe_data(), sort_keys=True).encode()).hexdigest()[:15], 16)
-        differs = talk.of_chief(mine) != mine
-        if talk.any(differs):
-            which = "this worker's differ from worker 0's" if differs else "those of another worker differ"
-            raise UserError(f"--dataset={self.config.dataset}: all workers need the same data, and {which}.")
+        if self.cluster is None:
+            return
+        resolved = [self.precision, self.network, self.execution, self.steps]
+        for flag, value in (("--dataset", [self.describe_data(), self.source.checksum()]), ("--precision", resolved)):
+            mine = int(hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:15], 16)
+            differs = talk.of_chief(mine) != mine
+            if talk.any(differs):
+                which = "this worker has other than worker 0" if differs else "another worker has other than worker 0"
+                what = "data" if flag == "--dataset" else "arithmetic, network and steps"
+                raise UserError(f"{flag}: all workers need the same {what}, and {which}. Give all of them the same.")
 
     def _share(self, talk: workers.Communication, ema, step: int) -> int:
         """Gives all workers the chief's state; returns its step."""
@@ -463,6 +489,8 @@ class Job:
         Raises:
             NonFiniteLoss: If that is not asked for, there is no such state, or it has been tried often enough.
         """
+        import keras
+
         from gan_zoo import checkpoints
 
         folder = run_dir / "checkpoints"
@@ -473,7 +501,7 @@ class Job:
             state = _last_checkpoint(run_dir) if self.is_chief else "worker 0 has the checkpoints"
             raise NonFiniteLoss(f"Training diverged: {error}; {state}. {advice}") from None
         inner = [getattr(o, "inner_optimizer", o) for o in (self.gan.d_optimizer, self.gan.g_optimizer)]
-        rates = [float(optimizer.learning_rate) / 2 for optimizer in inner]  # checkpoints hold rates, too
+        rates = [float(keras.ops.convert_to_numpy(o.learning_rate)) / 2 for o in inner]  # checkpoints hold rates, too
         step = self._share(talk, ema, checkpoints.restore(folder, self.gan, ema.generator) if self.is_chief else 0)
         for optimizer, rate in zip(inner, rates, strict=True):
             optimizer.learning_rate = rate

@@ -6,6 +6,7 @@ started with other flags for partners. So workers meet in Python first, on the p
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import re
@@ -91,8 +92,12 @@ def of_environment(tf_config: str) -> Cluster:
     if jobs or len(chiefs) > 1 or index not in places:
         what = f"it has {', '.join(sorted(jobs))}" if jobs else f"there is no {kind} {index}, or more than one chief"
         raise UserError(f"{wanted}: {what}.")
-    of_flags(",".join([*chiefs, *others]), index + (len(chiefs) if kind == "worker" else 0))
-    return Cluster((*chiefs, *others), index + (len(chiefs) if kind == "worker" else 0), tf_config)
+    place = index + (len(chiefs) if kind == "worker" else 0)
+    try:
+        of_flags(",".join([*chiefs, *others]), place)
+    except UserError as error:
+        raise UserError(f"TF_CONFIG: {error}") from None
+    return Cluster((*chiefs, *others), place, tf_config)
 
 
 def meet(cluster: Cluster, agreed: dict[str, Any], timeout: float) -> None:
@@ -143,11 +148,12 @@ def noticing_losses() -> Iterator[None]:
         yield
     except tf.errors.OpError as error:
         always = tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError
-        if not isinstance(error, always) and "ollective" not in str(error):
+        told = str(error)
+        if not isinstance(error, always) and not re.search("remote target|heartbeat|Collective ops is aborted", told):
             raise
         raise WorkerLost(
-            f"{_lost(str(error))}, which has ended or hangs: so this one stops. What the lost one says tells why; the "
-            f"same commands, all of them started again, go on from the last checkpoint."
+            f"{_lost(told)}, which has ended or hangs: so this one stops. What the lost one says tells why; the same "
+            f"commands, all of them started again, go on from the last checkpoint."
         ) from error
 
 
@@ -238,7 +244,7 @@ def _own_port(cluster: Cluster, deadline: float) -> Iterator[socket.socket]:
             break
         except OSError as error:
             server.close()
-            if time.monotonic() > deadline:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
                 raise UserError(
                     f"--workers: port {port} of this machine cannot be used ({error.strerror}): give worker "
                     f"{cluster.index} another one."
@@ -252,6 +258,7 @@ def _own_port(cluster: Cluster, deadline: float) -> Iterator[socket.socket]:
 def _gather(cluster: Cluster, agreed: dict, server: socket.socket, deadline: float, timeout: float) -> None:
     """The chief's part: hears all others, then tells them to begin."""
     heard: dict[int, socket.socket] = {}
+    digests = _digests(agreed)
     with contextlib.ExitStack() as stack:
         while missing := sorted({*range(1, len(cluster.addresses))} - heard.keys()):
             server.settimeout(max(deadline - time.monotonic(), 0.001))
@@ -260,21 +267,24 @@ def _gather(cluster: Cluster, agreed: dict, server: socket.socket, deadline: flo
             except TimeoutError:
                 raise _absent(cluster, missing, timeout) from None
             stack.enter_context(connection)
-            theirs = _received(connection)
-            index = theirs.get("index")
-            if theirs.get(_GREETING) != list(cluster.addresses) or index not in range(1, len(cluster.addresses)):
+            theirs = _received(connection, min(deadline, time.monotonic() + 5))
+            index, settings = theirs.get("index"), theirs.get("agreed")
+            expected = theirs.get(_GREETING) == list(cluster.addresses) and isinstance(settings, dict)
+            if not expected or index not in range(1, len(cluster.addresses)):
                 continue  # somebody else's visit
-            if theirs["agreed"] != _digests(agreed):
-                names = sorted(n for n in agreed if theirs["agreed"].get(n) != _digests(agreed)[n])
-                flags = ", ".join(f"--{name}" for name in names)
-                sentence = f"worker {index} was started with other settings than worker 0: {flags} must be the same."
+            if settings != digests:
+                names = sorted(n for n in {*settings, *digests} if settings.get(n) != digests.get(n))
+                which = ", ".join(names)
+                sentence = f"worker {index} was started with other settings than worker 0: {which} must be the same."
                 for other in [*heard.values(), connection]:
-                    _send(other, {"refused": sentence})
+                    with contextlib.suppress(OSError):  # it has gone meanwhile, and needs no answer
+                        _send(other, {"refused": sentence})
                 raise UserError(sentence)
             heard[index] = connection
             heard = {i: c for i, c in heard.items() if not _gone(c)}
         for connection in heard.values():
-            _send(connection, {"begin": True})
+            with contextlib.suppress(OSError):  # TensorFlow's own start will miss it
+                _send(connection, {"begin": True})
 
 
 def _join(cluster: Cluster, agreed: dict, deadline: float, timeout: float) -> None:
@@ -285,9 +295,9 @@ def _join(cluster: Cluster, agreed: dict, deadline: float, timeout: float) -> No
         with contextlib.suppress(OSError):  # not there yet, or gone again
             with socket.create_connection((host.strip("[]"), int(port)), timeout=min(left, 10)) as connection:
                 _send(connection, greeting)
-                answer = _received(connection, left)
+                answer = _received(connection, deadline)
             if "refused" in answer:
-                raise UserError(answer["refused"])
+                raise UserError(str(answer["refused"]))
             if "begin" in answer:
                 return
         time.sleep(_PAUSE)
@@ -324,17 +334,17 @@ def _send(connection: socket.socket, message: dict) -> None:
     connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _received(connection: socket.socket, timeout: float = 5) -> dict:
-    """One message; an empty one where what came is none."""
-    connection.settimeout(timeout)
+def _received(connection: socket.socket, deadline: float) -> dict:
+    """One message; an empty one where what came is none, or did not come in time."""
     data = b""
     try:
         while not data.endswith(b"\n") and len(data) < _LONGEST:
+            connection.settimeout(max(deadline - time.monotonic(), 0.001))
             part = connection.recv(4096)
             if not part:
                 break
             data += part
         message = json.loads(data)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return message if isinstance(message, dict) else {}

@@ -176,7 +176,7 @@ def test_noise_without_an_end():
     ("arguments", "sentence"),
     [
         ({"instance_noise": -0.5}, "instance_noise must be 0 or more, not -0.5"),
-        ({"instance_noise": 0.5, "noise_turns": -1}, "noise_turns must be a whole number from 0 up, not -1"),
+        ({"instance_noise": 0.5, "noise_turns": -1}, "noise_turns must be a whole number of at least 0, not -1"),
     ],
 )
 def test_noise_that_makes_no_sense(arguments, sentence):

@@ -99,14 +99,14 @@ def test_signals_end_training_after_the_step_and_handlers_come_back():
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     callback, model = callbacks.StopOnSignal(), Model()
     callback.set_model(model)
-    callback.on_train_begin()
-    callback.on_train_batch_end(0)
-    assert not model.stop_training
-    os.kill(os.getpid(), signal.SIGTERM)
-    callback.on_train_batch_end(1)
+    with callback.listening():
+        callback.on_train_batch_end(0)
+        assert not model.stop_training
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before  # a second one interrupts
+        callback.on_train_batch_end(1)
     assert model.stop_training
     assert (callback.stopping, callback.signal, callback.reason) == (True, signal.SIGTERM, "SIGTERM")
-    callback.on_train_end()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 

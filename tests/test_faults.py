@@ -212,6 +212,63 @@ def test_training_that_ends_early_is_not_taken_for_a_finished_one(tmp_path):
     assert not (tmp_path / "run" / "saved_model").exists()
 
 
+def test_what_killed_processes_left_is_cleared_away(tmp_path):
+    training.run(config(steps=2))
+    run = tmp_path / "run"
+    (run / "saved_model").rename(run / ".saved_model.0123456789ab.old")  # killed between two renames of the export
+    (run / ".saved_model.0123456789ab.partial").mkdir()
+    (run / ".saved_model.0123456789ab.partial" / "saved_model.pb").write_text("half")
+    (run / "samples" / ".0123456789ab.partial").write_text("half")
+    (run / ".ba9876543210.partial").write_text("half")
+    runs.clear_leftovers(run)
+    assert not [path for path in run.rglob("*") if path.suffix in (".partial", ".old")]
+    assert (run / "saved_model" / "saved_model.pb").exists()
+    training.run(config())
+    assert checkpoints.list_checkpoints(run / "checkpoints")[-1].name == "00000006"
+
+
+def test_a_disk_that_is_full_when_the_model_is_exported(tmp_path):
+    training.run(config())
+    shutil.rmtree(tmp_path / "run" / "saved_model")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, hard))
+    try:
+        with pytest.raises(
+            NotWritten, match=r"saved_model: .*too large\. Training has stopped; the last good checkpoint"
+        ):
+            training.run(config())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / "run" / "saved_model").exists()
+    training.run(config())
+    assert (tmp_path / "run" / "saved_model" / "saved_model.pb").exists()
+
+
+def test_steps_are_in_the_order_of_numbers(tmp_path):
+    for name in ("100000000", "99999000", "00000500", "x"):
+        (tmp_path / name).mkdir()
+    assert [path.name for path in checkpoints.list_checkpoints(tmp_path)] == ["00000500", "99999000", "100000000"]
+
+
+@pytest.mark.parametrize("strategy", [{}, dict(strategy="mirrored", num_virtual_devices=4)], ids=["one", "four"])
+def test_a_divergence_on_replicas_goes_back_with_lower_rates(tmp_path, strategy):
+    settings = dict(steps=4, on_nan="restore", batch_size=8, **strategy)
+    training.run(config(**{**settings, "steps": 2}))
+    job = training.Job(config(**settings))
+    fit, calls = job.gan.fit, []
+
+    def failing(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 1:
+            raise errors.NonFiniteLoss("d_loss = nan at step 3")
+        return fit(*args, **kwargs)
+
+    job.gan.fit = failing
+    before = float(keras.ops.convert_to_numpy(job.gan.d_optimizer.learning_rate))
+    assert job.train(tmp_path / "run") is not None
+    assert float(keras.ops.convert_to_numpy(job.gan.d_optimizer.learning_rate)) == pytest.approx(before / 2)
+
+
 # Processes.
 
 

@@ -8,6 +8,7 @@ level in 255; its bilinear resize widens the filter when it shrinks, so it is an
 import concurrent.futures
 import contextlib
 import dataclasses
+import errno
 import io
 import itertools
 import os
@@ -34,6 +35,8 @@ GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"})
 _CHUNK = 512
 _BIG = 20_000
 _NAMES_KEPT = 10
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN}
+"""Errors that are not the image's: the next attempt may go well, and what is left out now would be missing for ever."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +146,10 @@ def decode_all(
     def work(record: Record) -> tuple[np.ndarray, int] | None:
         try:
             image = _decode(record.data, channels)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, MemoryError) or getattr(error, "errno", None) in _PASSING:
+                what = getattr(error, "strerror", None) or "not enough memory"
+                raise UserError(f"{images.name}: reading {record.name} failed ({what}): try again later.") from error
             # Pillow raises a dozen kinds of exception for broken files.
             return None
         side = min(image.size)

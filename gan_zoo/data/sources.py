@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import google_crc32c
 import numpy as np
 
 from gan_zoo.data import cache, folder, synthetic, table
@@ -68,6 +69,10 @@ class Source:
             "num_classes": self.num_classes,
             **self._settings,
         }
+
+    def checksum(self) -> int | None:
+        """Of the examples, where they are in memory; None where they are drawn, or mapped from the disk."""
+        return None
 
     def steps_per_epoch(self, batch: int) -> int | None:
         """Steps in which every example is seen once, but for the few that do not fill a last batch.
@@ -161,6 +166,12 @@ class ImageSource(Source):
         self.images = (images if aligned else cache.aligned(images)).view()
         self.images.flags.writeable = False
         self.labels = labels if class_names else None
+
+    def checksum(self) -> int | None:
+        """Of the images, where they are in memory; None where they are mapped from the disk."""
+        if self.images.nbytes > cache.MEMORY_LIMIT:
+            return None
+        return google_crc32c.value(memoryview(self.images).cast("B"))
 
     def _elements(self, batch: int, seed: int, labels: bool, start_step: int) -> "tf.data.Dataset":
         import tensorflow as tf

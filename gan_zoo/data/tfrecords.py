@@ -5,6 +5,7 @@ that (4), the data, and a checksum of them (4). All numbers are little-endian, a
 bits with a constant added. See https://www.tensorflow.org/tutorials/load_data/tfrecord.
 """
 
+import os
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -31,9 +32,13 @@ def read(file: BinaryIO) -> Iterator[bytes | None]:
         The data of each record, or None where they are damaged. It ends where there is no telling where the next record
         begins: at a damaged length, or where the file ends, be it within a record.
     """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
         length, length_sum = _LENGTH.unpack(head)
         if checksum(head[:8]) != length_sum:
+            return
+        if length > size - file.tell():
             return
         body = file.read(length + _CHECKSUM.size)
         if len(body) < length + _CHECKSUM.size:
