@@ -381,6 +381,9 @@ def test_a_model_of_ones_own(tmp_path):
     training.run(config(model="my_quick_gan:MyGAN", set=("scale=2",), n_critic=1))
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["settings"]["arguments"]["scale"] == 2.0
+    with pytest.raises(UserError, match="code that would be imported and run with your rights. If you trust it"):
+        runs.load_gan("run")
+    assert runs.load_gan("run", trust=True)[0].scale == 2.0
 
 
 def test_learning_rates(tmp_path):
