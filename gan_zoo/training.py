@@ -158,6 +158,7 @@ class Job:
 
         self.source = self._open(config.resolution)
         self._sources = {self.source.shape[0]: self.source}
+        self._examples = {}
         self.points = self.source.kind == "points"
         self.precision, self.precision_reason = precision.resolve(config.precision, self.points)
         keras.config.set_dtype_policy(self.precision)
@@ -372,8 +373,15 @@ class Job:
         return next(self.source.batches(2048, seed=self.config.seed).as_numpy_iterator()) if self.points else None
 
     def real_examples(self, step: int):
-        """The real examples of step `step`, or of the last one, at the resolution of the networks then."""
-        return next(iter(self.dataset(min(step, self.steps - 1))))
+        """A minibatch of real examples at the resolution of the networks at step `step`, the same each time.
+
+        A pipeline that was made for each look would leave its functions behind in TensorFlow.
+        """
+        step = min(step, self.steps - 1)
+        start = self.growth.start(step) if self.growth else 0
+        if start not in self._examples:
+            self._examples[start] = next(iter(self.dataset(start)))
+        return self._examples[start]
 
     def train(self, run_dir: Path) -> Path | None:
         """Trains from the newest checkpoint in `run_dir`, if there is one, to the last step, and exports.
