@@ -117,7 +117,7 @@ class Dynamics:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and math.isfinite(value)
+    return isinstance(value, numbers.Real) and abs(value) <= tf.float32.max
 
 
 # Sampling.

@@ -757,7 +757,7 @@ def _check(config: Config) -> None:
             raise UserError(f"--{name} must be at most {most}, not {value}.")
     for name in ("learning_rate", "d_learning_rate", "g_learning_rate"):
         value = getattr(config, name)
-        if value is not None and not 0 < value < math.inf:
+        if value is not None and not 0 < value < 1e38:
             raise UserError(f"--{name} must be positive, not {value}.")
     if not 0 < config.worker_timeout <= _LONGEST_WAIT:
         raise UserError(f"--worker_timeout must be positive and at most {_LONGEST_WAIT}, not {config.worker_timeout}.")

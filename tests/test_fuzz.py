@@ -426,7 +426,7 @@ def test_paths_and_names(line, words):
             assert words in assert_one_sentence(result)
 
 
-@fuzz(150)
+@fuzz(75)
 @given(command_lines())
 def test_flags(line):
     with folder() as root:
@@ -434,7 +434,7 @@ def test_flags(line):
         try_out(TRAIN, *line, root=root)
 
 
-@fuzz(40)
+@fuzz(20)
 @given(st.lists(st.one_of(stray, st.sampled_from([f"--{n}={v}" for n, v in POINTS.items()])), max_size=6))
 def test_command_lines_of_any_form(line):
     with folder() as root:
@@ -509,7 +509,7 @@ READERS = [
 ]
 
 
-@fuzz(60)
+@fuzz(30)
 @given(st.data())
 def test_run_json(run, monkeypatch, data):
     from gan_zoo.export import saved_model
@@ -536,7 +536,7 @@ def test_a_folder_in_the_place_of_run_json(run, script, line):
         assert "run.json" in assert_one_sentence(try_out(script, *line, root=root))
 
 
-@fuzz(8)
+@fuzz(4)
 @given(wholly)
 def test_metrics_of_any_form_are_left_out_of_the_curves(contents_of_file):
     with folder() as root:
@@ -689,7 +689,7 @@ TOOLS = {
 }
 
 
-@fuzz(80)
+@fuzz(40)
 @given(st.data())
 def test_other_tools(run, monkeypatch, data):
     for work in ("pretrained.Pretrained.__call__", "refine.refine", "dynamics.report.examine", "compare.runner.work"):

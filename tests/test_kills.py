@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED, KILLS = (int(part) for part in os.environ.get("GAN_ZOO_KILLS", "0:30").split(":"))
-STEPS = 60 * KILLS
+STEPS = 30 * KILLS
 
 # Forks processes that have imported TensorFlow but not begun to use it, since the import takes most of their start; and
 # kills them: some at any time of their first seconds, most within a moment after they began to save, so that many die
@@ -83,14 +83,15 @@ def trained(folder, kills):
     folder.mkdir()
     settings = {
         **dict(model="lsgan", dataset="ring8", width=8, batch_size=8, steps=STEPS, run_dir="run"),
-        **dict(checkpoint_every=3, log_every=3, sample_every=60, health_every=30, keep_checkpoints=3),
+        **dict(checkpoint_every=3 if kills else STEPS, keep_checkpoints=3, steps_per_execution=3),
+        **dict(log_every=3, sample_every=60, health_every=30),
     }
     result = subprocess.run(
         [sys.executable, "-c", KILLER, str(folder), str(kills), str(SEED), json.dumps(settings)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60 + 30 * (kills + 1),
+        timeout=600 + 30 * kills,
     )
     assert result.returncode == 0, (result.stderr[-2000:], (folder / "log").read_text()[-2000:])
     return json.loads(result.stdout.splitlines()[-1])
@@ -128,8 +129,14 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
         np.testing.assert_array_equal(actual[name], value, err_msg=name)
     assert [row["step"] for row in rows(tmp_path / "killed")] == list(range(3, STEPS + 1, 3))
     assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
+    kept = sorted(path.name for path in (tmp_path / "killed" / "run" / "checkpoints").iterdir())
+    assert kept == [f"{step:08d}" for step in (STEPS - 6, STEPS - 3, STEPS)]
     whole, killed = (
-        {str(p.relative_to(tmp_path / name)): p for p in (tmp_path / name / "run").rglob("*") if "events" not in str(p)}
+        {
+            str(path.relative_to(tmp_path / name)): path
+            for path in (tmp_path / name / "run").rglob("*")
+            if path.parts[len((tmp_path / name / "run").parts)] not in ("events", "checkpoints")
+        }
         for name in ("whole", "killed")
     )
     assert whole.keys() == killed.keys()  # nothing half-written is left

@@ -1,6 +1,5 @@
 """Checks of arguments that are numbers."""
 
-import math
 import operator
 import os
 from pathlib import Path
@@ -26,6 +25,9 @@ def whole(argument: str, value, least: int, most: int | None = None) -> int:
     return number
 
 
+_LARGEST = float(np.finfo(np.float32).max)
+
+
 def number(argument: str, value, *, positive: bool = False, least: float | None = None) -> float:
     """Checks that an argument is a finite number.
 
@@ -33,7 +35,7 @@ def number(argument: str, value, *, positive: bool = False, least: float | None 
         UserError: It is not, or not positive, or below `least`.
     """
     try:
-        fine = isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
+        fine = isinstance(value, int | float | np.number) and not isinstance(value, bool) and abs(value) <= _LARGEST
     except OverflowError:  # a whole number beyond all floats
         fine = False
     if not fine or (positive and value <= 0) or (least is not None and value < least):
