@@ -20,6 +20,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.backend.common import global_state
 
 from gan_zoo.errors import UserError
 
@@ -52,6 +53,7 @@ def save(folder: Path, gan: keras.Model, step: int, ema: keras.Model | None = No
     gan.save_weights(writing / MODEL)
     if ema is not None:
         ema.save_weights(writing / EMA)
+    _keep_skipsets()
     index = {"step": step, "sha256": {p.name: _sha256(p) for p in sorted(writing.iterdir())}}
     (writing / INDEX).write_text(json.dumps(index, indent=1) + "\n")
     for file in [*writing.iterdir(), writing]:
@@ -61,9 +63,11 @@ def save(folder: Path, gan: keras.Model, step: int, ema: keras.Model | None = No
     writing.replace(path)
     _sync(folder)
     # Later ones are damaged: the run fell back from them.
-    done = [p for p in list_checkpoints(folder) if read_step(p) <= step]
-    for old in {*list_checkpoints(folder)} - {*done[-keep:]}:
-        shutil.rmtree(old)
+    found = list_checkpoints(folder)
+    kept = [path for path in found if read_step(path) <= step][-keep:]
+    for old in found:
+        if old not in kept:
+            shutil.rmtree(old)
     return path
 
 
@@ -96,6 +100,16 @@ def _reserve(folder: Path, gan: keras.Model, ema: keras.Model | None) -> None:
         elif shutil.disk_usage(folder).free < size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     path.unlink()
+
+
+def _keep_skipsets() -> None:
+    """Keeps what Keras 3.15 works out anew in each save: it looks for it under another name than it stores it under.
+
+    For optimizers it makes one each time, whose variables stay: 35 KiB each, and most of the time that saving takes.
+    """
+    for name, value in list(vars(global_state.GLOBAL_STATE_TRACKER).items()):
+        if name.startswith("saving_attr_skipset_"):
+            global_state.set_global_attribute(name.replace("skipset", "skiplist"), value)
 
 
 def restore(folder: Path, gan: keras.Model, ema: keras.Model | None = None) -> int:

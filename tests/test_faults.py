@@ -125,6 +125,16 @@ def test_a_fallback_ends_where_an_undamaged_run_does(tmp_path):
     assert_same(state(tmp_path / "run/checkpoints/00000006"), state(tmp_path / "whole/checkpoints/00000006"))
 
 
+def test_saving_again_makes_no_optimizers(saved, monkeypatch):
+    """Keras would make one for each that it saves, and its variables would stay in memory."""
+    gan, ema, folder = saved
+    made = []
+    monkeypatch.setattr(keras.optimizers.Optimizer, "__init__", lambda *args, **kwargs: made.append(args))
+    checkpoints.save(folder, gan, 3, ema)
+    assert made == []
+    assert checkpoints.list_checkpoints(folder)[-1].name == "00000003"
+
+
 # Clocks.
 
 
