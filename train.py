@@ -4,8 +4,8 @@ import dataclasses
 
 from absl import flags
 
-from gan_zoo import cli, training
-from gan_zoo.data import DATASETS, OTHER
+from gan_zoo import cli, config, training
+from gan_zoo.data import DATASETS, MAX_SKIPPED, OTHER
 from gan_zoo.networks import FAMILIES, NORMS
 from gan_zoo.precision import PRECISIONS
 from gan_zoo.strategies import STRATEGIES
@@ -27,7 +27,7 @@ flags.DEFINE_integer("resolution", None, "Side of the training images in pixels.
 flags.DEFINE_integer("crop", None, "Side of the centred square that is cut out before resizing, in pixels.")
 flags.DEFINE_string("cache_dir", None, "Where decoded images are kept; by default ~/.cache/gan_zoo.")
 flags.DEFINE_integer(
-    "max_skipped", 100, "Images that may be left out because they cannot be decoded; one more stops the run."
+    "max_skipped", MAX_SKIPPED, "Images that may be left out because they cannot be decoded; one more stops the run."
 )
 
 flags.DEFINE_enum("network", None, list(FAMILIES), "Family of networks.")
@@ -73,7 +73,7 @@ flags.DEFINE_integer("log_every", 50, "Steps between lines of metrics.")
 flags.DEFINE_enum(
     "on_nan",
     "stop",
-    list(training.ON_NAN),
+    list(config.ON_NAN),
     "When a loss is not finite: stop, or restore the last checkpoint and go on with half the learning rates.",
 )
 flags.DEFINE_integer(
@@ -135,11 +135,11 @@ def main() -> int:
     for name in ("model", "dataset"):
         if not values[name].value:
             raise cli.UserError(f"--{name} is missing: --list shows what there is.")
-    config = training.Config(**{f.name: values[f.name].value for f in dataclasses.fields(training.Config)})
+    asked = config.Config(**{f.name: values[f.name].value for f in dataclasses.fields(config.Config)})
     if values.dry_run:
-        print(training.dry_run(config))
+        print(training.dry_run(asked))
         return 0
-    training.run(config)
+    training.run(asked)
     return 0
 
 

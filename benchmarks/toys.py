@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import gan_zoo
 from gan_zoo import optimizers
-from gan_zoo.training import find_model
+from gan_zoo.variants import find_model
 
 # Networks.
 

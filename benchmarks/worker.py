@@ -56,7 +56,7 @@ class Zoo:
         import keras
 
         from gan_zoo import data
-        from gan_zoo.training import find_model
+        from gan_zoo.variants import find_model
 
         if without:
             import levers

@@ -21,7 +21,6 @@ What the folder offers, as methods of the loaded object and, with the same names
 Networks run in inference mode.
 """
 
-import errno
 import json
 import shutil
 import uuid
@@ -36,7 +35,7 @@ from absl import flags
 import gan_zoo
 from gan_zoo import cli
 from gan_zoo.data import checks
-from gan_zoo.errors import UserError
+from gan_zoo.errors import UserError, file_errors
 from gan_zoo.gan import GAN
 
 METADATA = "assets.extra/metadata.json"
@@ -101,13 +100,12 @@ def export(
     exact = (generator or gan).compute_dtype == "float32" and not tf.config.list_physical_devices("GPU")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        _write(partial, gan, samples_of, z.shape[1:], expected.shape[1:], document)
+        with file_errors(destination):
+            _write(partial, gan, samples_of, z.shape[1:], expected.shape[1:], document)
         _check_same(partial, z, expected, tolerance=1e-5 if exact else 0.05)
         _put(partial, destination)
-    except (OSError, tf.errors.OpError) as error:
-        reason = error.strerror or error if isinstance(error, OSError) else str(error.message).splitlines()[0]
-        cause = error if isinstance(error, OSError) else OSError(errno.EIO, reason, str(destination))
-        raise UserError(f"path: {destination} cannot be written ({reason}).") from cause
+    except OSError as error:
+        raise UserError(f"path: {destination} cannot be written ({error.strerror or error}).") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return destination

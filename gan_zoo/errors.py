@@ -3,6 +3,11 @@
 Command-line tools print their message without a traceback and exit with their status.
 """
 
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
 
 class UserError(ValueError):
     """Bad input: a name, a number, a file or a folder that cannot be used.
@@ -45,3 +50,23 @@ class Interrupted(Stopped):
     def __init__(self, message: str, signal: int):
         super().__init__(message)
         self.exit_status = 128 + signal
+
+
+@contextlib.contextmanager
+def file_errors(path: Path) -> Iterator[None]:
+    """Turns what TensorFlow raises for a file or folder that cannot be written into an OSError.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except (
+        *(tf.errors.OutOfRangeError, tf.errors.ResourceExhaustedError),  # what it makes of full disks
+        *(tf.errors.PermissionDeniedError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError),
+        *(tf.errors.UnknownError, tf.errors.InternalError, tf.errors.DataLossError),
+    ) as error:
+        reason = str(error.message).splitlines()[0].rpartition("; ")[2]
+        raise OSError(errno.EIO, reason, str(path)) from error

@@ -1,18 +1,12 @@
 """TensorBoard's files of a run."""
 
-import contextlib
-import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-_OF_FILES = (
-    *(tf.errors.PermissionDeniedError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError),
-    *(tf.errors.UnknownError, tf.errors.InternalError, tf.errors.DataLossError),
-)
-"""What TensorFlow raises for files that cannot be written, besides the kinds for a full disk."""
+from gan_zoo.errors import file_errors
 
 
 class Events:
@@ -27,7 +21,7 @@ class Events:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        with self._telling():
+        with file_errors(self._folder):
             self._writer = tf.summary.create_file_writer(str(folder))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -36,7 +30,7 @@ class Events:
         Raises:
             OSError: If they cannot be written.
         """
-        with self._telling(), self._writer.as_default(step):
+        with file_errors(self._folder), self._writer.as_default(step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
             self._writer.flush()
@@ -47,14 +41,6 @@ class Events:
         Raises:
             OSError: If it cannot be written.
         """
-        with self._telling(), self._writer.as_default(step):
+        with file_errors(self._folder), self._writer.as_default(step):
             tf.summary.image(name, pixels[np.newaxis])
             self._writer.flush()
-
-    @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
-        try:
-            yield
-        except (tf.errors.OutOfRangeError, tf.errors.ResourceExhaustedError, *_OF_FILES) as error:
-            reason = str(error.message).splitlines()[0].rpartition("; ")[2]
-            raise OSError(errno.EIO, reason, str(self._folder)) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from gan_zoo.errors import UserError
 from gan_zoo.models import VARIANTS
-from gan_zoo.training import find_model, parse_arguments
+from gan_zoo.variants import find_model, parse_arguments
 
 
 @dataclasses.dataclass(frozen=True)

@@ -183,7 +183,7 @@ def load_gan(run_dir: str | Path, step: int | None = None, trust: bool = False) 
     """
     import keras
 
-    from gan_zoo import checkpoints, training
+    from gan_zoo import checkpoints, variants
 
     run_dir = checks.path("run_dir", run_dir)
     settings = read_settings(run_dir)
@@ -198,11 +198,11 @@ def load_gan(run_dir: str | Path, step: int | None = None, trust: bool = False) 
             f"{run_dir} is a run of {settings['model']}, code that would be imported and run with your rights. If you "
             f"trust it, pass trust=True, or --trust on the command line."
         )
-    cls = training.find_model(settings["model"])
+    cls = variants.find_model(settings["model"])
     policy = keras.config.dtype_policy()
     try:
         keras.config.set_dtype_policy(settings["precision"])
-        gan = training.build_gan(
+        gan = variants.build_gan(
             cls,
             settings["data"]["shape"],
             **{name: settings[name] for name in ("network", "width", "norm", "arguments")},

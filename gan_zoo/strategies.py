@@ -10,7 +10,7 @@ from gan_zoo.errors import UserError
 from gan_zoo.runs import versions
 
 if TYPE_CHECKING:
-    from gan_zoo.training import Config
+    from gan_zoo.config import Config
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 

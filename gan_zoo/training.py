@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import hashlib
-import importlib
-import inspect
 import json
 import logging
 import math
@@ -12,80 +10,21 @@ import os
 import resource
 import statistics
 import sys
-import traceback
 from pathlib import Path
-from types import UnionType
 from typing import Any
 
 from gan_zoo import data, networks, workers
-from gan_zoo.calls import literal
+from gan_zoo.config import DEFAULTS, MOST, MOST_TURNS, Config, check
 from gan_zoo.data import checks
 from gan_zoo.errors import Interrupted, NonFiniteLoss, NotWritten, Stopped, UserError
-from gan_zoo.models import VARIANTS
 from gan_zoo.runs import clear_leftovers, hold, open_run
 from gan_zoo.strategies import cluster_of, make_strategy
+from gan_zoo.variants import build_gan, find_model, parse_arguments, rehearse, told
 
-ON_NAN = ("stop", "restore")
 _RESTORES = 5
 """How often a run that diverges goes back to its last good state, with half the learning rates each time."""
 
 _log = logging.getLogger("gan_zoo")
-
-
-@dataclasses.dataclass
-class Config:
-    """What a run is asked to be; None leaves a setting to the dataset's or the variant's own default.
-
-    The fields are the flags of `train.py`, which documents them.
-    """
-
-    model: str
-    dataset: str
-    data_dir: str | None = None
-    split: str = "train"
-    resolution: int | None = None
-    crop: int | None = None
-    cache_dir: str | None = None
-    max_skipped: int = 100
-    batch_size: int | None = None
-    steps: int | None = None
-    n_critic: int | None = None
-    balance: str | None = None
-    learning_rate: float | None = None
-    d_learning_rate: float | None = None
-    g_learning_rate: float | None = None
-    latent_dim: int | None = None
-    width: int | None = None
-    network: str | None = None
-    norm: str | None = None
-    set: tuple[str, ...] = ()
-    ema_decay: float = 0.999
-    seed: int = 0
-    precision: str = "auto"
-    strategy: str = "auto"
-    num_virtual_devices: int | None = None
-    workers: str | None = None
-    worker_index: int | None = None
-    worker_timeout: float = 600.0
-    tpu: str | None = None
-    sync_batch_norm: bool = False
-    on_nan: str = "stop"
-    jit_compile: bool = False
-    run_dir: str | None = None
-    sample_every: int = 500
-    checkpoint_every: int = 1000
-    keep_checkpoints: int = 2
-    log_every: int = 50
-    health_every: int = 500
-    steps_per_execution: int | None = None
-
-
-# What a run has that neither its flags nor its variant say: for images the usual batch and width of small GANs; for
-# points the sizes of the 2-D experiments in the WGAN-GP and unrolled GAN papers.
-DEFAULTS = {
-    "image": {"batch_size": 64, "width": 64, "latent_dim": 128, "steps": 50_000},
-    "points": {"batch_size": 256, "width": 128, "latent_dim": 2, "steps": 10_000},
-}
 
 
 def run(config: Config) -> Path | None:
@@ -148,7 +87,7 @@ class Job:
     def __init__(self, config: Config):
         self.config = config
         self.cls = find_model(config.model)
-        _check(config)
+        check(config)
         self.strategy = make_strategy(config)
         self.cluster = cluster_of(config)
 
@@ -171,7 +110,7 @@ class Job:
         if config.jit_compile and replicas > 1 and not self.on_accelerators:
             raise UserError("--jit_compile does not work with several CPUs under one strategy: leave one of them out.")
         keras.utils.set_random_seed(config.seed)  # the initial weights
-        with _told(config.model), self.strategy.scope():
+        with told(config.model), self.strategy.scope():
             self.gan = self._build()
         # Where networks grow, the schedule says which images they see when, and how many.
         self.growth = self.gan.growth(self.batch_size) if hasattr(self.gan, "growth") else None
@@ -183,12 +122,15 @@ class Job:
         if self.steps % self.execution:
             raise UserError(f"--steps={self.steps} is not a multiple of --steps_per_execution={self.execution}.")
         self.gan.steps_per_execution = self.execution
-        if not self.steps <= _MOST:
-            raise UserError(f"--steps: {self.steps:.3g} steps are more than {_MOST:,}, the most that can be counted.")
+        if not self.steps <= MOST:
+            raise UserError(f"--steps: {self.steps:.3g} steps are more than {MOST:,}, the most that can be counted.")
         self.dataset(0)  # a batch that the data cannot fill is refused before anything is written
         self._check_memory()
         if ":" in config.model:
-            self._try()
+            rehearse(config.model, self.gan, self.dataset(0).element_spec)
+            with told(config.model):
+                for name, value in self.settings(Path()).items():
+                    json.dumps({name: value}, allow_nan=False)
 
     def _open(self, resolution: int | None):
         config = self.config
@@ -210,7 +152,7 @@ class Job:
         for name in ("n_critic", "balance"):
             if getattr(config, name) is not None:
                 arguments[name] = getattr(config, name)
-        checks.whole("--n_critic", arguments.get("n_critic", 1), 1, _MOST_TURNS)
+        checks.whole("--n_critic", arguments.get("n_critic", 1), 1, MOST_TURNS)
         arguments.setdefault("seed", config.seed)
         checks.whole("--set=seed", arguments["seed"], 0, 2**63 - 1)
         arguments["latent_dim"] = config.latent_dim or DEFAULTS[self.source.kind]["latent_dim"]
@@ -252,42 +194,6 @@ class Job:
                 f"--batch_size={self.batch_size}: a step of {turns} such minibatches takes {4 * size / 2**30:.3g} GiB "
                 f"of memory or more, and this machine has {has / 2**30:.3g}: take a smaller --batch_size or --width."
             )
-
-    def _try(self) -> None:
-        """Traces a step of a model of the user's own, so that its mistakes are told before anything is written.
-
-        Nothing is computed.
-
-        Raises:
-            UserError: If it fails, or a loss is no real scalar.
-        """
-        import tensorflow as tf
-
-        gan, losses = self.gan, {}
-
-        def trace(data):
-            x = gan.split(data)[-1]
-            for player in ("discriminator", "generator"):
-                z = gan.sample_latent(tf.nest.flatten(x)[0].shape[0])
-                losses[player] = getattr(gan, f"{player}_loss")(x, z)
-            for player, loss in losses.items():
-                if not (tf.is_tensor(loss) and loss.dtype.is_floating and loss.shape.rank == 0):
-                    raise UserError(
-                        f"--model={self.config.model}: {player}_loss must return a real number as a tensor without "
-                        f"axes, not {_kind(loss)}: a mean over the batch, say."
-                    )
-            gan.train_step(data)
-
-        def share(spec):
-            return tf.TensorSpec([spec.shape[0] // self.strategy.num_replicas_in_sync, *spec.shape[1:]], spec.dtype)
-
-        specs = tf.nest.map_structure(share, self.dataset(0).element_spec)
-        # Keras, too, traces steps without AutoGraph.
-        step = tf.function(lambda data: self.strategy.run(trace, (data,)), autograph=False)
-        with _told(self.config.model):
-            step.get_concrete_function(specs)
-            for name, value in self.settings(Path()).items():
-                json.dumps({name: value}, allow_nan=False)
 
     def _steps_between_events(self) -> int:
         """As many steps in one call of the graph as go into every cadence of the run, up to 25.
@@ -390,7 +296,6 @@ class Job:
         """
         from gan_zoo import callbacks, checkpoints, curves
         from gan_zoo.events import Events
-        from gan_zoo.export import saved_model
 
         config, gan, chief = self.config, self.gan, self.is_chief
         talk = workers.Communication(self.strategy)
@@ -411,18 +316,22 @@ class Job:
                     break
                 except (NonFiniteLoss, FloatingPointError) as error:
                     step = self._after_divergence(run_dir, talk, ema, error, restores_left)
-        if chief and (run_dir / "metrics.jsonl").exists():
-            curves.plot(run_dir / "metrics.jsonl", run_dir / "curves.png")
-        if interrupted.stopping:
-            what = f"saved {run_dir}" if chief else "stopped"
-            raise Interrupted(
-                f"{interrupted.reason}: {what} at step {ema.step}; the same command continues it", interrupted.signal
-            )
-        if not chief:
-            return None
+            if chief and (run_dir / "metrics.jsonl").exists():
+                curves.plot(run_dir / "metrics.jsonl", run_dir / "curves.png")
+            if interrupted.stopping:
+                what = f"saved {run_dir}" if chief else "stopped"
+                raise Interrupted(
+                    f"{interrupted.reason}: {what} at step {ema.step}; the same command continues it",
+                    interrupted.signal,
+                )
+            return self._export(run_dir, ema) if chief else None
+
+    def _export(self, run_dir: Path, ema) -> Path:
+        from gan_zoo.export import saved_model
+
         path = run_dir / "saved_model"
         try:
-            saved_model.export(gan, path, generator=ema.generator, metadata=self.metadata(ema.step))
+            saved_model.export(self.gan, path, generator=ema.generator, metadata=self.metadata(ema.step))
         except UserError as error:
             if isinstance(error.__cause__, OSError):  # not bad input, but a disk that is full
                 raise error.__cause__ from None
@@ -582,136 +491,6 @@ class Job:
         return self.describe() + "\n" + "\n".join(f"{name:<17}{value}" for name, value in rows.items())
 
 
-def build_gan(cls: type, shape, *, network: str, width: int, norm: str | None, arguments: dict[str, Any]):
-    """A variant on the zoo's networks for examples of `shape`, (H, W, C) or (D,), as `run.json` tells of them."""
-    if len(shape) == 1:
-        return cls.for_points(shape[0], width=width, **arguments)
-    return cls.for_images(tuple(shape), network=network, width=width, norm=norm, **arguments)
-
-
-def find_model(name: str, flag: str = "--model") -> type:
-    """The class for `--model`, or another `flag`: a name of the zoo, or `module:Class`.
-
-    Raises:
-        UserError: If there is none, with the nearest name.
-    """
-    if ":" not in name:
-        if name not in VARIANTS:
-            raise UserError(
-                f"{flag}={name} is not in the zoo.{data.suggest(name, VARIANTS)} "
-                f"train.py --list shows all; a class of your own is {flag}=my_module:MyGAN."
-            )
-        from gan_zoo import models
-
-        return getattr(models, VARIANTS[name])
-    module_name, _, class_name = name.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-        cls = getattr(module, class_name, None)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # anything may go wrong in a user's module, sys.exit() too: its message helps
-        raise UserError(f"{flag}={name}: importing {module_name} failed: {_said(error)}.") from None
-    from gan_zoo.gan import GAN
-
-    if not (inspect.isclass(cls) and issubclass(cls, GAN)):
-        raise UserError(f"{flag}={name}: {module_name} has no subclass of gan_zoo.GAN named {class_name!r}.")
-    return cls
-
-
-def parse_arguments(cls: type, assignments: tuple[str, ...], flag: str = "--set") -> dict[str, Any]:
-    """The constructor arguments that `--set name=value`, or another `flag`, names, with values of the defaults' types.
-
-    Raises:
-        UserError: If an assignment is malformed, or the variant has no such argument, or it takes another type.
-    """
-    own = [n for n in cls.argument_names() if n not in ("generator", "discriminator", "latent_dim")]
-    parameters = {}
-    for klass in reversed(cls.__mro__):
-        if "__init__" in vars(klass):
-            parameters.update(inspect.signature(klass.__init__).parameters)
-    values = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise UserError(f"{flag}={assignment} is not of the form name=value.")
-        if name not in own:
-            raise UserError(
-                f"{flag}={assignment}: {cls.__name__} has no argument {name!r}.{data.suggest(name, own)} "
-                f"It has {', '.join(own)}."
-            )
-        if name in values:
-            raise UserError(f"{flag}={assignment}: {name} stands there twice: name each argument once.")
-        try:
-            value = literal(text)
-        except ValueError:
-            value = text
-        default, kinds = parameters[name].default, _kinds(parameters[name])
-        if float in kinds and int not in kinds and type(value) is int and abs(value) < 2**63:
-            value = float(value)
-        if kinds and type(value) not in kinds:
-            as_default = f", as {default!r} is" if type(default) in kinds and default is not None else ""
-            raise UserError(
-                f"{flag}={assignment}: {name} takes a value of type {' or '.join(k.__name__ for k in kinds)}"
-                f"{as_default}."
-            )
-        if (type(value) is int and abs(value) >= 2**63) or (type(value) is float and not math.isfinite(value)):
-            raise UserError(f"{flag}={assignment}: {name} must be finite, and a whole number have at most 63 bits.")
-        values[name] = value
-    return values
-
-
-def _kinds(parameter: inspect.Parameter) -> tuple[type, ...]:
-    """The types that an argument takes: that of its default, or, where this is None, those of its annotation."""
-    if parameter.default is parameter.empty:
-        return ()
-    if parameter.default is not None:
-        return (type(parameter.default),)
-    return parameter.annotation.__args__ if isinstance(parameter.annotation, UnionType) else ()
-
-
-@contextlib.contextmanager
-def _told(model: str):
-    """Tells in one sentence that memory does not suffice, and whatever goes wrong in a model of the user's own.
-
-    Raises:
-        UserError: If something does.
-    """
-    import tensorflow as tf
-
-    try:
-        yield
-    except UserError:
-        raise
-    except (MemoryError, tf.errors.ResourceExhaustedError):
-        raise UserError(
-            "The networks do not fit in memory: take a smaller --width or --latent_dim, or another --network."
-        ) from None
-    except Exception as error:
-        if ":" not in model:
-            raise
-        frames = traceback.extract_tb(error.__traceback__)
-        file = getattr(sys.modules.get(model.partition(":")[0]), "__file__", None)
-        own = next((frame for frame in reversed(frames) if frame.filename == file), None)
-        where = f" ({own.filename}, line {own.lineno})" if own else ""
-        raise UserError(f"--model={model} cannot be trained: {_said(error)}{where}.") from error
-
-
-def _said(error: BaseException) -> str:
-    """An exception's type and the first line of its message."""
-    line = next(iter(str(error).strip().splitlines()), "").rstrip(".")
-    return f"{type(error).__name__}: {line}" if line else type(error).__name__
-
-
-def _kind(value) -> str:
-    """What a user's function has returned, in a few words."""
-    if hasattr(value, "dtype") and hasattr(value, "shape"):
-        return f"{getattr(value.dtype, 'name', value.dtype)} of shape {tuple(value.shape)}"
-    return f"{value!r}" if value is None else f"an object of type {type(value).__name__}"
-
-
 def _outputs(gan) -> list:
     """What the layers of a GAN's networks make, as Keras's symbolic tensors, as far as it is known."""
     import keras
@@ -725,49 +504,6 @@ def _outputs(gan) -> list:
                 continue
             outputs += [tensor for tensor in keras.tree.flatten(made) if len(tensor.shape) > 1]
     return outputs
-
-
-_MOST = 10**12
-_MOST_TURNS = 1000
-"""Of D in a step: each is a part of the graph of its own."""
-_RANGES = {
-    **dict.fromkeys(("steps", "keep_checkpoints", "log_every"), (1, _MOST)),
-    **dict.fromkeys(("sample_every", "checkpoint_every", "health_every", "max_skipped", "crop"), (0, _MOST)),
-    "batch_size": (1, 2**31 - 1),
-    "n_critic": (1, _MOST_TURNS),
-    "latent_dim": (1, 2**20),
-    "width": (1, 2**14),
-    "resolution": (1, 2**14),
-    "steps_per_execution": (1, 10**6),
-    "num_virtual_devices": (1, 256),
-    "seed": (0, 2**32 - 1),
-}
-"""The least and the most that flags of whole numbers take."""
-_LONGEST_WAIT = 10**6
-"""Seconds."""
-
-
-def _check(config: Config) -> None:
-    for name, (least, most) in _RANGES.items():
-        value = getattr(config, name)
-        if value is not None and value < least:
-            never = " (never before the end)" if name.endswith("_every") and not least else ""
-            raise UserError(f"--{name} must be {least}{never} or more, not {value}.")
-        if value is not None and value > most:
-            raise UserError(f"--{name} must be at most {most}, not {value}.")
-    for name in ("learning_rate", "d_learning_rate", "g_learning_rate"):
-        value = getattr(config, name)
-        if value is not None and not 0 < value < 1e38:
-            raise UserError(f"--{name} must be positive, not {value}.")
-    if not 0 < config.worker_timeout <= _LONGEST_WAIT:
-        raise UserError(f"--worker_timeout must be positive and at most {_LONGEST_WAIT}, not {config.worker_timeout}.")
-    for name in ("data_dir", "cache_dir", "run_dir"):
-        if getattr(config, name) is not None:
-            folder = checks.path(f"--{name}", getattr(config, name))
-            if name == "run_dir" and folder.resolve() == Path(folder.anchor):
-                raise UserError(f"--run_dir={config.run_dir} is the root of the file system: name a folder in it.")
-    if not 0 <= config.ema_decay < 1:
-        raise UserError(f"--ema_decay must be in [0, 1), not {config.ema_decay}.")
 
 
 def _plain(dataset: str) -> str:

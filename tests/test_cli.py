@@ -10,9 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
+
+from .weights import arrays, assert_same, checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ["--dataset=digits", "--resolution=8", "--width=4", "--batch_size=8", "--precision=float32", "--log_every=1"]
@@ -43,13 +43,6 @@ def wait_for(condition, process, seconds=300):
 def logged_steps(run):
     path = run / "metrics.jsonl"
     return path.read_text().count("\n") if path.exists() else 0
-
-
-def weights(run, step):
-    found = {}
-    with h5py.File(run / "checkpoints" / f"{step:08d}" / "model.weights.h5") as file:
-        file.visititems(lambda n, item: found.update({n: item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return found
 
 
 def assert_one_sentence(result, code, *words):
@@ -116,10 +109,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path):
     result = call(tmp_path, *arguments, "--run_dir=killed")
     assert result.returncode == 0, result.stderr
     assert "continuing killed from step" in result.stdout
-    expected, actual = weights(tmp_path / "whole", 30), weights(tmp_path / "killed", 30)
-    assert expected.keys() == actual.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(actual[name], value, err_msg=name)
+    assert_same(*(arrays(checkpoint(tmp_path / name, 30)) for name in ("killed", "whole")))
     steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 31))
 
@@ -167,7 +157,4 @@ def test_virtual_devices_train_the_weights_of_one(tmp_path):
         result = call(tmp_path, *arguments, *more, f"--run_dir={name}")
         assert result.returncode == 0, result.stderr
     assert "4 replica(s)" in result.stdout
-    one, four = weights(tmp_path / "one", 3), weights(tmp_path / "four", 3)
-    assert one.keys() == four.keys()
-    for name, value in one.items():
-        np.testing.assert_allclose(four[name], value, atol=1e-5, err_msg=name)
+    assert_same(*(arrays(checkpoint(tmp_path / name, 3)) for name in ("four", "one")), atol=1e-5)

@@ -12,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 import pytest
@@ -20,6 +19,8 @@ from gan_zoo.models import VanillaGAN
 
 from gan_zoo import checkpoints, curves, errors, events, runs, training
 from gan_zoo.errors import NotWritten
+
+from .weights import arrays, assert_same, checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = int(os.environ.get("GAN_ZOO_FAULTS", "0"))
@@ -39,24 +40,6 @@ def config(**changes):
         **changes,
     }
     return training.Config(**values)
-
-
-def state(checkpoint):
-    found = {}
-    for path in checkpoint.glob("*.h5"):
-        with h5py.File(path) as file:
-            file.visititems(
-                lambda key, item, name=path.name: (
-                    found.update({f"{name} {key}": item[()]}) if isinstance(item, h5py.Dataset) else None
-                )
-            )
-    return found
-
-
-def assert_same(actual, expected):
-    assert actual.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(actual[name], value, err_msg=name)
 
 
 # Damaged checkpoints.
@@ -122,7 +105,7 @@ def test_a_fallback_ends_where_an_undamaged_run_does(tmp_path):
     training.run(config(steps=4))
     flip(tmp_path / "run" / "checkpoints" / "00000004" / checkpoints.MODEL, random.Random(SEED))
     training.run(config())
-    assert_same(state(tmp_path / "run/checkpoints/00000006"), state(tmp_path / "whole/checkpoints/00000006"))
+    assert_same(arrays(checkpoint(tmp_path / "run", 6)), arrays(checkpoint(tmp_path / "whole", 6)))
 
 
 def test_saving_again_makes_no_optimizers(saved, monkeypatch):
@@ -146,7 +129,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
     training.run(config(steps=3))
     training.run(config())
     elapsed = time.perf_counter() - start
-    assert_same(state(tmp_path / "run/checkpoints/00000006"), state(tmp_path / "whole/checkpoints/00000006"))
+    assert_same(arrays(checkpoint(tmp_path / "run", 6)), arrays(checkpoint(tmp_path / "whole", 6)))
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     for part in (rows[:3], rows[3:]):
@@ -177,7 +160,7 @@ def test_a_disk_that_fills_up_at_any_write_leaves_what_was_there(tmp_path, monke
     """The n-th file that is put in its place fails to be written, for want of room."""
     training.run(config(run_dir="whole"))
     training.run(config(steps=2))
-    before = state(tmp_path / "run/checkpoints/00000002")
+    before = arrays(checkpoint(tmp_path / "run", 2))
     count, fsync = 0, os.fsync
 
     def full(descriptor):
@@ -191,9 +174,9 @@ def test_a_disk_that_fills_up_at_any_write_leaves_what_was_there(tmp_path, monke
         patch.setattr(os, "fsync", full)
         with pytest.raises(NotWritten, match="No space left on device. Training has stopped; the last good checkpoint"):
             training.run(config())
-    assert_same(state(tmp_path / "run/checkpoints/00000002"), before)
+    assert_same(arrays(checkpoint(tmp_path / "run", 2)), before)
     training.run(config())
-    assert_same(state(tmp_path / "run/checkpoints/00000006"), state(tmp_path / "whole/checkpoints/00000006"))
+    assert_same(arrays(checkpoint(tmp_path / "run", 6)), arrays(checkpoint(tmp_path / "whole", 6)))
 
 
 def test_events_that_cannot_be_written_are_an_os_error(tmp_path):

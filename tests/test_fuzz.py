@@ -25,7 +25,7 @@ from gan_zoo.models import VARIANTS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gan_zoo import UserError, curves, networks, training, workers
+from gan_zoo import UserError, curves, networks, training, variants, workers
 from gan_zoo.data import tfds_images
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -287,7 +287,7 @@ literals = st.one_of(
 @st.composite
 def assignments(draw, model: str):
     """A --set for a variant: mostly of one of its own arguments."""
-    known = training.find_model(model).argument_names() if model in VARIANTS else []
+    known = variants.find_model(model).argument_names() if model in VARIANTS else []
     name = draw(st.sampled_from([*known, *known, "name", "dtype", "trainable", "", "self", "kwargs"]))
     form = draw(st.sampled_from(["{}={}", "{}={}", "{}={}", "{}={}", "{}", "{} = {}", "={}", "--{}={}"]))
     return form.replace("{}", name, 1).replace("{}", draw(literals))

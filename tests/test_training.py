@@ -6,12 +6,13 @@ import math
 import re
 import shutil
 
-import h5py
 import keras
 import numpy as np
 import pytest
 
 from gan_zoo import UserError, checkpoints, errors, precision, runs, training
+
+from .weights import arrays, assert_same, checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -35,29 +36,6 @@ def config(**changes) -> training.Config:
 
 def image_config(**changes) -> training.Config:
     return config(**{**dict(model="dcgan", dataset="digits", resolution=8, n_critic=1, precision="float32"), **changes})
-
-
-def arrays(path) -> dict[str, np.ndarray]:
-    """Every array of an h5 file by its name."""
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return found
-
-
-def final_state(run_dir, step) -> dict[str, np.ndarray]:
-    folder = run_dir / "checkpoints" / f"{step:08d}"
-    return {
-        f"{name}:{key}": value
-        for name in ("model", "ema")
-        for key, value in arrays(folder / f"{name}.weights.h5").items()
-    }
-
-
-def assert_same_state(a, b):
-    assert a.keys() == b.keys()
-    for name in a:
-        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 
 
 def test_run_folder_is_complete(tmp_path, capsys):
@@ -95,7 +73,7 @@ def test_a_continued_run_equals_an_uninterrupted_one(tmp_path, make):
     training.run(make(run_dir="whole"))
     training.run(make(run_dir="parts", steps=3))
     training.run(make(run_dir="parts"))
-    assert_same_state(final_state(tmp_path / "whole", 6), final_state(tmp_path / "parts", 6))
+    assert_same(arrays(checkpoint(tmp_path / "whole", 6)), arrays(checkpoint(tmp_path / "parts", 6)))
     whole, parts = (
         [
             {k: v for k, v in json.loads(line).items() if k != "seconds"}
@@ -111,11 +89,11 @@ def test_a_continued_run_equals_an_uninterrupted_one(tmp_path, make):
 
 def test_a_finished_run_exports_again_without_training(tmp_path):
     training.run(config())
-    before = final_state(tmp_path / "run", 6)
+    before = arrays(checkpoint(tmp_path / "run", 6))
     shutil.rmtree(tmp_path / "run" / "saved_model")
     training.run(config())
     assert (tmp_path / "run" / "saved_model" / "saved_model.pb").exists()
-    assert_same_state(before, final_state(tmp_path / "run", 6))
+    assert_same(before, arrays(checkpoint(tmp_path / "run", 6)))
 
 
 def test_other_settings_are_refused_by_name(tmp_path):
@@ -138,7 +116,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "gan_zoo"):
         training.run(config())
     assert "00000004 is damaged (model.weights.h5 does not match its checksum)" in caplog.text
-    assert_same_state(final_state(tmp_path / "whole", 6), final_state(tmp_path / "run", 6))
+    assert_same(arrays(checkpoint(tmp_path / "whole", 6)), arrays(checkpoint(tmp_path / "run", 6)))
 
 
 def test_damaged_checkpoints_only(tmp_path):
@@ -184,7 +162,7 @@ def test_divergence_stops_with_step_and_loss_and_keeps_the_last_good_checkpoint(
     message = r"Training diverged: d_loss = nan.* at step 7; the last good checkpoint is .*00000006\."
     with pytest.raises(errors.NonFiniteLoss, match=message):
         sabotaged(1).train(tmp_path / "run")
-    state = final_state(tmp_path / "run", 6)
+    state = arrays(checkpoint(tmp_path / "run", 6))
     assert all(np.isfinite(value).all() for value in state.values())
 
 
@@ -234,9 +212,8 @@ def test_dry_run_writes_nothing(tmp_path):
 def test_steps_per_execution_gives_the_same_weights(tmp_path):
     training.run(config(run_dir="one", ema_decay=0.0))
     training.run(config(run_dir="two", ema_decay=0.0, steps_per_execution=2))
-    one, two = final_state(tmp_path / "one", 6), final_state(tmp_path / "two", 6)
-    for name, value in one.items():
-        np.testing.assert_allclose(two[name], value, atol=1e-6, err_msg=name)
+    one, two = arrays(checkpoint(tmp_path / "one", 6)), arrays(checkpoint(tmp_path / "two", 6))
+    assert_same(two, one, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import threading
 import time
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 import pytest
@@ -21,6 +20,8 @@ from gan_zoo.models import DCGAN, ConsensusGAN, RaGAN
 
 from gan_zoo import layers, workers
 from gan_zoo.errors import UserError, WorkerLost
+
+from .weights import arrays, assert_same, checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = int(os.environ.get("GAN_ZOO_FAULTS", "0"))
@@ -179,8 +180,7 @@ workers.meet(cluster, {}, 120)
 import os
 os.environ["TF_CONFIG"] = cluster.tf_config
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
-sys.path.insert(0, sys.argv[4])
-import test_workers as common
+from tests import test_workers as common
 talk = workers.Communication(strategy)
 assert talk.of_chief(10 + index) == 10 and talk.any(index == 1) and not talk.any(False)
 found = {}
@@ -220,7 +220,7 @@ def test_workers_take_the_steps_of_one(tmp_path, count):
     outputs = [tmp_path / f"{index}.npz" for index in range(count)]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", STEPS, str(index), names, str(out), str(Path(__file__).parent)],
+            [sys.executable, "-c", STEPS, str(index), names, str(out)],
             env=env,
             stderr=subprocess.PIPE,
             text=True,
@@ -290,18 +290,6 @@ class Job:
             time.sleep(0.05)
 
 
-def state(folder):
-    found = {}
-    for name in ("model", "ema"):
-        with h5py.File(folder / "0" / "run" / "checkpoints" / "00000400" / f"{name}.weights.h5") as file:
-            file.visititems(
-                lambda key, item, name=name: (
-                    found.update({f"{name} {key}": item[()]}) if isinstance(item, h5py.Dataset) else None
-                )
-            )
-    return found
-
-
 @pytest.mark.slow
 def test_a_job_that_loses_a_worker_ends_as_one_that_does_not(tmp_path):
     whole = Job(tmp_path / "whole", 3)
@@ -339,7 +327,4 @@ def test_a_job_that_loses_a_worker_ends_as_one_that_does_not(tmp_path):
 
     last = Job(tmp_path / "lossy", 3)
     assert last.wait() == [0, 0, 0], [last.said(k) for k in range(3)]
-    expected, actual = state(tmp_path / "whole"), state(tmp_path / "lossy")
-    assert expected.keys() == actual.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(actual[name], value, err_msg=name)
+    assert_same(*(arrays(checkpoint(tmp_path / name / "0" / "run", 400)) for name in ("lossy", "whole")))

@@ -97,7 +97,7 @@ class Settings:
     @property
     def sizes(self) -> dict[str, int]:
         """Width and Z of the networks: what is set, or else what training takes for such data."""
-        from gan_zoo.training import DEFAULTS
+        from gan_zoo.config import DEFAULTS
 
         defaults = DEFAULTS["points" if self.points else "image"]
         return {name: getattr(self, name) or defaults[name] for name in ("width", "latent_dim")}
@@ -109,7 +109,7 @@ class Settings:
         """A method's GAN, compiled. The networks have the same initial weights for all methods with one seed."""
         import keras
 
-        from gan_zoo.training import build_gan
+        from gan_zoo.variants import build_gan
 
         sizes = self.sizes
         arguments = {"latent_dim": sizes["latent_dim"], "seed": seed, **method.arguments}

@@ -227,7 +227,7 @@ def is_grey(path: Path) -> bool | None:
     try:
         with _open(path) as file, Image.open(file) as image:
             return image.mode in GREY_MODES
-    except Exception:
+    except Exception:  # as above; whoever decodes the file counts and names it
         return None
 
 

@@ -18,7 +18,7 @@ from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.methods import Method, parse
 from gan_zoo.models import VARIANTS
-from gan_zoo.training import find_model
+from gan_zoo.variants import find_model
 
 # The authors' penalties, g / 2 (|psi| - 1)^2 with g = 0.7, are 0.35 of the zoo's.
 _CENTRED = {"gp_weight": 0.35}

@@ -1,0 +1,185 @@
+"""Variants as they are written on a command line: from names and settings in text to classes and GANs."""
+
+import contextlib
+import importlib
+import inspect
+import math
+import sys
+import traceback
+from pathlib import Path
+from types import UnionType
+from typing import Any
+
+from gan_zoo import data
+from gan_zoo.calls import literal
+from gan_zoo.errors import UserError
+from gan_zoo.models import VARIANTS
+
+
+def build_gan(cls: type, shape, *, network: str, width: int, norm: str | None, arguments: dict[str, Any]):
+    """A variant on the zoo's networks for examples of `shape`, (H, W, C) or (D,), as `run.json` tells of them."""
+    if len(shape) == 1:
+        return cls.for_points(shape[0], width=width, **arguments)
+    return cls.for_images(tuple(shape), network=network, width=width, norm=norm, **arguments)
+
+
+def find_model(name: str, flag: str = "--model") -> type:
+    """The class for `--model`, or another `flag`: a name of the zoo, or `module:Class`.
+
+    Raises:
+        UserError: If there is none, with the nearest name.
+    """
+    if ":" not in name:
+        if name not in VARIANTS:
+            raise UserError(
+                f"{flag}={name} is not in the zoo.{data.suggest(name, VARIANTS)} "
+                f"train.py --list shows all; a class of your own is {flag}=my_module:MyGAN."
+            )
+        from gan_zoo import models
+
+        return getattr(models, VARIANTS[name])
+    module_name, _, class_name = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+        cls = getattr(module, class_name, None)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # anything may go wrong in a user's module, sys.exit() too: its message helps
+        raise UserError(f"{flag}={name}: importing {module_name} failed: {_said(error)}.") from None
+    from gan_zoo.gan import GAN
+
+    if not (inspect.isclass(cls) and issubclass(cls, GAN)):
+        raise UserError(f"{flag}={name}: {module_name} has no subclass of gan_zoo.GAN named {class_name!r}.")
+    return cls
+
+
+def parse_arguments(cls: type, assignments: tuple[str, ...], flag: str = "--set") -> dict[str, Any]:
+    """The constructor arguments that `--set name=value`, or another `flag`, names, with values of the defaults' types.
+
+    Raises:
+        UserError: If an assignment is malformed, or the variant has no such argument, or it takes another type.
+    """
+    own = [n for n in cls.argument_names() if n not in ("generator", "discriminator", "latent_dim")]
+    parameters = {}
+    for klass in reversed(cls.__mro__):
+        if "__init__" in vars(klass):
+            parameters.update(inspect.signature(klass.__init__).parameters)
+    values = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise UserError(f"{flag}={assignment} is not of the form name=value.")
+        if name not in own:
+            raise UserError(
+                f"{flag}={assignment}: {cls.__name__} has no argument {name!r}.{data.suggest(name, own)} "
+                f"It has {', '.join(own)}."
+            )
+        if name in values:
+            raise UserError(f"{flag}={assignment}: {name} stands there twice: name each argument once.")
+        try:
+            value = literal(text)
+        except ValueError:
+            value = text
+        default, kinds = parameters[name].default, _kinds(parameters[name])
+        if float in kinds and int not in kinds and type(value) is int and abs(value) < 2**63:
+            value = float(value)
+        if kinds and type(value) not in kinds:
+            as_default = f", as {default!r} is" if type(default) in kinds and default is not None else ""
+            raise UserError(
+                f"{flag}={assignment}: {name} takes a value of type {' or '.join(k.__name__ for k in kinds)}"
+                f"{as_default}."
+            )
+        if (type(value) is int and abs(value) >= 2**63) or (type(value) is float and not math.isfinite(value)):
+            raise UserError(f"{flag}={assignment}: {name} must be finite, and a whole number have at most 63 bits.")
+        values[name] = value
+    return values
+
+
+def _kinds(parameter: inspect.Parameter) -> tuple[type, ...]:
+    """The types that an argument takes: that of its default, or, where this is None, those of its annotation."""
+    if parameter.default is parameter.empty:
+        return ()
+    if parameter.default is not None:
+        return (type(parameter.default),)
+    return parameter.annotation.__args__ if isinstance(parameter.annotation, UnionType) else ()
+
+
+@contextlib.contextmanager
+def told(model: str):
+    """Tells in one sentence that memory does not suffice, and whatever goes wrong in a model of the user's own.
+
+    Raises:
+        UserError: If something does.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except UserError:
+        raise
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise UserError(
+            "The networks do not fit in memory: take a smaller --width or --latent_dim, or another --network."
+        ) from None
+    except Exception as error:
+        if ":" not in model:
+            raise
+        frames = traceback.extract_tb(error.__traceback__)
+        file = getattr(sys.modules.get(model.partition(":")[0]), "__file__", None)
+        own = next((frame for frame in reversed(frames) if frame.filename == file), None)
+        where = f" ({own.filename}, line {own.lineno})" if own else ""
+        raise UserError(f"--model={model} cannot be trained: {_said(error)}{where}.") from error
+
+
+def rehearse(model: str, gan, spec) -> None:
+    """Traces a step of a model of the user's own, so that its mistakes are told before anything is written.
+
+    Nothing is computed.
+
+    Args:
+        model: As `--model` names it.
+        gan: The model, compiled.
+        spec: Of one dataset batch, over all replicas.
+
+    Raises:
+        UserError: If it fails, or a loss is no real scalar.
+    """
+    import tensorflow as tf
+
+    strategy, losses = gan.distribute_strategy, {}
+
+    def trace(data):
+        x = gan.split(data)[-1]
+        for player in ("discriminator", "generator"):
+            z = gan.sample_latent(tf.nest.flatten(x)[0].shape[0])
+            losses[player] = getattr(gan, f"{player}_loss")(x, z)
+        for player, loss in losses.items():
+            if not (tf.is_tensor(loss) and loss.dtype.is_floating and loss.shape.rank == 0):
+                raise UserError(
+                    f"--model={model}: {player}_loss must return a real number as a tensor without axes, not "
+                    f"{_kind(loss)}: a mean over the batch, say."
+                )
+        gan.train_step(data)
+
+    def share(part):
+        return tf.TensorSpec([part.shape[0] // strategy.num_replicas_in_sync, *part.shape[1:]], part.dtype)
+
+    # Keras, too, traces steps without AutoGraph.
+    step = tf.function(lambda data: strategy.run(trace, (data,)), autograph=False)
+    with told(model):
+        step.get_concrete_function(tf.nest.map_structure(share, spec))
+
+
+def _said(error: BaseException) -> str:
+    """An exception's type and the first line of its message."""
+    line = next(iter(str(error).strip().splitlines()), "").rstrip(".")
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
+def _kind(value) -> str:
+    """What a user's function has returned, in a few words."""
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{getattr(value.dtype, 'name', value.dtype)} of shape {tuple(value.shape)}"
+    return f"{value!r}" if value is None else f"an object of type {type(value).__name__}"
