@@ -12,8 +12,7 @@ from pathlib import Path
 
 from absl import flags
 
-from gan_zoo import cli
-from gan_zoo.data import checks
+from gan_zoo import checks, cli
 from gan_zoo.errors import UserError
 from gan_zoo.releases.index import update_index
 from gan_zoo.runs import read_run

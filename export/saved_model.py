@@ -33,8 +33,7 @@ import tensorflow as tf
 from absl import flags
 
 import gan_zoo
-from gan_zoo import cli
-from gan_zoo.data import checks
+from gan_zoo import checks, cli
 from gan_zoo.errors import UserError, file_errors
 from gan_zoo.gan import GAN
 

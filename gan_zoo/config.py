@@ -3,8 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from gan_zoo import data
-from gan_zoo.data import checks
+from gan_zoo import checks, data
 from gan_zoo.errors import UserError
 
 ON_NAN = ("stop", "restore")

@@ -11,7 +11,7 @@ import tensorflow as tf
 from gan_zoo import balance as balances
 from gan_zoo import layers, networks, optimizers
 from gan_zoo.arguments import KeepsArguments, KeepsOptimizers
-from gan_zoo.data.checks import whole
+from gan_zoo.checks import whole
 from gan_zoo.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.errors import UserError
 from gan_zoo.loop import RunsSteps

@@ -50,8 +50,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from gan_zoo import cli, optimizers
-from gan_zoo.data import checks
+from gan_zoo import checks, cli, optimizers
 from gan_zoo.distribution import FixedStream, RandomStream
 from gan_zoo.errors import NonFiniteLoss, UserError
 from gan_zoo.gan import GAN, batch_size

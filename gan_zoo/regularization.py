@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from gan_zoo.data.checks import number
+from gan_zoo.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.optimizers import updates
 from gan_zoo.penalties import lazily, zero_centered_penalty

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_zoo.data import checks
+from gan_zoo import checks
 from gan_zoo.errors import UserError
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from gan_zoo import cli, images, pretrained
-from gan_zoo.data import checks
+from gan_zoo import checks, cli, images, pretrained
 from gan_zoo.errors import UserError
 
 USAGE = """

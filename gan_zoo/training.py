@@ -13,9 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gan_zoo import data, networks, workers
+from gan_zoo import checks, data, networks, workers
 from gan_zoo.config import DEFAULTS, MOST, MOST_TURNS, Config, check
-from gan_zoo.data import checks
 from gan_zoo.errors import Interrupted, NonFiniteLoss, NotWritten, Stopped, UserError
 from gan_zoo.runs import clear_leftovers, hold, open_run
 from gan_zoo.strategies import cluster_of, make_strategy

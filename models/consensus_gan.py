@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from gan_zoo.data.checks import number
+from gan_zoo.checks import number
 from gan_zoo.distribution import replica_mean
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN, batch_size

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from gan_zoo import optimizers
-from gan_zoo.data.checks import number
+from gan_zoo.checks import number
 from gan_zoo.distribution import global_mean
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN

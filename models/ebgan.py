@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from gan_zoo import optimizers
-from gan_zoo.data.checks import number
+from gan_zoo.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import DISTANCES, energy_hinge, mean, pulling_away, reconstruction_error

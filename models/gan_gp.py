@@ -1,7 +1,7 @@
 """GAN-GP: the non-saturating game with WGAN-GP's penalty."""
 
 from gan_zoo import optimizers
-from gan_zoo.data.checks import number
+from gan_zoo.checks import number
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
 from gan_zoo.penalties import gradient_penalty, interpolate

@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from gan_zoo.data.checks import number
+from gan_zoo.checks import number
 from gan_zoo.distribution import whole_batch
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, kernel_density, mean, minimax_generator, softplus

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from gan_zoo import optimizers
-from gan_zoo.data.checks import number
+from gan_zoo.checks import number
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.growth import Grows
 from gan_zoo.losses import wasserstein_discriminator, wasserstein_generator

@@ -1,6 +1,6 @@
 """RaGAN: the relativistic average discriminator."""
 
-from gan_zoo.data.checks import number
+from gan_zoo.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.losses import OBJECTIVES, relativistic_average

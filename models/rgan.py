@@ -1,6 +1,6 @@
 """RGAN: the paired relativistic discriminator."""
 
-from gan_zoo.data.checks import number
+from gan_zoo.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.losses import OBJECTIVES, relativistic

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from gan_zoo import optimizers
-from gan_zoo.data.checks import number
+from gan_zoo.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator

@@ -1,7 +1,7 @@
 """WGAN-GP: the Wasserstein distance, with the critic kept Lipschitz by a gradient penalty."""
 
 from gan_zoo import optimizers
-from gan_zoo.data.checks import number
+from gan_zoo.checks import number
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.losses import wasserstein_discriminator, wasserstein_generator
 from gan_zoo.penalties import gradient_penalty, interpolate

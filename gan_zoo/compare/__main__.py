@@ -7,9 +7,8 @@ from pathlib import Path
 
 from absl import flags
 
-from gan_zoo import cli
+from gan_zoo import checks, cli
 from gan_zoo.compare.settings import OPTIMIZERS, Settings
-from gan_zoo.data import checks
 from gan_zoo.errors import UserError
 
 USAGE = """

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from gan_zoo.data import checks
+from gan_zoo import checks
 from gan_zoo.data.images import ImageSet, Record, bombs_are_errors, is_grey
 from gan_zoo.errors import UserError
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import google_crc32c
 import numpy as np
 
+from gan_zoo.checks import whole
 from gan_zoo.data import cache, folder, synthetic, table
-from gan_zoo.data.checks import whole
 from gan_zoo.data.images import MAX_SKIPPED, ImageSet, Record, Report, no_labels
 from gan_zoo.errors import UserError
 

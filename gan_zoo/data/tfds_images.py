@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from gan_zoo.data import checks, tfrecords
+from gan_zoo import checks
+from gan_zoo.data import tfrecords
 from gan_zoo.data.images import ImageSet, Record, no_labels
 from gan_zoo.data.synthetic import SYNTHETIC
 from gan_zoo.data.table import DATASETS, suggest

@@ -4,8 +4,7 @@ import math
 
 from absl import flags
 
-from gan_zoo import cli
-from gan_zoo.data import checks
+from gan_zoo import checks, cli
 from gan_zoo.errors import UserError
 
 USAGE = """

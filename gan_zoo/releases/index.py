@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gan_zoo.errors import UserError
+from gan_zoo.images import atomic_file
 from gan_zoo.releases import archives, files
 from gan_zoo.releases.files import File
 
@@ -111,10 +112,9 @@ def update_index(path: str | Path, folder: Path) -> Release:
     except _MalformedError as error:
         raise UserError(f"{folder} cannot be released: {error}.") from None
     content["models"] = dict(sorted({**content["models"], name: entry}.items()))
-    partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(json.dumps(content, indent=1) + "\n")
-        partial.replace(path)
+        with atomic_file(path) as file:
+            file.write(json.dumps(content, indent=1).encode() + b"\n")
     except OSError as error:
         raise UserError(f"index: {path} cannot be written ({error.strerror or error}).") from error
     return release

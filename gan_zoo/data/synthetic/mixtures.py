@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gan_zoo.data.checks import number
+from gan_zoo.checks import number
 from gan_zoo.data.synthetic.base import Distribution, streams
 from gan_zoo.errors import UserError
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from gan_zoo.data.checks import number, whole
+from gan_zoo.checks import number, whole
 from gan_zoo.data.synthetic.base import Distribution, streams
 from gan_zoo.errors import UserError
 

@@ -1,4 +1,4 @@
-"""Checks of arguments that are numbers."""
+"""Checks of arguments: numbers, and paths."""
 
 import operator
 import os
