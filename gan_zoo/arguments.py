@@ -18,14 +18,20 @@ class KeepsArguments:
         keras.saving.register_keras_serializable(package=cls.__module__)(cls)
 
     @classmethod
-    def argument_names(cls) -> list[str]:
-        """The names of the constructor's own arguments, from the variant's down to the base's."""
-        names = []
+    def parameters(cls) -> dict[str, inspect.Parameter]:
+        """The constructor's own arguments by name, from the variant's down to the base's."""
+        found = {}
         for klass in cls.__mro__[: cls.__mro__.index(KeepsArguments)]:
             if "__init__" in vars(klass):
-                parameters = list(inspect.signature(klass.__init__).parameters.values())[1:]
-                names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        return list(dict.fromkeys(names))
+                for parameter in list(inspect.signature(klass.__init__).parameters.values())[1:]:
+                    if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                        found.setdefault(parameter.name, parameter)
+        return found
+
+    @classmethod
+    def argument_names(cls) -> list[str]:
+        """The names of the constructor's own arguments, in the order of `parameters`."""
+        return list(cls.parameters())
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments: each is kept in the attribute of its name."""

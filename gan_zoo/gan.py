@@ -15,6 +15,7 @@ from gan_zoo.checks import whole
 from gan_zoo.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.errors import UserError
 from gan_zoo.loop import RunsSteps
+from gan_zoo.networks import independence
 from gan_zoo.precision import at_least_float32, computes_in_float16
 
 if keras.backend.backend() != "tensorflow":
@@ -58,7 +59,9 @@ class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
     Class attributes say what `for_images` builds where nothing else is asked for: `discriminator_norm`, the
     normalization of the paper's discriminator ("none", "batch", "layer" or "spectral"), and `default_network`, the
     family of networks that belongs to the method, if there is one. `networks`, a module with `for_images` and
-    `for_points`, makes them: by default `gan_zoo.networks`.
+    `for_points`, makes them: by default `gan_zoo.networks`. `gradient_penalty_argument` names the argument that weighs
+    a penalty on the discriminator's gradient at each example, where the losses have one: unless that weight is 0, the
+    discriminator may then have no batch normalization, and `for_images` gives it none.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1], or points, [B, 2].
@@ -88,6 +91,7 @@ class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
 
     discriminator_norm = "batch"
     default_network = None
+    gradient_penalty_argument = None
     networks = networks
 
     def __init__(
@@ -165,7 +169,9 @@ class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
             scores = [self._score(x) for x in noisy]
             return scores[0] if len(xs) == 1 else scores
         scores = self._score(tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *noisy))
-        return tf.split(scores, [batch_size(x) for x in xs])
+        sizes = [batch_size(x) for x in xs]
+        outputs = [tf.split(output, sizes) for output in tf.nest.flatten(scores)]
+        return [tf.nest.pack_sequence_as(scores, parts) for parts in zip(*outputs, strict=True)]
 
     def _score(self, x: Any) -> Any:
         return tf.nest.map_structure(at_least_float32, self.discriminator(x, training=True))
@@ -278,6 +284,10 @@ class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
 
     # Keras.
 
+    def make_train_function(self, force: bool = False):
+        self.check_penalty()
+        return super().make_train_function(force)
+
     def call(self, z: Any) -> tf.Tensor:
         """Samples for the latents z, [B, Z], in inference mode: images, [B, H, W, C] in [-1, 1]."""
         return self.generator(z, training=False)
@@ -340,8 +350,36 @@ class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
             **kwargs: The variant's own arguments.
         """
         network = network or cls.default_network or networks.FAMILIES[0]
-        norm = norm or networks.default_norm(network, cls.discriminator_norm)
+        norm = norm or cls.default_norm(network, kwargs)
         return cls(*cls.networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm), **kwargs)
+
+    @classmethod
+    def default_norm(cls, network: str, arguments: dict[str, Any]) -> str:
+        """The discriminator's normalization where none is asked for.
+
+        Args:
+            network: The family of networks.
+            arguments: The variant's own arguments, other than the defaults.
+        """
+        norm = networks.default_norm(network, cls.discriminator_norm)
+        name = cls.gradient_penalty_argument
+        penalized = name and arguments.get(name, cls.parameters()[name].default)
+        return "none" if penalized and norm == "batch" else norm
+
+    def check_penalty(self) -> None:
+        """Makes sure that a penalty on the discriminator's gradient at each example means what it says.
+
+        Raises:
+            UserError: If there is such a penalty, and the discriminator has batch normalization: each score then
+                depends on all examples, and there is no gradient of one example's own score.
+        """
+        name = self.gradient_penalty_argument
+        if name and getattr(self, name) and independence.has_batch_normalization(self.discriminator):
+            raise UserError(
+                f"{type(self).__name__}: {name}={getattr(self, name):g} penalizes the discriminator's gradient at each "
+                f"example, and batch normalization mixes the examples of a minibatch: build the discriminator without "
+                f"it (norm='none', 'layer' or 'spectral')."
+            )
 
     @classmethod
     def for_points(cls, dim: int = 2, *, latent_dim: int = 2, width: int = 128, depth: int = 2, **kwargs) -> "GAN":

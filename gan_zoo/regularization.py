@@ -28,6 +28,7 @@ class ZeroCentered:
     """
 
     discriminator_norm = "none"
+    gradient_penalty_argument = "gamma"
 
     def __init__(self, *args, gamma: float = 10.0, interval: int = 1, **kwargs):
         super().__init__(*args, **kwargs)

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gan_zoo import checks, data, networks, workers
+from gan_zoo import checks, data, workers
 from gan_zoo.config import DEFAULTS, MOST, MOST_TURNS, Config, check
 from gan_zoo.errors import Interrupted, NonFiniteLoss, NotWritten, Stopped, UserError
 from gan_zoo.runs import clear_leftovers, hold, open_run
@@ -161,6 +161,7 @@ class Job:
         gan = build_gan(
             cls, self.source.shape, network=self.network, width=self.width, norm=config.norm, arguments=arguments
         )
+        gan.check_penalty()
         if config.sync_batch_norm and not layers.synchronize(gan):
             raise UserError("--sync_batch_norm: these networks have no batch normalization: leave it out.")
         optimizers = {}
@@ -226,9 +227,7 @@ class Job:
             "steps": self.steps,
             "network": self.network,
             "width": self.width,
-            "norm": "none"
-            if self.points
-            else config.norm or networks.default_norm(self.network, self.cls.discriminator_norm),
+            "norm": "none" if self.points else config.norm or self.cls.default_norm(self.network, arguments),
             "arguments": arguments,
             "d_optimizer": _plain_config(gan.d_optimizer),
             "g_optimizer": _plain_config(gan.g_optimizer),

@@ -61,11 +61,8 @@ def parse_arguments(cls: type, assignments: tuple[str, ...], flag: str = "--set"
     Raises:
         UserError: If an assignment is malformed, or the variant has no such argument, or it takes another type.
     """
-    own = [n for n in cls.argument_names() if n not in ("generator", "discriminator", "latent_dim")]
-    parameters = {}
-    for klass in reversed(cls.__mro__):
-        if "__init__" in vars(klass):
-            parameters.update(inspect.signature(klass.__init__).parameters)
+    parameters = cls.parameters()
+    own = [n for n in parameters if n not in ("generator", "discriminator", "latent_dim")]
     values = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")

@@ -48,6 +48,7 @@ class DRAGAN(GAN):
     """
 
     discriminator_norm = "none"
+    gradient_penalty_argument = "gp_weight"
 
     def __init__(
         self, generator, discriminator, *, gp_weight=10.0, form=3, k=1.0, noise_scale=0.5, prior="uniform", **kwargs

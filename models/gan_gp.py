@@ -45,6 +45,7 @@ class GANGP(GAN):
     """
 
     discriminator_norm = "none"
+    gradient_penalty_argument = "gp_weight"
 
     def __init__(self, generator, discriminator, *, gp_weight: float = 10.0, **kwargs):
         super().__init__(generator, discriminator, **kwargs)

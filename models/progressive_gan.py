@@ -60,6 +60,7 @@ class ProgressiveGAN(Grows, GAN):
     """
 
     discriminator_norm = "none"
+    gradient_penalty_argument = "gp_weight"
     default_network = "growing"
 
     def __init__(self, generator, discriminator, *, gp_weight=10.0, gp_target=1.0, drift_weight=1e-3, **kwargs):

@@ -42,6 +42,8 @@ class RaGAN(GAN):
         Author's code, https://github.com/AlexiaJM/RelativisticGAN
     """
 
+    gradient_penalty_argument = "gp_weight"
+
     def __init__(self, generator, discriminator, *, objective="standard", gp_weight=0.0, reduction="sum", **kwargs):
         super().__init__(generator, discriminator, **kwargs)
         if objective not in OBJECTIVES:

@@ -38,6 +38,8 @@ class RGAN(GAN):
         Author's code, https://github.com/AlexiaJM/RelativisticGAN
     """
 
+    gradient_penalty_argument = "gp_weight"
+
     def __init__(self, generator, discriminator, *, objective: str = "standard", gp_weight: float = 0.0, **kwargs):
         super().__init__(generator, discriminator, **kwargs)
         if objective not in OBJECTIVES:

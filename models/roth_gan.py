@@ -56,6 +56,7 @@ class RothGAN(GAN):
     """
 
     discriminator_norm = "none"
+    gradient_penalty_argument = "gamma"
 
     def __init__(self, generator, discriminator, *, gamma: float = 2.0, anneal_turns: int = 0, **kwargs):
         super().__init__(generator, discriminator, **kwargs)

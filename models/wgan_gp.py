@@ -36,6 +36,7 @@ class WGANGP(GAN):
     """
 
     discriminator_norm = "none"
+    gradient_penalty_argument = "gp_weight"
 
     def __init__(self, generator, discriminator, *, gp_weight: float = 10.0, n_critic: int = 5, **kwargs):
         super().__init__(generator, discriminator, n_critic=n_critic, **kwargs)

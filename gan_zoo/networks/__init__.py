@@ -82,18 +82,12 @@ def kernel(layer, norm: str):
 def one_pass_pays(network) -> bool:
     """Whether several minibatches may go through the network as one, and are faster so.
 
-    They may not if an example can influence what the network makes of another: under batch normalization, beside the
-    minibatch's standard deviation, and in a layer that is neither Keras's nor the zoo's, which may do anything.
+    They may if no example can influence what the network makes of another: see `independence.is_by_example`.
     Perceptrons are slower so on a CPU: their separate passes run side by side.
     """
     import keras
 
-    from gan_zoo.layers import MinibatchStd
+    from gan_zoo.networks import independence
 
-    layers = list(network._flatten_layers())
-    if any(isinstance(layer, keras.layers.BatchNormalization | MinibatchStd) for layer in layers):
-        return False
-    known = ("keras.src.layers.", "keras.src.models.", "gan_zoo.layers")
-    return all(type(layer).__module__.startswith(known) for layer in layers) and any(
-        isinstance(layer, keras.layers.Conv2D) for layer in layers
-    )
+    convolutional = any(isinstance(layer, keras.layers.Conv2D) for layer in network._flatten_layers())
+    return convolutional and independence.is_by_example(network)

@@ -1,0 +1,72 @@
+"""Whether a network treats every example of a batch by itself, or lets one influence what it makes of another."""
+
+import keras
+from keras.src.models.functional import Functional  # the type of keras.Model(inputs, outputs)
+
+from gan_zoo import layers as zoo
+
+_BY_EXAMPLE = {
+    *(keras.layers.InputLayer, keras.layers.Identity, keras.layers.Activation, keras.layers.Dense),
+    *(keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.SeparableConv2D),
+    *(keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose),
+    *(keras.layers.DepthwiseConv2D, keras.layers.Embedding, keras.layers.Rescaling, keras.layers.RepeatVector),
+    *(keras.layers.AveragePooling1D, keras.layers.AveragePooling2D, keras.layers.AveragePooling3D),
+    *(keras.layers.MaxPooling1D, keras.layers.MaxPooling2D, keras.layers.MaxPooling3D),
+    *(keras.layers.GlobalAveragePooling1D, keras.layers.GlobalAveragePooling2D, keras.layers.GlobalAveragePooling3D),
+    *(keras.layers.GlobalMaxPooling1D, keras.layers.GlobalMaxPooling2D, keras.layers.GlobalMaxPooling3D),
+    *(keras.layers.UpSampling1D, keras.layers.UpSampling2D, keras.layers.UpSampling3D),
+    *(keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D, keras.layers.ZeroPadding3D),
+    *(keras.layers.Cropping1D, keras.layers.Cropping2D, keras.layers.Cropping3D),
+    *(keras.layers.Flatten, keras.layers.Reshape, keras.layers.Permute),
+    *(keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU, keras.layers.Softmax),
+    *(keras.layers.LayerNormalization, keras.layers.RMSNormalization, keras.layers.UnitNormalization),
+    *(keras.layers.GroupNormalization, keras.layers.SpectralNormalization),
+    *(keras.layers.Dropout, keras.layers.SpatialDropout1D, keras.layers.SpatialDropout2D),
+    *(keras.layers.SpatialDropout3D, keras.layers.GaussianNoise, keras.layers.GaussianDropout),
+    *(keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply, keras.layers.Average, keras.layers.Maximum),
+    *(keras.layers.Minimum, keras.layers.Concatenate),
+    *(zoo.Conv2D, zoo.Conv2DTranspose, zoo.LeakyReLU, zoo.SpectralNormalization),
+    *(zoo.EqualizedConv2D, zoo.EqualizedDense, zoo.PixelNormalization),
+}
+"""Layers that treat every example by itself, with the arguments that `_by_example` asks for."""
+
+
+def is_by_example(network: keras.Model) -> bool:
+    """Whether the network is known to treat every example by itself.
+
+    It is, where it is a functional or sequential model of layers that do. A layer or a model with code of its own, a
+    `Lambda`, and a function of `keras.ops` in the model's graph are not known: they may take a mean over the batch.
+    """
+    if type(network) not in (Functional, keras.Sequential):
+        return False
+    operations = network.layers if isinstance(network, keras.Sequential) else network.operations
+    return all(is_by_example(part) if isinstance(part, keras.Model) else _by_example(part) for part in operations)
+
+
+def has_batch_normalization(network: keras.Model) -> bool:
+    """Whether a layer of the network, or of a part of it, is Keras's batch normalization or derives from it."""
+    return any(isinstance(layer, keras.layers.BatchNormalization) for layer in network._flatten_layers())
+
+
+def _by_example(layer) -> bool:
+    if type(layer) not in _BY_EXAMPLE or getattr(layer, "noise_shape", None) is not None:
+        return False
+    if isinstance(layer, keras.layers.Wrapper):
+        return _by_example(layer.layer)
+    return _is_known_function(getattr(layer, "activation", None)) and _leaves_batch_alone(layer)
+
+
+def _is_known_function(activation) -> bool:
+    if isinstance(activation, keras.layers.Layer):
+        return _by_example(activation)
+    return activation is None or getattr(activation, "__module__", "").startswith("keras.src.activations.")
+
+
+def _leaves_batch_alone(layer) -> bool:
+    """Whether none of the axes that a layer normalizes over, or joins its inputs along, is that of the batch."""
+    axes = getattr(layer, "axis", None)
+    if axes is None:
+        return True
+    ranks = [len(tensor.shape) for node in layer._inbound_nodes for tensor in node.output_tensors]
+    least = min(ranks, default=2)
+    return all(axis > 0 or -least < axis < 0 for axis in (axes if isinstance(axes, list | tuple) else [axes]))
