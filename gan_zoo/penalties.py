@@ -1,8 +1,8 @@
 """Gradient penalties: pure functions of a discriminator and points, averaged over the batch, without their weight.
 
 The gradient is that of each example's own raw score with respect to that example, and its norm is taken over all axes
-but the first. So the discriminator may not couple the examples of a batch (no batch normalization). The points are
-constants: nothing is differentiated through the generator that made them.
+but the first. So the discriminator may not couple the examples of a batch: batch normalization raises a `UserError`.
+The points are constants: nothing is differentiated through the generator that made them.
 
 Scores, gradients and norms are float32 whatever D computes in; float16 networks compute the gradient at a scale of its
 own, `precision.inner_gradient`, beside that of the loss.
@@ -11,8 +11,11 @@ own, `precision.inner_gradient`, beside that of the loss.
 import math
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
+from gan_zoo.errors import UserError
+from gan_zoo.networks import independence
 from gan_zoo.precision import INNER_SCALE, at_least_float32, inner_gradient
 
 # Keeps the norm differentiable at a zero gradient, where its derivative would be 0 / 0. Gradients of networks are far
@@ -35,6 +38,7 @@ def squared_gradient_norm(D: Discriminator, x: tf.Tensor, usual: float = 1.0) ->
 
 def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor, usual: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:
     """D(x) and ||grad_x D(x)||_2^2 of each example, both [B], float32, at the cost of the latter alone."""
+    _check_independence(D)
     x = tf.stop_gradient(x)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
@@ -44,6 +48,21 @@ def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor, usual: float = 1.0
     scale = INNER_SCALE / 2.0 ** math.ceil(math.log2(max(1.0, usual)))
     gradient = inner_gradient(tape, total, x, scale)
     return scores, tf.reduce_sum(tf.square(gradient), axis=list(range(1, x.shape.rank)))
+
+
+def _check_independence(D: Discriminator) -> None:
+    """Refuses a discriminator with batch normalization, where `D` is a network or the method `GAN.D`.
+
+    A GAN that names its penalty's weight in `gradient_penalty_argument` has been checked by `GAN.check_penalty`.
+    """
+    gan = getattr(D, "__self__", None)
+    network = getattr(gan, "discriminator", D)
+    checked = getattr(gan, "gradient_penalty_argument", None)
+    if not checked and isinstance(network, keras.Model) and independence.has_batch_normalization(network):
+        raise UserError(
+            "A gradient penalty takes the gradient of each example's own score, and batch normalization mixes the "
+            "examples of a minibatch: build the discriminator without it (norm='none', 'layer' or 'spectral')."
+        )
 
 
 def gradient_norm(D: Discriminator, x: tf.Tensor, usual: float = 1.0) -> tf.Tensor:

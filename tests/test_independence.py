@@ -10,6 +10,7 @@ from gan_zoo import models, networks
 from gan_zoo.errors import UserError
 from gan_zoo.networks import independence
 from gan_zoo.networks.dcgan import generator
+from gan_zoo.penalties import gradient_norm, zero_centered_penalty
 
 SHAPE = (8, 8, 1)
 LARGE = (16, 16, 1)  # the first convolution of the zoo's networks is never normalized
@@ -187,6 +188,23 @@ def test_without_the_penalty_batch_normalization_stays_the_default(cls):
     gan.check_penalty()
     without = cls.for_images(LARGE, width=4, latent_dim=4, gp_weight=0)
     assert independence.has_batch_normalization(without.discriminator)
+
+
+class Penalized(VanillaGAN):
+    def discriminator_loss(self, x, z):
+        return super().discriminator_loss(x, z) + zero_centered_penalty(self.D, x)
+
+
+def test_a_penalty_of_the_users_own_is_refused_on_batch_normalization():
+    gan = Penalized.for_images(LARGE, width=4, latent_dim=4)
+    gan.compile()
+    with pytest.raises(UserError, match="each example's own score.*norm='none'"):
+        gan.fit(np.zeros((4, *LARGE), "float32"), verbose=0)
+    with pytest.raises(UserError, match="each example's own score"):
+        gradient_norm(gan.discriminator, tf.zeros([4, *LARGE]))
+    gan = Penalized.for_images(LARGE, norm="none", width=4, latent_dim=4)
+    gan.compile()
+    gan.fit(np.zeros((4, *LARGE), "float32"), verbose=0)
 
 
 def test_a_penalty_of_weight_zero_is_not_refused():
