@@ -74,7 +74,6 @@ class GeneratorEMA(StepCallback):
                 self.generator.set_weights(model.generator.get_weights())
             pairs = list(zip(self.generator.variables, model.generator.variables, strict=True))
 
-            @tf.function
             def update(decay):
                 for average, value in pairs:
                     if average.dtype.startswith(("float", "bfloat")):
@@ -82,7 +81,8 @@ class GeneratorEMA(StepCallback):
                     else:
                         average.assign(value.value)
 
-            self._update = update
+            # Traced here: TensorFlow warns where calls of several models' updates trace one after the other.
+            self._update = tf.function(update).get_concrete_function(tf.TensorSpec([], tf.float32))
 
     def on_step(self, previous, logs):
         decay = min(self.decay, (1 + previous) / (10 + previous)) ** (self.step - previous)
