@@ -76,6 +76,25 @@ class Evaluates:
 
         self.test_function = function
 
+    def __call__(self, z: Any, *args, **kwargs) -> Any:
+        """As `keras.Model.__call__`.
+
+        Raises:
+            UserError: If z has not the shape of the generator's latents; also from `predict` and `predict_on_batch`.
+        """
+        _require_latents(z, self.generator)  # here and not in `call`, whose errors Keras wraps
+        return super().__call__(z, *args, **kwargs)
+
+    def predict(self, x: Any, *args, **kwargs) -> Any:
+        """As `keras.Model.predict`: samples for latents, [N, Z], as an array."""
+        _require_latents(x, self.generator)
+        return super().predict(x, *args, **kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """As `keras.Model.predict_on_batch`: samples for latents, [B, Z], as an array."""
+        _require_latents(x, self.generator)
+        return super().predict_on_batch(x)
+
     def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
         """Nothing: a GAN is built from the start. Keras would add replicas' shares up, which differ in a remainder."""
 
@@ -114,7 +133,7 @@ def _examples(data: Any) -> Any:
     return data[0] if isinstance(data, tuple) and len(data) == 1 else data
 
 
-def require_latents(z: Any, generator: keras.Model) -> None:
+def _require_latents(z: Any, generator: keras.Model) -> None:
     """Makes sure that latents have the generator's input shape, as far as both are known.
 
     Raises:
@@ -122,6 +141,8 @@ def require_latents(z: Any, generator: keras.Model) -> None:
     """
     wanted, given = getattr(generator, "input_shape", None), getattr(z, "shape", None)
     if not (isinstance(wanted, tuple) and len(wanted) == 2 and wanted[1] is not None) or given is None:
+        return
+    if getattr(given, "rank", 0) is None:
         return
     given = tuple(given)
     if len(given) != 2 or given[1] not in (None, wanted[1]):

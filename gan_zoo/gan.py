@@ -14,7 +14,7 @@ from gan_zoo.arguments import KeepsArguments, KeepsOptimizers
 from gan_zoo.checks import whole
 from gan_zoo.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.errors import UserError
-from gan_zoo.evaluation import Evaluates, require_latents
+from gan_zoo.evaluation import Evaluates
 from gan_zoo.learning_rates import Optimizers
 from gan_zoo.loop import Retraces, RunsSteps
 from gan_zoo.precision import at_least_float32, computes_in_float16
@@ -284,12 +284,7 @@ class GAN(KeepsArguments, KeepsOptimizers, Retraces, RunsSteps, Evaluates, Saves
     # Keras.
 
     def call(self, z: Any) -> tf.Tensor:
-        """Samples for the latents z, [B, Z], in inference mode: images, [B, H, W, C] in [-1, 1].
-
-        Raises:
-            UserError: If z has another shape.
-        """
-        require_latents(z, self.generator)
+        """Samples for the latents z, [B, Z], in inference mode: images, [B, H, W, C] in [-1, 1]."""
         return self.generator(z, training=False)
 
     def fit(self, x: Any = None, *args, shuffle: bool | None = None, **kwargs) -> keras.callbacks.History:
