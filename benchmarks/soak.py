@@ -162,6 +162,7 @@ def main() -> None:
     if values.json:
         every = json.loads(values.json.read_text()) if values.json.exists() else {}
         every[f"{values.model}-{values.dataset}"] = result
+        values.json.parent.mkdir(parents=True, exist_ok=True)
         values.json.write_text(json.dumps(every, indent=1) + "\n")
 
 

@@ -211,6 +211,7 @@ def record(path: Path | None, kind: str, result: dict) -> None:
 def write(path: Path, section: str, results) -> None:
     """Puts a section into the file, with the machine it was measured on; the others stay."""
     found = json.loads(path.read_text()) if path.exists() else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**found, "machine": machine(), section: results}, indent=1) + "\n")
 
 

@@ -15,10 +15,10 @@ What the folder offers, as methods of the loaded object and, with the same names
     sample_uint8(n, seed)   The same images as uint8, [n, H, W, C]: round((x + 1) * 127.5), clipped to [0, 255].
                             Absent for points.
     sample_latent(n, seed)  The latents alone, float32, [n, Z].
-    serving_default(z)      The samples for latents, float32, [B, Z].
+    serving_default(z)      The samples for latents, float32, [B, Z]; also under Keras's name, serve(z).
     metadata()              What the model is, as JSON in a string scalar; see `METADATA`.
 
-Networks run in inference mode.
+Networks run in inference mode. `tf.lite.TFLiteConverter.from_saved_model` converts serving_default.
 """
 
 import json
@@ -184,7 +184,8 @@ def _write(folder: Path, gan: GAN, samples_of, latent_shape, shape: tuple[int, .
         return tf.cast(tf.clip_by_value(levels, 0.0, 255.0), tf.uint8)
 
     archive = keras.export.ExportArchive()
-    archive.add_endpoint("serving_default", samples, [latents])
+    # TensorFlow Lite converts every signature, which random numbers do not allow, unless there is one of Keras's name.
+    archive.add_endpoint("serve", archive.add_endpoint("serving_default", samples, [latents]))
     archive.add_endpoint("sample_latent", draw, request)
     archive.add_endpoint("sample", sample, request)
     if _are_images(shape):

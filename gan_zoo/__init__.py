@@ -64,3 +64,8 @@ def __getattr__(name: str):
 
 def __dir__():
     return sorted({*globals(), *__all__})
+
+
+from gan_zoo import registration  # noqa: E402 (the path above comes first)
+
+registration.register()

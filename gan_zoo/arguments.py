@@ -4,18 +4,28 @@ import inspect
 from typing import Any
 
 import keras
+from keras.src.saving import object_registration
+
+from gan_zoo.errors import UserError
+
+_find_registered = object_registration.get_registered_object
+_users_classes: dict[str, dict[str, type]] = {}
+"""Subclasses of `KeepsArguments` by name and module, except for the zoo's own."""
 
 
 class KeepsArguments:
     """A mixin for `keras.Model`: every constructor argument, kept in the attribute of its name, is the configuration.
 
     So a subclass that adds arguments has nothing to write for saving and loading. Subclasses are registered with Keras
-    by themselves, under their module's name.
+    by themselves, under their module's name. A file whose module is not imported, because the class has moved or was
+    defined in a script or notebook, is loaded as the class of the same name: see `find_class`.
     """
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         keras.saving.register_keras_serializable(package=cls.__module__)(cls)
+        if not _is_own(cls.__module__):
+            _users_classes.setdefault(cls.__name__, {})[cls.__module__] = cls
 
     @classmethod
     def parameters(cls) -> dict[str, inspect.Parameter]:
@@ -62,3 +72,40 @@ class KeepsOptimizers:
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles with the optimizers of `get_compile_config`."""
         self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+
+
+def find_class(name: str, custom_objects: dict | None = None, module_objects: dict | None = None) -> Any:
+    """As `keras.saving.get_registered_object`, also for users' classes that are now in another module than in the file.
+
+    Files name a class by its module, "__main__>MyGAN" where a script or a notebook saved it. Keras looks for that name
+    alone. Here `custom_objects={"MyGAN": MyGAN}` names the class as well, as for classes that are not registered; and
+    without it, where the module is not imported, the only known class of that name is taken.
+
+    Raises:
+        UserError: If several modules have a class of that name, and the file's own is not among them.
+    """
+    module, arrow, class_name = name.rpartition(">") if isinstance(name, str) else ("", "", "")
+    if not arrow or _is_own(module):
+        return _find_registered(name, custom_objects, module_objects)
+    given = (custom_objects or {}).get(class_name)
+    if inspect.isclass(given) and issubclass(given, KeepsArguments):
+        return given
+    found = _find_registered(name, custom_objects, module_objects)
+    candidates = _users_classes.get(class_name, {})
+    if found is not None or not candidates:
+        return found
+    if len(candidates) > 1:
+        raise UserError(
+            f"The file was saved with {class_name} of the module {module!r}, which is not imported, and the modules "
+            f"{', '.join(sorted(candidates))} have a class of that name each: say which one is meant with "
+            f"custom_objects={{{class_name!r}: {class_name}}}."
+        )
+    return next(iter(candidates.values()))
+
+
+def _is_own(module: str) -> bool:
+    return module.partition(".")[0] == "gan_zoo"
+
+
+# Keras has no public way to look a class up by anything but its full name.
+object_registration.get_registered_object = find_class

@@ -15,7 +15,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from gan_zoo import checkpoints, images
+from gan_zoo import checkpoints, checks, images
 from gan_zoo.errors import NonFiniteLoss
 from gan_zoo.events import Events
 
@@ -74,7 +74,6 @@ class GeneratorEMA(StepCallback):
                 self.generator.set_weights(model.generator.get_weights())
             pairs = list(zip(self.generator.variables, model.generator.variables, strict=True))
 
-            @tf.function
             def update(decay):
                 for average, value in pairs:
                     if average.dtype.startswith(("float", "bfloat")):
@@ -82,7 +81,8 @@ class GeneratorEMA(StepCallback):
                     else:
                         average.assign(value.value)
 
-            self._update = update
+            # Traced here: TensorFlow warns where calls of several models' updates trace one after the other.
+            self._update = tf.function(update).get_concrete_function(tf.TensorSpec([], tf.float32))
 
     def on_step(self, previous, logs):
         decay = min(self.decay, (1 + previous) / (10 + previous)) ** (self.step - previous)
@@ -194,7 +194,7 @@ class Checkpoint(StepCallback):
     """Saves everything that training needs to continue bit for bit: see `gan_zoo.checkpoints`.
 
     Args:
-        folder: Where checkpoints go, one subfolder each. None writes nothing and only makes sure that the state could
+        folder: Where checkpoints go, one subfolder each; made if it is missing. None writes nothing and only makes sure that the state could
             be saved, so that all workers find a bad one at the same step as the one that writes.
         every: Steps between checkpoints; 0 saves at the end only.
         keep: How many of the newest stay.
@@ -204,14 +204,15 @@ class Checkpoint(StepCallback):
 
     def __init__(
         self,
-        folder: Path | None,
+        folder: str | Path | None,
         every: int = 1000,
         keep: int = 2,
         ema: GeneratorEMA | None = None,
         step: int = 0,
     ):
         super().__init__(step)
-        self.folder, self.every, self.keep, self.ema = folder, every, keep, ema
+        self.folder = None if folder is None else checks.path("folder", folder)
+        self.every, self.keep, self.ema = every, keep, ema
         self.saved = step
 
     def on_step(self, previous, logs):
@@ -227,7 +228,7 @@ class Checkpoint(StepCallback):
             checkpoints.require_finite(self.model, self.step)
         else:
             ema = self.ema.generator if self.ema else None
-            checkpoints.save(Path(self.folder), self.model, self.step, ema, self.keep)
+            checkpoints.save(self.folder, self.model, self.step, ema, self.keep)
         self.saved = self.step
 
 
@@ -235,7 +236,7 @@ class SampleGrid(StepCallback):
     """Writes a picture of samples from the same latents at every interval, at the start and at the end.
 
     Args:
-        folder: Where `step-00001000.png` and so on go.
+        folder: Where `step-00001000.png` and so on go; made if it is missing.
         every: Steps between pictures.
         ema: Whose generator to sample from; None samples from the model's own.
         n: Samples in a picture of images; pictures of points have 16 times as many.
@@ -247,7 +248,7 @@ class SampleGrid(StepCallback):
 
     def __init__(
         self,
-        folder: Path,
+        folder: str | Path,
         every: int = 500,
         ema: GeneratorEMA | None = None,
         n: int = 64,
@@ -257,7 +258,7 @@ class SampleGrid(StepCallback):
         step: int = 0,
     ):
         super().__init__(step)
-        self.folder, self.every, self.ema = Path(folder), every, ema
+        self.folder, self.every, self.ema = checks.path("folder", folder), every, ema
         self.n, self.seed, self.real, self.events = n, seed, real, events
         self.written = step
 
@@ -310,7 +311,7 @@ class MetricsLog(StepCallback):
     the start.
 
     Args:
-        path: Of the file, `metrics.jsonl`.
+        path: Of the file, `metrics.jsonl`, whose folder is made if it is missing.
         images_shown: Gives the number of real images that so many steps show.
         every: Steps between lines; there is one of each step with a `note`, too.
         events: Gets the scalars, too, for TensorBoard; or None.
@@ -319,17 +320,19 @@ class MetricsLog(StepCallback):
 
     def __init__(
         self,
-        path: Path,
+        path: str | Path,
         images_shown: Callable[[int], int],
         every: int = 50,
         events: Events | None = None,
         step: int = 0,
     ):
         super().__init__(step)
-        self.path, self.images_shown, self.every, self.events = Path(path), images_shown, every, events
+        self.path, self.images_shown = checks.path("path", path), images_shown
+        self.every, self.events = every, events
         self._means, self._notes, self._start = Means(), {}, None
 
     def on_train_begin(self, logs=None):
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
             kept = [line for line in self.path.read_text(errors="replace").splitlines() if _step_of(line) <= self.step]
             temporary = self.path.with_suffix(".tmp")

@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 from keras.src.backend.common import global_state
 
+from gan_zoo import checks
 from gan_zoo.errors import UserError
 
 _log = logging.getLogger("gan_zoo")
@@ -29,7 +30,7 @@ _log = logging.getLogger("gan_zoo")
 MODEL, EMA, INDEX = "model.weights.h5", "ema.weights.h5", "checkpoint.json"
 
 
-def save(folder: Path, gan: keras.Model, step: int, ema: keras.Model | None = None, keep: int = 2) -> Path:
+def save(folder: str | Path, gan: keras.Model, step: int, ema: keras.Model | None = None, keep: int = 2) -> Path:
     """Writes the checkpoint of `step` under `folder` and removes all but the `keep` newest; returns its path.
 
     Args:
@@ -44,6 +45,7 @@ def save(folder: Path, gan: keras.Model, step: int, ema: keras.Model | None = No
         OSError: If it cannot be written. The checkpoints that are there stay.
     """
     require_finite(gan, step)
+    folder = checks.path("folder", folder)
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".writing-*"):
         shutil.rmtree(leftover)
@@ -112,7 +114,7 @@ def _keep_skipsets() -> None:
             global_state.set_global_attribute(name.replace("skipset", "skiplist"), value)
 
 
-def restore(folder: Path, gan: keras.Model, ema: keras.Model | None = None) -> int:
+def restore(folder: str | Path, gan: keras.Model, ema: keras.Model | None = None) -> int:
     """Loads the newest checkpoint under `folder` that is undamaged; returns its step, or 0 if there are none.
 
     A damaged one is skipped with a warning.
@@ -120,6 +122,7 @@ def restore(folder: Path, gan: keras.Model, ema: keras.Model | None = None) -> i
     Raises:
         UserError: If there are checkpoints and all of them are damaged.
     """
+    folder = checks.path("folder", folder)
     found = list_checkpoints(folder)
     for path in reversed(found):
         fault = verify(path, [MODEL] if ema is None else [MODEL, EMA])
@@ -152,7 +155,7 @@ def read_step(path: Path) -> int:
     return int(path.name)
 
 
-def list_checkpoints(folder: Path) -> list[Path]:
+def list_checkpoints(folder: str | Path) -> list[Path]:
     """The checkpoints under `folder`, the oldest first, undamaged or not."""
     names = (p for p in Path(folder).glob("*") if p.name.isascii() and p.name.isdecimal())
     return sorted(names, key=read_step)

@@ -4,13 +4,14 @@ import json
 import math
 from pathlib import Path
 
+from gan_zoo import checks
 from gan_zoo.images import atomic_file
 
 _NOT_CURVES = ("step", "kimg", "seconds")
 _COLUMNS = 4
 
 
-def plot(metrics: Path, output: Path) -> None:
+def plot(metrics: str | Path, output: str | Path) -> None:
     """Draws every series of a `metrics.jsonl` over the steps, one panel each, as a PNG file.
 
     Args:
@@ -19,7 +20,7 @@ def plot(metrics: Path, output: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    rows = _rows(metrics)
+    rows = _rows(checks.path("metrics", metrics))
     names = [name for name in dict.fromkeys(n for row in rows for n in row) if name not in _NOT_CURVES]
     columns = min(_COLUMNS, max(len(names), 1))
     rows_of_panels = math.ceil(max(len(names), 1) / columns)

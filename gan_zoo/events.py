@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from gan_zoo import checks
 from gan_zoo.errors import file_errors
 
 
@@ -19,10 +20,10 @@ class Events:
         folder: Where the file goes; made if it is missing.
     """
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: str | Path):
+        self._folder = checks.path("folder", folder)
         with file_errors(self._folder):
-            self._writer = tf.summary.create_file_writer(str(folder))
+            self._writer = tf.summary.create_file_writer(str(self._folder))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes numbers of a step.

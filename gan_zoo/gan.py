@@ -9,14 +9,17 @@ import keras
 import tensorflow as tf
 
 from gan_zoo import balance as balances
-from gan_zoo import layers, networks, optimizers
+from gan_zoo import compiling, layers, networks, optimizers
 from gan_zoo.arguments import KeepsArguments, KeepsOptimizers
 from gan_zoo.checks import whole
 from gan_zoo.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.errors import UserError
-from gan_zoo.loop import RunsSteps
+from gan_zoo.evaluation import Evaluates
+from gan_zoo.learning_rates import Optimizers
+from gan_zoo.loop import Retraces, RunsSteps
 from gan_zoo.networks import independence
 from gan_zoo.precision import at_least_float32, computes_in_float16
+from gan_zoo.saving import Saves
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError("gan_zoo needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow before keras is imported.")
@@ -25,7 +28,7 @@ Loss = Callable[[Any, Any], tf.Tensor]
 Variables = Sequence[keras.Variable]
 
 
-class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
+class GAN(KeepsArguments, KeepsOptimizers, Retraces, RunsSteps, Evaluates, Saves, keras.Model):
     """A generative adversarial network: two players, two losses, and the loop that trains them in turn.
 
     A variant subclasses `GAN` and states what its paper states, the losses:
@@ -125,9 +128,11 @@ class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
         self.latent_dim = latent_dim or _input_size(generator)
         self.seed = seed
         start = [random.randrange(2**31) if seed is None else seed, 0]
-        self.random = RandomStream(
-            self.add_weight((2,), lambda *_, **__: start, dtype="int64", trainable=False, name="random_state")
+        # An attribute of its own, so that tf.train.Checkpoint finds it.
+        self.random_state = self.add_weight(
+            (2,), lambda *_, **__: start, dtype="int64", trainable=False, name="random_state"
         )
+        self.random = RandomStream(self.random_state)
         self._noise = layers.InstanceNoise(instance_noise, noise_turns, self.random) if instance_noise else None
         self._balance = balances.parse(balance)
         self._balance.prepare(self)
@@ -306,20 +311,34 @@ class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
     ) -> None:
         """Sets the players' optimizers, by default the paper's (`default_optimizer`), and builds their state.
 
-        Where a network computes in float16, as under the policy mixed_float16, both get loss scaling, unless they bring
-        their own: see `gan_zoo.optimizers.LossScaleOptimizer`. `kwargs` (`jit_compile`, `run_eagerly`,
+        Their learning rates may be numbers or schedules. An optimizer that was built for a player before keeps its
+        state. Where a network computes in float16, as under the policy mixed_float16, both get loss scaling, unless
+        they bring their own: see `gan_zoo.optimizers.LossScaleOptimizer`. `kwargs` (`jit_compile`, `run_eagerly`,
         `steps_per_execution`) go to `keras.Model.compile`.
-        """
-        super().compile(**kwargs)
-        self.random.for_xla = self.jit_compile
-        self.optimizer = None  # Keras's own, single one: each player has its own
-        self.d_optimizer = self._prepare(d_optimizer, "discriminator")
-        self.g_optimizer = self._prepare(g_optimizer, "generator")
-        self.d_optimizer.build(self.discriminator_variables)
-        self.g_optimizer.build(self.generator_variables)
 
-    def _prepare(self, optimizer: keras.optimizers.Optimizer | str | None, player: str):
-        optimizer = self.default_optimizer(player) if optimizer is None else keras.optimizers.get(optimizer)
+        Raises:
+            UserError: If an argument is not an optimizer, both are one object, or `kwargs` has a loss, metrics or one
+                optimizer for both.
+        """
+        compiling.check_arguments(kwargs)
+        d_optimizer = self._prepare(d_optimizer, "discriminator", self.discriminator_variables)
+        g_optimizer = self._prepare(g_optimizer, "generator", self.generator_variables)
+        compiling.require_two(d_optimizer, g_optimizer)
+        super().compile(**{**kwargs, "optimizer": None})
+        self.random.for_xla = self.jit_compile
+        self.d_optimizer, self.g_optimizer = d_optimizer, g_optimizer
+        self.optimizer = Optimizers(self)  # for Keras's callbacks
+        for optimizer, variables in (
+            (d_optimizer, self.discriminator_variables),
+            (g_optimizer, self.generator_variables),
+        ):
+            if not optimizer.built:
+                optimizer.build(variables)
+
+    def _prepare(self, optimizer: keras.optimizers.Optimizer | str | None, player: str, variables: Variables):
+        if optimizer is None:
+            optimizer = self.default_optimizer(player)
+        optimizer = compiling.get_optimizer(f"{player[0]}_optimizer", optimizer, variables)
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         if scaled or not any(map(computes_in_float16, (self.generator, self.discriminator))):
             return optimizer

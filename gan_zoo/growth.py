@@ -166,16 +166,18 @@ class Grows:
     def grow(self, stage: int, alpha: float) -> None:
         """Puts both networks at a stage, 0 being 4 x 4 pixels, of which the share `alpha` shows.
 
-        At another stage than before, the next training step is traced anew.
+        At another stage than before, the next step of training, evaluation or prediction is traced anew.
 
         Raises:
             UserError: If there is no such stage, or alpha is outside of [0, 1].
         """
-        old = self.discriminator.stage
         for network in (self.generator, self.discriminator):
             network.grow(stage, alpha)
-        if stage != old and getattr(self, "train_function", None) is not None:
-            self.make_train_function(force=True)
+        self.retrace()
+
+    def traced_for(self) -> tuple:
+        stages = (self.generator.stage, self.discriminator.stage) if self.is_growing else ()
+        return (*super().traced_for(), *stages)
 
     def at_stage(self, x: tf.Tensor) -> tf.Tensor:
         """Real images as the current stage sees them: [B, H, W, C] to its side, faded like the networks."""
@@ -204,5 +206,7 @@ class Grows:
     def compile(self, *args, **kwargs) -> None:
         """As `GAN.compile`. The optimizers know the variables of all stages from the start."""
         self._whole = True
-        super().compile(*args, **kwargs)
-        self._whole = False
+        try:
+            super().compile(*args, **kwargs)
+        finally:
+            self._whole = False

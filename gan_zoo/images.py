@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from gan_zoo import checks
 from gan_zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -257,12 +258,14 @@ def figure_png(figure: "Figure") -> bytes:
 def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     """Opens a file for writing that takes its name only when it is complete.
 
-    Missing folders are made. When the body raises, what was at `path` before is still there.
+    Missing folders are made, and a "~" is the home folder. When the body raises, what was at `path` before is still
+    there.
 
     Raises:
+        UserError: If `path` cannot be one.
         OSError: If the file cannot be written.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{uuid.uuid4().hex[:12]}.partial")
     try:

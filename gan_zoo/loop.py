@@ -1,7 +1,49 @@
-"""How Keras's `fit` runs training steps: several in one graph, also on several replicas."""
+"""How Keras's `fit` runs training steps: several in one graph, also on several replicas; and when it traces anew."""
 
 import keras
 import tensorflow as tf
+
+
+class Retraces:
+    """A mixin for a `keras.Model` whose graphs depend on Python values: it makes new ones where these have changed.
+
+    Keras traces the steps of `fit`, `evaluate` and `predict` once and keeps the graphs.
+    """
+
+    def traced_for(self) -> tuple:
+        """The values that the graphs depend on."""
+        return (self.steps_per_execution,)
+
+    def retrace(self) -> None:
+        """Makes new graphs, in the midst of `fit` as well, where `traced_for` has changed."""
+        for name in ("train", "test", "predict"):
+            if getattr(self, f"{name}_function", None) is not None:
+                getattr(self, f"make_{name}_function")()
+
+    def load_weights(self, *args, **kwargs) -> None:
+        """As `keras.Model.load_weights`."""
+        super().load_weights(*args, **kwargs)
+        self.retrace()
+
+    def make_train_function(self, force: bool = False):
+        """Makes what `fit` calls, where there is none or it is stale."""
+        stale = self._is_stale("_train_traced_for")
+        return super().make_train_function(force or stale)
+
+    def make_test_function(self, force: bool = False):
+        """Makes what `evaluate` calls, where there is none or it is stale."""
+        stale = self._is_stale("_test_traced_for")
+        return super().make_test_function(force or stale)
+
+    def make_predict_function(self, force: bool = False):
+        """Makes what `predict` calls, where there is none or it is stale."""
+        stale = self._is_stale("_predict_traced_for")
+        return super().make_predict_function(force or stale)
+
+    def _is_stale(self, attribute: str) -> bool:
+        before, now = getattr(self, attribute, None), self.traced_for()
+        setattr(self, attribute, now)
+        return before != now
 
 
 class RunsSteps:
@@ -12,14 +54,10 @@ class RunsSteps:
     no log is reduced a second time.
     """
 
-    _made_for: int | None = None
-
     def make_train_function(self, force: bool = False):
         """Makes what `fit` calls with an iterator for each `steps_per_execution` steps, for the last one's logs."""
-        # Keras keeps the graph of the former number of steps when that is changed.
-        if self.train_function is not None and not force and self._made_for == self.steps_per_execution:
+        if self.train_function is not None and not force:
             return
-        self._made_for = self.steps_per_execution
         super().make_train_function(force=True)
         if self.distribute_strategy.num_replicas_in_sync > 1 and not self.run_eagerly:
             self.train_function = self._steps_on_replicas(self.train_function)

@@ -8,8 +8,10 @@ Scores, gradients and norms are float32 whatever D computes in; float16 networks
 own, `precision.inner_gradient`, beside that of the loss.
 """
 
+import contextlib
+import contextvars
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
@@ -107,6 +109,19 @@ def js_regularizer(D: Discriminator, real: tf.Tensor, fake: tf.Tensor) -> tf.Ten
     return at_real + tf.reduce_mean(tf.square(tf.sigmoid(f)) * fake_norms)
 
 
+_in_every_turn = contextvars.ContextVar("in_every_turn", default=False)
+
+
+@contextlib.contextmanager
+def in_every_turn() -> Iterator[None]:
+    """Within this, `lazily` takes the penalty at once and with weight 1: its mean over turns, as evaluation needs."""
+    token = _in_every_turn.set(True)
+    try:
+        yield
+    finally:
+        _in_every_turn.reset(token)
+
+
 def lazily(
     penalty: Callable[[], tf.Tensor], turn: int | tf.Tensor, interval: int, dtype: tf.DType = tf.float32
 ) -> tf.Tensor:
@@ -122,7 +137,7 @@ def lazily(
         interval: From 1, every turn, up.
         dtype: Of the penalty.
     """
-    if interval == 1:
+    if interval == 1 or _in_every_turn.get():
         return penalty()
     return tf.cond(tf.equal(turn % interval, 0), lambda: interval * penalty(), lambda: tf.zeros([], dtype))
 

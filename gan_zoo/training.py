@@ -144,7 +144,7 @@ class Job:
         )
 
     def _build(self):
-        from gan_zoo import layers
+        from gan_zoo import layers, learning_rates
 
         config, cls = self.config, self.cls
         arguments = parse_arguments(cls, config.set)
@@ -167,9 +167,11 @@ class Job:
         optimizers = {}
         for player in ("discriminator", "generator"):
             optimizer = gan.default_optimizer(player)
-            rate = getattr(config, f"{player[0]}_learning_rate") or config.learning_rate
-            if rate is not None:
-                optimizer.learning_rate = rate
+            flag = f"{player[0]}_learning_rate"
+            if getattr(config, flag) is None:
+                flag = "learning_rate"
+            if getattr(config, flag) is not None:
+                learning_rates.set_rate(optimizer, getattr(config, flag), f"--{flag}")
             optimizers[f"{player[0]}_optimizer"] = optimizer
         gan.compile(**optimizers, jit_compile=config.jit_compile)
         return gan
@@ -404,9 +406,7 @@ class Job:
         Raises:
             NonFiniteLoss: If that is not asked for, there is no such state, or it has been tried often enough.
         """
-        import keras
-
-        from gan_zoo import checkpoints
+        from gan_zoo import checkpoints, learning_rates
 
         folder = run_dir / "checkpoints"
         if not restores_left or not talk.of_chief(bool(checkpoints.list_checkpoints(folder))):
@@ -415,16 +415,21 @@ class Job:
                 advice = f"Halving the learning rates {_RESTORES} times has not helped: look at the model and its data."
             state = _last_checkpoint(run_dir) if self.is_chief else "worker 0 has the checkpoints"
             raise NonFiniteLoss(f"Training diverged: {error}; {state}. {advice}") from None
-        inner = [getattr(o, "inner_optimizer", o) for o in (self.gan.d_optimizer, self.gan.g_optimizer)]
-        rates = [float(keras.ops.convert_to_numpy(o.learning_rate)) / 2 for o in inner]  # checkpoints hold rates, too
+        optimizers = [self.gan.d_optimizer, self.gan.g_optimizer]
+        # Checkpoints hold rates, too, which may be those of before an earlier divergence.
+        rates = [learning_rates.current_rate(optimizer) for optimizer in optimizers]
         step = self._share(talk, ema, checkpoints.restore(folder, self.gan, ema.generator) if self.is_chief else 0)
-        for optimizer, rate in zip(inner, rates, strict=True):
-            optimizer.learning_rate = rate
+        for optimizer, rate in zip(optimizers, rates, strict=True):
+            if not learning_rates.has_schedule(optimizer):
+                learning_rates.set_rate(optimizer, rate, "--on_nan=restore")
+            learning_rates.scale_rate(optimizer, 0.5)
+        if any(map(learning_rates.has_schedule, optimizers)):
+            self.gan.make_train_function(force=True)  # schedules are part of the graph
         _log.warning(
             "Training diverged: %s. Going on from step %d with half the learning rates, %g for D and %g for G.",
             error,
             step,
-            *rates,
+            *map(learning_rates.current_rate, optimizers),
         )
         return step
 

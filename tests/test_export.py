@@ -55,7 +55,7 @@ def test_sample_is_the_gan_of_its_latents(gan, loaded, n, seed):
 
 
 def test_endpoints_are_signatures_with_a_dynamic_batch(loaded):
-    expected = {"serving_default", "sample", "sample_uint8", "sample_latent", "metadata"}
+    expected = {"serving_default", "serve", "sample", "sample_uint8", "sample_latent", "metadata"}
     assert set(loaded.signatures) == expected
     n, seed = tf.constant(2, tf.int64), tf.constant(1, tf.int64)
     (got,) = loaded.signatures["sample"](n=n, seed=seed).values()

@@ -306,7 +306,8 @@ def _optimizer_text(gan) -> str:
     texts = []
     for optimizer in (gan.d_optimizer, gan.g_optimizer):
         settings = optimizer.get_config()
-        shown = [f"{float(settings['learning_rate']):g}"]
+        rate = settings["learning_rate"]
+        shown = [rate["class_name"] if isinstance(rate, dict) else f"{float(rate):g}"]  # a schedule, or a number
         shown += [f"{n}={settings[n]:g}" for n in ("beta_1", "beta_2", "rho", "momentum") if settings.get(n)]
         texts.append(f"{type(optimizer).__name__}({', '.join(shown)})")
     return texts[0] if texts[0] == texts[1] else f"D: {texts[0]}, G: {texts[1]}"

@@ -131,7 +131,7 @@ class Settings:
     def _optimizer(self, gan, player: str):
         import keras
 
-        from gan_zoo import optimizers
+        from gan_zoo import learning_rates, optimizers
 
         if self.optimizer == "adam":
             return optimizers.Adam(self.learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
@@ -141,7 +141,7 @@ class Settings:
             return keras.optimizers.SGD(self.learning_rate)
         own = gan.default_optimizer(player)
         if self.learning_rate is not None:
-            own.learning_rate = self.learning_rate
+            learning_rates.set_rate(own, self.learning_rate, "--learning_rate")
         return own
 
     def asdict(self) -> dict[str, Any]:

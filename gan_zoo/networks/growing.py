@@ -16,6 +16,7 @@ import tensorflow as tf
 from gan_zoo import layers
 from gan_zoo.arguments import KeepsArguments
 from gan_zoo.errors import UserError
+from gan_zoo.loop import Retraces
 
 BASE = 4
 """Pixels. The side of the images of stage 0."""
@@ -79,7 +80,7 @@ def fade(old: tf.Tensor, new: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
     return (1.0 - alpha) * old + alpha * new
 
 
-class _Growing(KeepsArguments, keras.Model):
+class _Growing(KeepsArguments, Retraces, keras.Model):
     """What both networks share: the stages' channels, where growth stands, and what of it trains."""
 
     def __init__(self, shape: tuple[int, int, int], **kwargs):
@@ -120,6 +121,10 @@ class _Growing(KeepsArguments, keras.Model):
             )
         self._stage.assign(stage)
         self._alpha.assign(alpha)
+        self.retrace()
+
+    def traced_for(self) -> tuple:
+        return (*super().traced_for(), self.stage)
 
     @property
     def side(self) -> int:

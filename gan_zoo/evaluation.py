@@ -1,0 +1,152 @@
+"""The players' losses on held-out data: what `evaluate` and `fit`'s `validation_data` compute."""
+
+import itertools
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from gan_zoo.errors import UserError
+from gan_zoo.penalties import in_every_turn
+
+_FIRST_DRAW = -(2**62)
+"""Where the draws of evaluation stand in the model's random stream, far from those of training, which start at 0."""
+_DRAWS = 2**32
+"""Draws that a batch of evaluation has to itself."""
+
+
+class Evaluates:
+    """A mixin for a `GAN`: `evaluate`, `test_on_batch` and `validation_data` give the losses on held-out data.
+
+    "d_loss", "g_loss" and what the losses record, averaged over the examples. They are the losses that training
+    minimises, so networks run in training mode, with the batch's own statistics; but nothing changes, not the weights,
+    the moving statistics, the optimizers or the random stream: training goes on as if nobody had looked. Each batch is
+    one minibatch, whatever `n_critic` is. Latents are the same in each evaluation. A penalty that is taken in every
+    n-th turn counts with its mean. Under a strategy of several replicas one of them evaluates whole batches.
+    """
+
+    _batch_index: int | tf.Tensor = 0
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """The losses of one batch of held-out data, scalars by their names; changes nothing."""
+        x = _examples(data)
+        draws = tf.stack([self.random.state.value[0], _FIRST_DRAW + _DRAWS * tf.cast(self._batch_index, tf.int64)])
+        recorded = self._recorded.__dict__
+        recorded.clear()
+        try:
+            # The scope takes what layers and the random stream would assign.
+            with keras.StatelessScope(state_mapping=[(self.random.state, draws)]), in_every_turn():
+                z = self.sample_latent(tf.nest.flatten(x)[0].shape[0])
+                logs = {"d_loss": self.discriminator_loss(x, z), "g_loss": self.generator_loss(x, z)}
+            return logs | {name: tf.reduce_mean(tf.stack(values)) for name, values in recorded.items()}
+        finally:
+            recorded.clear()
+
+    def make_test_function(self, force: bool = False):
+        """Makes what `evaluate` calls with an iterator for each `steps_per_execution` batches, for the means so far."""
+        if self.test_function is not None and not force:
+            return
+        strategy = self.distribute_strategy
+        if strategy.extended._in_multi_worker_mode():
+            raise UserError(
+                "evaluate and validation_data work in one process, not under MultiWorkerMirroredStrategy: save the GAN "
+                "and evaluate it in another process."
+            )
+
+        def step(data, index):
+            self.__dict__["_batch_index"] = index  # no attribute of the model's to track
+            try:
+                return self.test_step(data)
+            finally:
+                del self.__dict__["_batch_index"]
+
+        graph = None if self.run_eagerly else tf.function(step, autograph=False)
+
+        def function(iterator):
+            batches = list(itertools.islice(iterator, self.steps_per_execution))
+            if not batches:
+                raise StopIteration
+            for data in batches:
+                data = keras.tree.map_structure(lambda value: _whole(strategy, value), data)
+                index = tf.constant(self._means.batches, tf.int64)
+                # TensorFlow warns of several models' steps, each traced once, where it looks the graph up by itself.
+                evaluate = step if graph is None else graph.get_concrete_function(data, index)
+                self._means.add(evaluate(data, index), len(next(x for x in keras.tree.flatten(data) if x is not None)))
+            return self._means.result()
+
+        self.test_function = function
+
+    def __call__(self, z: Any, *args, **kwargs) -> Any:
+        """As `keras.Model.__call__`.
+
+        Raises:
+            UserError: If z has not the shape of the generator's latents; also from `predict` and `predict_on_batch`.
+        """
+        _require_latents(z, self.generator)  # here and not in `call`, whose errors Keras wraps
+        return super().__call__(z, *args, **kwargs)
+
+    def predict(self, x: Any, *args, **kwargs) -> Any:
+        """As `keras.Model.predict`: samples for latents, [N, Z], as an array."""
+        _require_latents(x, self.generator)
+        return super().predict(x, *args, **kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """As `keras.Model.predict_on_batch`: samples for latents, [B, Z], as an array."""
+        _require_latents(x, self.generator)
+        return super().predict_on_batch(x)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
+        """Nothing: a GAN is built from the start. Keras would add replicas' shares up, which differ in a remainder."""
+
+    def reset_metrics(self) -> None:
+        super().reset_metrics()
+        self._means = _Means()
+
+
+class _Means:
+    """Means of logs over the examples of all batches so far."""
+
+    def __init__(self):
+        self._sums, self._examples, self.batches = {}, 0, 0
+
+    def add(self, logs: dict[str, tf.Tensor], examples: int) -> None:
+        for name, value in logs.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value) * examples
+        self._examples += examples
+        self.batches += 1
+
+    def result(self) -> dict[str, float]:
+        return {name: total / self._examples for name, total in self._sums.items()}
+
+
+def _whole(strategy: tf.distribute.Strategy, value: Any) -> Any:
+    """The batch that a strategy has shared out to its replicas; Keras's stand-in for None is None."""
+    if value is None or isinstance(value, tf.experimental.Optional):
+        return None
+    return tf.concat(strategy.experimental_local_results(value), axis=0)
+
+
+def _examples(data: Any) -> Any:
+    """The x of what Keras hands to a step, which adds places for labels and weights where x comes as an array."""
+    while isinstance(data, tuple) and len(data) > 1 and data[-1] is None:
+        data = data[:-1]
+    return data[0] if isinstance(data, tuple) and len(data) == 1 else data
+
+
+def _require_latents(z: Any, generator: keras.Model) -> None:
+    """Makes sure that latents have the generator's input shape, as far as both are known.
+
+    Raises:
+        UserError: If they have another.
+    """
+    wanted, given = getattr(generator, "input_shape", None), getattr(z, "shape", None)
+    if not (isinstance(wanted, tuple) and len(wanted) == 2 and wanted[1] is not None) or given is None:
+        return
+    if getattr(given, "rank", 0) is None:
+        return
+    given = tuple(given)
+    if len(given) != 2 or given[1] not in (None, wanted[1]):
+        raise UserError(
+            f"A GAN maps latents, [B, {wanted[1]}], to samples, and this has the shape {list(given)}: pass "
+            f"gan.sample_latent(n). gan.discriminator scores examples, and gan.evaluate gives the losses on them."
+        )

@@ -1,0 +1,158 @@
+"""Learning rates of several players: one view of all optimizers for Keras's callbacks, and what may set a rate.
+
+A rate is a number, which callbacks and flags may set, or follows a schedule of its optimizer's updates, such as
+`keras.optimizers.schedules.CosineDecay`. Nothing sets a number over a schedule; after a divergence it is scaled.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from gan_zoo.errors import UserError
+
+
+def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether the learning rate follows a schedule, or another function, in place of a number that can be set."""
+    return not isinstance(_inner(optimizer)._learning_rate, keras.Variable)
+
+
+def set_rate(optimizer: keras.optimizers.Optimizer, rate: float, what: str) -> None:
+    """Sets an optimizer's learning rate.
+
+    Args:
+        optimizer: The optimizer.
+        rate: A number.
+        what: That sets it: a flag or an argument, for the error.
+
+    Raises:
+        UserError: If the rate follows a schedule.
+    """
+    inner = _inner(optimizer)
+    if has_schedule(inner):
+        raise UserError(
+            f"{what} sets a learning rate, but that of {inner.name} follows a schedule, "
+            f"{type(inner._learning_rate).__name__}: leave one of the two out."
+        )
+    inner.learning_rate = rate
+
+
+def scale_rate(optimizer: keras.optimizers.Optimizer, factor: float) -> None:
+    """Multiplies an optimizer's learning rate, or its schedule. A step that was traced before keeps its old schedule."""
+    inner = _inner(optimizer)
+    if not has_schedule(inner):
+        inner.learning_rate = current_rate(inner) * factor
+    elif isinstance(inner._learning_rate, Scaled):
+        inner.learning_rate = Scaled(inner._learning_rate.schedule, inner._learning_rate.factor * factor)
+    else:
+        inner.learning_rate = Scaled(inner._learning_rate, factor)
+
+
+def current_rate(optimizer: keras.optimizers.Optimizer) -> float:
+    """The learning rate of the optimizer's next update."""
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+
+
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class Scaled(keras.optimizers.schedules.LearningRateSchedule):
+    """A multiple of another schedule.
+
+    Args:
+        schedule: The other one, or its configuration.
+        factor: What its rates are multiplied by.
+    """
+
+    def __init__(self, schedule: Any, factor: float):
+        super().__init__()
+        self.schedule = keras.saving.deserialize_keras_object(schedule) if isinstance(schedule, dict) else schedule
+        self.factor = factor
+
+    def __call__(self, step):
+        schedule = self.schedule
+        is_function = not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
+        return self.factor * (schedule() if is_function else schedule(step))
+
+    def get_config(self):
+        return {"schedule": keras.saving.serialize_keras_object(self.schedule), "factor": self.factor}
+
+
+class Optimizers:
+    """All of a model's optimizers as Keras's callbacks look at them: `gan.optimizer`.
+
+    The form is that of `keras.optimizers.MultiOptimizer`: `LearningRateScheduler` and `ReduceLROnPlateau` set every
+    player's rate, each from its own, and log "learning_rate_d" and "learning_rate_g"; `SwapEMAWeights` swaps the
+    weights of the players whose optimizers have `use_ema`; `TensorBoard` logs the rates.
+
+    Args:
+        model: Has the method `optimizers()` of `gan_zoo.arguments.KeepsOptimizers`.
+    """
+
+    built = True
+
+    def __init__(self, model: Any):
+        self._model = model
+
+    @property
+    def optimizers(self) -> list["_PlayersOptimizer"]:
+        """One for each player."""
+        named = self._model.optimizers().items()
+        return [_PlayersOptimizer(optimizer, name.removesuffix("_optimizer")) for name, optimizer in named]
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Those of all optimizers."""
+        return [variable for optimizer in self._model.optimizers().values() for variable in optimizer.variables]
+
+    @property
+    def iterations(self) -> keras.Variable:
+        """The number of updates of the player who moves last, the generator."""
+        return self.optimizers[-1].iterations
+
+    @property
+    def learning_rate(self) -> tf.Tensor:
+        """The generator's. Setting it multiplies all players' rates by the same number.
+
+        Raises:
+            UserError: On setting it, if a player's rate follows a schedule.
+        """
+        return tf.convert_to_tensor(self.optimizers[-1].learning_rate)
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        own = float(self.learning_rate)
+        for optimizer in self.optimizers:
+            optimizer.learning_rate = current_rate(optimizer) * rate / own if own else rate
+
+    def get_config(self) -> dict:
+        """Keras asks for it where a file has room for one optimizer.
+
+        Raises:
+            UserError: Always.
+        """
+        raise UserError(
+            "Files of the .h5 format hold one optimizer, and a GAN has one for each player: save to a name that ends "
+            "in .keras, or the weights alone with save_weights to one that ends in .weights.h5."
+        )
+
+
+class _PlayersOptimizer:
+    """A player's optimizer by the player's name, whose rate may be set where it is a number."""
+
+    def __init__(self, optimizer: keras.optimizers.Optimizer, name: str):
+        self._optimizer, self.name = _inner(optimizer), name
+
+    def __getattr__(self, name):
+        return getattr(self._optimizer, name)
+
+    @property
+    def learning_rate(self):
+        return self._optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        set_rate(self._optimizer, rate, f"A callback, or gan.optimizer.learning_rate = {float(rate):g},")
+
+
+def _inner(optimizer: Any) -> Any:
+    """The optimizer itself, where it is one with loss scaling around it."""
+    return getattr(optimizer, "inner_optimizer", optimizer)

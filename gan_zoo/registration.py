@@ -1,0 +1,99 @@
+"""Lets Keras load the zoo's classes from files in a process that has only imported `gan_zoo`.
+
+Keras looks the classes in a `.keras` file up in a dictionary, `keras.saving.get_custom_objects()`, which a class enters
+when its module is imported. It imports no modules itself, other than its own. Here the dictionary gets a stand-in for
+every class of the zoo, which imports the class when a file asks for it; the class then takes the stand-in's place.
+
+Neither this module nor the stand-ins import Keras: `import gan_zoo` stays cheap, and the dictionary is filled as soon
+as something imports Keras.
+"""
+
+import importlib
+import importlib.abc
+import sys
+from typing import Any
+
+from gan_zoo.models import VARIANTS
+
+_CLASSES = {
+    "gan_zoo.layers": (
+        "BatchNormalization",
+        "Conv2D",
+        "Conv2DTranspose",
+        "EqualizedConv2D",
+        "EqualizedDense",
+        "LeakyReLU",
+        "MinibatchStd",
+        "PixelNormalization",
+        "SpectralNormalization",
+    ),
+    "gan_zoo.optimizers": ("Adam", "LossScaleOptimizer"),
+    "gan_zoo.learning_rates": ("Scaled",),
+    "gan_zoo.dynamics.dirac_gan": ("Point",),
+}
+"""Classes that are registered as "gan_zoo>Class", by their modules."""
+
+_MODELS = {
+    "gan_zoo.gan": ("GAN",),
+    "gan_zoo.networks.growing": ("GrowingGenerator", "GrowingDiscriminator"),
+    **{f"gan_zoo.models.{file}": (class_name,) for file, class_name in VARIANTS.items()},
+}
+"""Classes that are registered as "module>Class": see `gan_zoo.arguments.KeepsArguments`."""
+
+
+class _StandIn:
+    """Takes the place of a class until a file asks for an object of it."""
+
+    def __init__(self, module: str, name: str):
+        self._module, self._name = module, name
+
+    def from_config(self, config: dict[str, Any], custom_objects: dict | None = None) -> Any:
+        """An object of the class; Keras calls this."""
+        cls = getattr(importlib.import_module(self._module), self._name)
+        return cls.from_config(config)
+
+    def __repr__(self) -> str:
+        return f"<{self._module}.{self._name}, not yet imported>"
+
+
+def stand_ins() -> dict[str, _StandIn]:
+    """By the names that files have for the classes."""
+    found = {f"gan_zoo>{name}": _StandIn(module, name) for module, names in _CLASSES.items() for name in names}
+    found |= {f"{module}>{name}": _StandIn(module, name) for module, names in _MODELS.items() for name in names}
+    return found
+
+
+def register() -> None:
+    """Enters the stand-ins in Keras's dictionary: now, or when Keras is imported."""
+    if "keras" in sys.modules:
+        _enter()
+    else:
+        sys.meta_path.insert(0, _WhenKerasIsImported())
+
+
+def _enter() -> None:
+    registered = sys.modules["keras"].saving.get_custom_objects()
+    for name, stand_in in stand_ins().items():
+        registered.setdefault(name, stand_in)
+
+
+class _WhenKerasIsImported(importlib.abc.MetaPathFinder):
+    """Finds `keras` as the other finders do, and enters the stand-ins once it has been imported."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != "keras":
+            return None
+        others = [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
+        spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+            _enter()
+
+        spec.loader.exec_module = exec_module
+        return spec

@@ -1,0 +1,56 @@
+"""Keras's own ways to save, load and export a GAN, where these need to know more of it than Keras does."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from gan_zoo.errors import UserError
+
+
+class Saves:
+    """A mixin for a `GAN`: `save`, `export`, and the end of averages that optimizers with `use_ema` keep."""
+
+    def save(self, filepath: str | Path, *args, **kwargs) -> None:
+        """As `keras.Model.save`: networks, both optimizers and the random stream, in a `.keras` file.
+
+        Raises:
+            UserError: If the name ends in .h5 or .hdf5, whose format holds one optimizer.
+        """
+        if Path(filepath).suffix in (".h5", ".hdf5"):
+            raise UserError(
+                f"filepath: {filepath} is of Keras's old format, which holds one optimizer, and a GAN has two: save "
+                f"to a name that ends in .keras, or the weights alone with save_weights to one in .weights.h5."
+            )
+        super().save(filepath, *args, **kwargs)
+
+    def export(self, filepath: str | Path, format: str = "tf_saved_model", *, input_signature=None, **kwargs) -> None:
+        """As `keras.Model.export`: the generator's samples for latents, without the sampling of latents.
+
+        `gan_zoo.export.saved_model` writes a SavedModel that samples by itself.
+
+        Args:
+            filepath: A folder for "tf_saved_model", a file for the other formats.
+            format: "tf_saved_model", "onnx" or "litert", of which Keras needs the packages.
+            input_signature: By default that of latents, float32, [B, Z].
+            **kwargs: As for `keras.Model.export`.
+
+        Raises:
+            UserError: If a package is missing.
+        """
+        if input_signature is None:
+            input_signature = [keras.InputSpec(shape=(None, self.latent_dim), dtype="float32")]
+        try:
+            super().export(str(filepath), format=format, input_signature=input_signature, **kwargs)
+        except ImportError as error:
+            raise UserError(f"format={format!r} needs the package {error.name}: pip install {error.name}.") from error
+
+    def fit(self, *args, **kwargs) -> keras.callbacks.History:
+        """As `keras.Model.fit`. Weights whose optimizer has `use_ema` end as their average, as with any Keras model."""
+        history = super().fit(*args, **kwargs)
+        for optimizer in self.optimizers().values():
+            optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+            optimizer.finalize_variable_values(optimizer._trainable_variables)
+        return history
+
+
