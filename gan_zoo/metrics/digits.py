@@ -172,13 +172,15 @@ def network() -> "keras.Model":
     """The classifier, untrained."""
     import keras
 
+    from gan_zoo.networks import nhwc
+
     x = image = keras.Input((SIDE, SIDE, 1), name="image")
     for width in (16, 32):
         for _ in range(2):
-            x = keras.layers.Conv2D(width, 3, padding="same", activation="relu")(x)
-        x = keras.layers.MaxPooling2D()(x)
+            x = nhwc.Conv2D(width, 3, padding="same", activation="relu")(x)
+        x = nhwc.MaxPooling2D()(x)
         x = keras.layers.Dropout(0.25)(x)
-    return keras.Model(image, keras.layers.Dense(10, name="logits")(keras.layers.Flatten()(x)), name=FOLDER)
+    return keras.Model(image, keras.layers.Dense(10, name="logits")(nhwc.Flatten()(x)), name=FOLDER)
 
 
 def train(
