@@ -182,9 +182,9 @@ class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
         Without a seed they come from the model's own stream, which training draws from, too, and checkpoints keep.
         With one they depend on nothing else, and the stream stays where it is.
         """
-        stream = self.random if seed is None else FixedStream(seed)
+        draws = self.random if seed is None else FixedStream(seed)
         shape = [n, self.latent_dim]
-        return stream.normal(shape) if self.prior == "normal" else stream.uniform(shape, -1.0, 1.0)
+        return draws.normal(shape) if self.prior == "normal" else draws.uniform(shape, -1.0, 1.0)
 
     def record(self, name: str, value: tf.Tensor) -> None:
         """Logs a term of a loss, a scalar, under `name`; where a step records it more than once, their mean."""

@@ -105,6 +105,28 @@ def computes_in_float16(network: "keras.Model") -> bool:
     return any(layer.compute_dtype == "float16" for layer in network._flatten_layers())
 
 
+def with_float32_weights(network: "keras.Model") -> "keras.Model":
+    """A copy of a network's architecture; weights that are half precision there are float32 in it.
+
+    A moving average takes steps of a thousandth, which half precision rounds away.
+    """
+    import keras
+
+    if not any(variable.dtype in ("float16", "bfloat16") for variable in network.variables):
+        return keras.models.clone_model(network)
+
+    def mixed(config):
+        if isinstance(config, list | tuple):
+            return type(config)(map(mixed, config))
+        if not isinstance(config, dict):
+            return config
+        if config.get("class_name") == "DTypePolicy" and config["config"]["name"] in ("float16", "bfloat16"):
+            return {**config, "config": {**config["config"], "name": f"mixed_{config['config']['name']}"}}
+        return {name: mixed(value) for name, value in config.items()}
+
+    return type(network).from_config(mixed(network.get_config()))
+
+
 def inner_gradient(
     tape: "tf.GradientTape", value: "tf.Tensor", sources: Any, scale: float = INNER_SCALE, **kwargs
 ) -> Any:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags
 
-from gan_zoo import cli, releases, runs
+from gan_zoo import cli, randomness, releases, runs
 from gan_zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -225,8 +225,8 @@ def train(
     except OSError as error:
         raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
 
-    keras.utils.set_random_seed(seed)
-    model = network()
+    with randomness.seeded(randomness.stream(seed, "weights")):
+        model = network()
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
