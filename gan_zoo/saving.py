@@ -1,7 +1,6 @@
 """Keras's own ways to save, load and export a GAN, where these need to know more of it than Keras does."""
 
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -52,5 +51,3 @@ class Saves:
             optimizer = getattr(optimizer, "inner_optimizer", optimizer)
             optimizer.finalize_variable_values(optimizer._trainable_variables)
         return history
-
-
