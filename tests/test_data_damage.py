@@ -343,7 +343,8 @@ class TestLimit:
         assert len(found) == 69
         assert found.items() <= pictures.items()
         assert caplog.messages[-1] == (
-            f"tiny_shards: left out 3 of 72 images, which cannot be decoded: {name(0, 3)}, {name(1, 7)}, {name(2, 20)}"
+            f"tiny_shards: left out 3 of 72 images, which cannot be decoded: damaged or lost record (3): "
+            f"{name(0, 3)}, {name(1, 7)}, {name(2, 20)}"
         )
 
     @pytest.mark.parametrize(("limit", "told"), [(0, [(0, 3)]), (2, [(0, 3), (1, 7), (2, 20)])])
@@ -353,13 +354,14 @@ class TestLimit:
         read = {0: 4, 2: 69}[limit]
         assert str(error.value) == (
             f"tiny_shards: {limit + 1} of the {read} images read cannot be decoded, more than max_skipped={limit} "
-            f"allows: {', '.join(name(*i) for i in told)}. Copy or prepare the set again, or raise max_skipped."
+            f"allows: damaged or lost record ({limit + 1}): {', '.join(name(*i) for i in told)}. "
+            "Copy or prepare the set again, or raise max_skipped."
         )
         assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
     def test_a_file_cut_short(self, copy, tmp_path):
         shard(copy, 0).write_bytes(shard(copy, 0).read_bytes()[:20])
-        with pytest.raises(UserError, match=r"6 of the 6 images read .* allows: record 0 of .*, record 5 of .*-00000-"):
+        with pytest.raises(UserError, match=r"6 of the 6 images read .* \(6\): record 0 of .*, record 5 of .*-00000-"):
             self.open(copy, tmp_path, max_skipped=5)
 
     def test_a_record_whose_picture_is_none(self, copy, tmp_path, caplog):
@@ -370,5 +372,6 @@ class TestLimit:
         shard(copy, 1).write_bytes(content[:start] + framed(example.SerializeToString()) + content[end:])
         assert self.open(copy, tmp_path, max_skipped=1).size == 71
         assert caplog.messages == [
-            f"tiny_shards: left out 1 of 72 images, which cannot be decoded: {name(1, 7)}",
+            f"tiny_shards: left out 1 of 72 images, which cannot be decoded: not an image that Pillow reads (1): "
+            f"{name(1, 7)}",
         ]

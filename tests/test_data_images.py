@@ -124,13 +124,17 @@ class TestFolder:
             assert source.labels.tolist() == [0, 0, 0, 1, 1, 1]
             messages = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
             assert messages == [
-                f"folder:{folder}: left out 2 of 8 images, which cannot be decoded: ant/broken.jpg, cat/cut.png"
+                f"folder:{folder}: left out 2 of 8 images, which cannot be decoded: "
+                "not an image that Pillow reads (1): ant/broken.jpg; cut short (1): cat/cut.png"
             ], opening
 
     def test_a_link_to_nowhere_is_a_bad_file(self, folder, store, caplog):
         (folder / "ant" / "lost.png").symlink_to(folder / "nowhere.png")
         assert open_folder(folder, store).size == 6
-        assert "left out 1 of 7 images, which cannot be decoded: ant/lost.png" in caplog.text
+        assert (
+            "left out 1 of 7 images, which cannot be decoded: no such file or directory (1): ant/lost.png"
+            in caplog.text
+        )
 
     def test_names_that_are_no_text(self, folder, store):
         source = os.fsencode(folder / "ant" / "0.png")
@@ -143,6 +147,7 @@ class TestFolder:
         assert open_folder(folder, store).size == 6
         (message,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
         assert "left out 14 of 20 images" in message
+        assert ": empty (14): 00.png, 01.png" in message
         assert message.endswith("07.png, 08.png, 09.png and 4 more")
 
     @pytest.mark.parametrize("name", ["folder:", "folder:/no/such/folder"])
@@ -153,13 +158,18 @@ class TestFolder:
             data.open_source(name, cache_dir=store)
 
     def test_empty(self, tmp_path, store):
-        with pytest.raises(UserError, match="the folder holds no .jpg, .jpeg, .png files, at any depth."):
+        with pytest.raises(
+            UserError, match="the folder holds no .jpg, .jpeg, .png or other image files, at any depth."
+        ):
             open_folder(tmp_path, store)
 
     def test_all_bad(self, tmp_path, store):
         (tmp_path / "a.png").write_bytes(b"x")
         (tmp_path / "b.jpg").write_bytes(b"y")
-        with pytest.raises(UserError, match=r"none of the 2 images of folder:.* can be decoded: a.png, b.jpg."):
+        with pytest.raises(
+            UserError,
+            match=r"none of the 2 images of .* can be decoded: not an image that Pillow reads \(2\): a.png, b.jpg.",
+        ):
             open_folder(tmp_path, store)
         assert not entries(store)
 
@@ -211,7 +221,8 @@ class TestSkipped:
         names = "ant/+.png, cat/+.png, cat/x.png" if cached else names
         assert str(error.value) == (
             f"folder:{damaged}: {skipped} of the {9 if cached else read} images read cannot be decoded, more than "
-            f"max_skipped={limit} allows: {names}. Repair or remove these files, or raise max_skipped."
+            f"max_skipped={limit} allows: not an image that Pillow reads ({skipped}): {names}. "
+            "Repair or remove these files, or raise max_skipped."
         )
         assert len(entries(store)) == cached
 
@@ -241,7 +252,7 @@ class TestSkipped:
             model="dcgan", dataset=f"folder:{damaged}", resolution=8, cache_dir=str(store), max_skipped=1
         )
         with pytest.raises(UserError, match="max_skipped=1"):
-            training.Job(config)
+            training.Job(config).dry_run()
 
     def test_many_names(self, folder, store):
         for i in range(130):
@@ -255,19 +266,21 @@ class TestSkipped:
 class TestKindsOfDamage:
     """Whatever is wrong with a file, it is named and counted, and the others are used."""
 
-    def check(self, folder, store, caplog, name):
+    def check(self, folder, store, caplog, name, reason):
         assert open_folder(folder, store, max_skipped=1).size == 6
-        assert caplog.messages == [f"folder:{folder}: left out 1 of 7 images, which cannot be decoded: {name}"]
+        assert caplog.messages == [
+            f"folder:{folder}: left out 1 of 7 images, which cannot be decoded: {reason} (1): {name}"
+        ]
 
     def test_empty(self, folder, store, caplog):
         (folder / "ant" / "bad.png").write_bytes(b"")
-        self.check(folder, store, caplog, "ant/bad.png")
+        self.check(folder, store, caplog, "ant/bad.png", "empty")
 
     def test_jpeg_cut_short(self, folder, store, caplog):
         file = folder / "ant" / "bad.jpg"
         save(file, picture(0, 64, 64))
         file.write_bytes(file.read_bytes()[:-300])
-        self.check(folder, store, caplog, "ant/bad.jpg")
+        self.check(folder, store, caplog, "ant/bad.jpg", "cut short")
 
     # Pillow refuses an image with more than twice as many pixels as its limit, and by itself only warns of others.
     @pytest.mark.parametrize("side", [10, 20])
@@ -276,7 +289,7 @@ class TestKindsOfDamage:
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 80)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self.check(folder, store, caplog, "ant/bad.png")
+            self.check(folder, store, caplog, "ant/bad.png", "more than 80 pixels, shrink it or cut it up")
 
     def test_a_bomb_does_not_decide_the_channels(self, tmp_path, store, monkeypatch):
         save(tmp_path / "a.png", picture(0, 8, 8, 1))
@@ -289,11 +302,11 @@ class TestKindsOfDamage:
     def test_unreadable(self, folder, store, caplog):
         # Nobody, not even root, can read a process's memory at address 0.
         (folder / "ant" / "bad.png").symlink_to("/proc/self/mem")
-        self.check(folder, store, caplog, "ant/bad.png")
+        self.check(folder, store, caplog, "ant/bad.png", "input/output error")
 
     def test_a_pipe(self, folder, store, caplog):
         os.mkfifo(folder / "ant" / "bad.png")
-        self.check(folder, store, caplog, "ant/bad.png")
+        self.check(folder, store, caplog, "ant/bad.png", "not a file")
 
     def test_gone_since_the_folder_was_listed(self, folder, store, caplog, monkeypatch):
         real = find
@@ -305,7 +318,7 @@ class TestKindsOfDamage:
 
         save(folder / "ant" / "bad.png", picture(0, 8, 8))
         monkeypatch.setattr("gan_zoo.data.folder.find", find_and_lose)
-        self.check(folder, store, caplog, "ant/bad.png")
+        self.check(folder, store, caplog, "ant/bad.png", "no such file or directory")
 
     @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
     def test_what_is_no_damage_is_not_counted(self, folder, store, monkeypatch, stop):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from gan_zoo.data.cache import MEMORY_LIMIT
 from gan_zoo.data.color_mnist import ColorMNISTSource
 from gan_zoo.data.images import MAX_SKIPPED
-from gan_zoo.data.sources import ImageSource, PointSource, Source, open_source
+from gan_zoo.data.sources import Found, ImageSource, PointSource, Source, find_source, open_source
 from gan_zoo.data.table import DATASETS, OTHER, Dataset, lookup, suggest
 
 if TYPE_CHECKING:
@@ -27,9 +27,11 @@ __all__ = [
     "OTHER",
     "ColorMNISTSource",
     "Dataset",
+    "Found",
     "ImageSource",
     "PointSource",
     "Source",
+    "find_source",
     "load",
     "lookup",
     "open_source",
@@ -72,7 +74,7 @@ def load(
     Raises:
         UserError: The dataset cannot be had, or an argument does not fit; the message says what would do.
     """
-    source = open_source(
+    found = find_source(
         name,
         split=split,
         data_dir=data_dir,
@@ -83,4 +85,6 @@ def load(
         memory_limit=memory_limit,
         max_skipped=max_skipped,
     )
-    return source.batches(batch_size, n_critic=n_critic, seed=seed, labels=labels, start_step=start_step)
+    which = {"n_critic": n_critic, "seed": seed, "labels": labels, "start_step": start_step}
+    found.check(batch_size, **which)
+    return found.open().batches(batch_size, **which)

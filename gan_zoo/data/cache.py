@@ -66,10 +66,7 @@ def fetch(
         UserError: No image of the set can be decoded, or more than `max_skipped` cannot; or the set is too large for
             the memory limit and cannot be written.
     """
-    key = {**images.key, "resolution": resolution, "crop": crop, "pixels_version": PIXELS_VERSION}
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    root = default_dir() if cache_dir is None else Path(cache_dir).expanduser()
-    path = root / f"{re.sub(r'[^A-Za-z0-9.]+', '_', images.name)[-40:]}-{resolution}-{digest}"
+    path, key = _place(images, resolution, crop, cache_dir)
     try:
         opened = _open(path, key, memory_limit)
     except _BROKEN:
@@ -79,6 +76,24 @@ def fetch(
         opened = _make(path, key, images, crop, resolution, memory_limit, max_skipped)
     check_skipped(images, opened[2], max_skipped)
     return opened
+
+
+def channels(images: ImageSet, *, resolution: int, crop: int | None, cache_dir: str | Path | None) -> int | None:
+    """The channels of a set that was decoded before, from the notes in its folder; None if there are none."""
+    path, key = _place(images, resolution, crop, cache_dir)
+    try:
+        meta = json.loads((path / "meta.json").read_text())
+        return meta["channels"] if meta["key"] == key and meta["channels"] in (1, 3) else None
+    except _BROKEN:
+        return None
+
+
+def _place(images: ImageSet, resolution: int, crop: int | None, cache_dir: str | Path | None) -> tuple[Path, dict]:
+    """The folder of a decoded set, and all that decides what is in it."""
+    key = {**images.key, "resolution": resolution, "crop": crop, "pixels_version": PIXELS_VERSION}
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    root = default_dir() if cache_dir is None else Path(cache_dir).expanduser()
+    return root / f"{re.sub(r'[^A-Za-z0-9.]+', '_', images.name)[-40:]}-{resolution}-{digest}", key
 
 
 def decode(
@@ -105,7 +120,7 @@ def _in_memory(images: ImageSet, channels: int, crop: int | None, resolution: in
 
 def _open(path: Path, key: dict, memory_limit: int):
     meta = json.loads((path / "meta.json").read_text())
-    report = Report(**meta["report"])
+    report = _read_report(meta["report"])
     shape = (report.count, key["resolution"], key["resolution"], meta["channels"])
     file = path / "images.u8"
     size = file.stat().st_size
@@ -123,6 +138,13 @@ def _open(path: Path, key: dict, memory_limit: int):
     if sums and google_crc32c.value(pixels.ravel()) != sums["images"]:
         raise ValueError("images.u8 has changed since it was written")
     return pixels, labels, report
+
+
+def _read_report(found: dict) -> Report:
+    # Earlier versions kept names without reasons, and left out images that are read now.
+    if found.get("skipped"):
+        raise ValueError("images were left out by an earlier version")
+    return Report(**{name: value for name, value in found.items() if name not in ("skipped", "skipped_names")})
 
 
 def _make(
@@ -227,9 +249,7 @@ def _sync(file):
 
 def _check_any(images: ImageSet, report: Report):
     if not report.count:
-        raise UserError(
-            f"none of the {images.count} images of {images.name} can be decoded: {', '.join(report.skipped_names)}."
-        )
+        raise UserError(f"none of the {images.count} images of {images.name} can be decoded: {report.why()}.")
 
 
 def _mib(size: int) -> str:

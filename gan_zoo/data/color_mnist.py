@@ -10,7 +10,7 @@ References:
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gan_zoo.data.sources import PARALLEL, ImageSource, Source, to_float
+from gan_zoo.data.sources import PARALLEL, ImageSource, Outline, Source, to_float
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -34,11 +34,16 @@ class ColorMNISTSource(Source):
     kind = "image"
 
     def __init__(self, digits: ImageSource):
+        super().__init__(*self.outline(digits))
+        self.digits = digits
+
+    @staticmethod
+    def outline(digits: Outline) -> tuple:
+        """The arguments of `Outline` for triples of `digits`."""
         own = ("name", "kind", "shape", "size", "num_classes")
         settings = {key: value for key, value in digits.describe().items() if key not in own}
         classes = tuple(f"{triple:03}" for triple in range(CLASSES))
-        super().__init__(NAME, (*digits.shape[:2], 3), None, classes, settings)
-        self.digits = digits
+        return NAME, (*digits.shape[:2], 3), None, classes, settings
 
     def _elements(
         self, batch: int, seed: int, labels: bool, start_step: int, before: Sequence[tuple[int, int]]

@@ -1,23 +1,56 @@
 """Images from a folder on the disk: `folder:/path/to/images`."""
 
+import collections
+import dataclasses
+import functools
 import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from gan_zoo import checks
-from gan_zoo.data.images import ImageSet, Record, bombs_are_errors, is_grey
+from gan_zoo.data import formats
+from gan_zoo.data.images import ImageSet, Record, is_grey, pixel_limit
 from gan_zoo.errors import UserError
 
 PREFIX = "folder:"
-SUFFIXES = (".jpg", ".jpeg", ".png")
+
+_NAMED = 3
+_LOOKED_INTO = 1000
+"""Files of unknown suffixes whose content is looked at, only to say what they are."""
+_NO_IMAGES = frozenset(
+    [
+        *(
+            ".bak",
+            ".bib",
+            ".bin",
+            ".c",
+            ".cfg",
+            ".ckpt",
+            ".conf",
+            ".cpp",
+            ".css",
+            ".csv",
+            ".dat",
+            ".db",
+            ".doc",
+            ".docx",
+        ),
+        *(".gz", ".h", ".html", ".ini", ".ipynb", ".js", ".json", ".jsonl", ".keras", ".lock", ".log", ".m", ".mat"),
+        *(".md", ".npy", ".npz", ".parquet", ".pb", ".pickle", ".pkl", ".pt", ".pth", ".py", ".rst", ".safetensors"),
+        *(".sh", ".sqlite", ".tar", ".tex", ".tfrecord", ".tgz", ".toml", ".torrent", ".tsv", ".txt", ".url", ".xls"),
+        *(".xlsx", ".xml", ".yaml", ".yml", ".zip"),
+    ]
+)
+"""Suffixes of files that nobody means as images."""
 
 
 def find(name: str) -> ImageSet:
     """Lists the images of a folder and of all folders in it, in the order of their paths.
 
-    Hidden files and folders are passed over. The names of the folders on the first level are the class names if every
-    image lies in one.
+    Images are the files with a suffix of a format that Pillow reads, and those without a suffix that begin as an image
+    does. Hidden files and folders are passed over. The names of the folders on the first level are the class names if
+    every image lies in one.
 
     Args:
         name: "folder:" and a path.
@@ -34,9 +67,14 @@ def find(name: str) -> ImageSet:
         raise UserError(
             f"{name}: there is no folder {str(root)!r}. Write the path of a folder of images behind folder:."
         )
-    paths = sorted(_walk(root))
+    others = _Others()
+    paths = sorted(_walk(root, others))
     if not paths:
-        raise UserError(f"{name}: the folder holds no {', '.join(SUFFIXES)} files, at any depth.")
+        raise UserError(
+            " ".join(
+                [f"{name}: the folder holds no .jpg, .jpeg, .png or other image files, at any depth.", *others.told()]
+            )
+        )
     first = [path.split("/")[0] if "/" in path else None for path in paths]
     classes = None if None in first else tuple(sorted(set(first)))
     index = {c: i for i, c in enumerate(classes or ())}
@@ -45,8 +83,9 @@ def find(name: str) -> ImageSet:
         for path, folder in zip(paths, first, strict=True):
             yield Record(path, root / path, index.get(folder, -1))
 
+    @functools.cache
     def channels() -> int:
-        with bombs_are_errors():
+        with pixel_limit():
             colour = any(is_grey(root / path) is False for path in paths)
         return 3 if colour else 1
 
@@ -62,6 +101,7 @@ def find(name: str) -> ImageSet:
         channels=channels,
         class_names=classes,
         details={"path": path},
+        passed_over=tuple(others.told()),
     )
 
 
@@ -75,9 +115,54 @@ def _stamp(path: Path) -> str:
     return f"{stat.st_size}\0{stat.st_mtime_ns}"
 
 
-def _walk(root: Path) -> Iterator[str]:
+@dataclasses.dataclass
+class _Others:
+    """Files that are not read, although they may be meant as images.
+
+    Attributes:
+        by_suffix: Names of those in formats that are not read.
+        misnamed: Those that begin as an image does, under a suffix of something else.
+        left: How many more files may be looked into.
+    """
+
+    by_suffix: dict[str, list[str]] = dataclasses.field(default_factory=lambda: collections.defaultdict(list))
+    misnamed: list[str] = dataclasses.field(default_factory=list)
+    left: int = _LOOKED_INTO
+
+    def add(self, path: str, suffix: str, full: Path):
+        """Counts a file with a suffix that is not one of a format that is read."""
+        if formats.may_be_image(suffix):
+            self.by_suffix[suffix].append(path)
+        elif suffix not in _NO_IMAGES and self.left > 0:
+            self.left -= 1
+            if formats.looks_like_image(full):
+                self.misnamed.append(path)
+
+    def told(self) -> list[str]:
+        """A sentence for each kind of them."""
+        found = []
+        if self.by_suffix:
+            kinds = (f"{len(paths)} {suffix} ({_few(paths)})" for suffix, paths in sorted(self.by_suffix.items()))
+            found.append(
+                f"Files in formats that are not read are passed over: {', '.join(kinds)}. Convert them to PNG or JPEG "
+                f"to train on them."
+            )
+        if self.misnamed:
+            found.append(
+                f"{len(self.misnamed)} files hold images, but their names do not end as those of images do "
+                f"({_few(self.misnamed)}), and are passed over: rename them to train on them."
+            )
+        return found
+
+
+def _few(paths: list[str]) -> str:
+    more = len(paths) - _NAMED
+    return ", ".join(sorted(paths)[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _walk(root: Path, others: _Others) -> Iterator[str]:
     """Yields the paths of the images relative to the root, with "/" between their parts, in no particular order."""
-    seen = set()
+    seen, suffixes = set(), formats.suffixes()
     for folder, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
         # A link may lead back to a folder above it.
@@ -86,5 +171,11 @@ def _walk(root: Path) -> Iterator[str]:
             continue
         seen.add(real)
         for file in files:
-            if file.lower().endswith(SUFFIXES) and not file.startswith("."):
-                yield Path(folder, file).relative_to(root).as_posix()
+            if file.startswith("."):
+                continue
+            full = Path(folder, file)
+            suffix = full.suffix.lower()
+            if suffix in suffixes or (not suffix and formats.looks_like_image(full)):
+                yield full.relative_to(root).as_posix()
+            elif suffix:
+                others.add(full.relative_to(root).as_posix(), suffix, full)

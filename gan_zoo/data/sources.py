@@ -1,8 +1,11 @@
 """Sources of training data, all behind one interface: what `gan_zoo.data.load` reads from."""
 
+import dataclasses
+import functools
 import logging
+import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,20 +27,19 @@ ALIGNMENT = 64
 PARALLEL = min(os.cpu_count() or 1, 8)
 """Minibatches that are made at a time."""
 
+_POINT_SETTINGS = {"split": None, "resolution": None, "crop": None}
 _log = logging.getLogger(__name__)
 
 
-class Source:
-    """A dataset that is ready to be read.
-
-    Element s of `batches` is a function of the source, the seed, s and what came before alone, so a stream can start
-    anywhere.
+class Outline:
+    """What is known of a dataset before an image of it is decoded.
 
     Attributes:
         name: As given to `open_source`; for points the canonical name of the distribution.
         kind: "image" or "points".
         shape: Shape of one example: (H, W, C), or (dim,).
-        size: Number of examples, or None if they are drawn afresh for ever.
+        size: Number of examples, or None if they are drawn afresh for ever. Before images are decoded, those that
+            cannot be are counted, too, and a TFDS dataset that is still to be downloaded has None.
         class_names: Names of the classes, by label, or None if there are no labels.
         num_classes: How many they are, or None.
     """
@@ -73,10 +75,6 @@ class Source:
             **self._settings,
         }
 
-    def checksum(self) -> int | None:
-        """Of the examples, where they are in memory; None where they are drawn, or mapped from the disk."""
-        return None
-
     def steps_per_epoch(self, batch: int) -> int | None:
         """Steps in which every example is seen once, but for the few that do not fill a last batch.
 
@@ -97,6 +95,60 @@ class Source:
                 f"only {self.size}. Use a smaller batch_size or n_critic, or more data."
             )
         return self.size // batch
+
+    def check(
+        self, batch_size: int = 64, *, n_critic: int = 1, seed: int = 0, labels: bool = False, start_step: int = 0
+    ) -> None:
+        """Checks the arguments of `Source.batches`.
+
+        Raises:
+            UserError: An argument is out of range, or there are no labels.
+        """
+        batch = whole("n_critic", n_critic, 1) * whole("batch_size", batch_size, 1)
+        whole("seed", seed, 0)
+        whole("start_step", start_step, 0)
+        self.steps_per_epoch(batch)
+        if labels and self.class_names is None:
+            raise no_labels(self.name)
+
+    def _described(self) -> str:
+        split = self._settings["split"]
+        return f"{self.name} (split {split})" if split else self.name
+
+
+class Found(Outline):
+    """A dataset that was found and is still to be opened; `find_source` makes it.
+
+    Args:
+        kind: "image" or "points".
+        opener: Makes the source.
+        *args: As for `Outline`.
+    """
+
+    def __init__(self, kind: str, opener: Callable[[], "Source"], *args):
+        super().__init__(*args)
+        self.kind = kind
+        self._opener = opener
+
+    def open(self) -> "Source":
+        """Makes the dataset ready: downloaded, decoded, cropped, resized and cached, each only if need be.
+
+        Raises:
+            UserError: It cannot be; the message says what would do.
+        """
+        return self._opener()
+
+
+class Source(Outline):
+    """A dataset that is ready to be read.
+
+    Element s of `batches` is a function of the source, the seed, s and what came before alone, so a stream can start
+    anywhere. The attributes are those of `Outline`.
+    """
+
+    def checksum(self) -> int | None:
+        """Of the examples, where they are in memory; None where they are drawn, or mapped from the disk."""
+        return None
 
     def batches(
         self,
@@ -131,12 +183,9 @@ class Source:
         """
         import tensorflow as tf
 
-        batch = whole("n_critic", n_critic, 1) * whole("batch_size", batch_size, 1)
-        seed, start_step = stream(whole("seed", seed, 0), "data"), whole("start_step", start_step, 0)
-        self.steps_per_epoch(batch)
-        if labels and self.class_names is None:
-            raise no_labels(self.name)
-        dataset = self._elements(batch, seed, labels, start_step, before)
+        self.check(batch_size, n_critic=n_critic, seed=seed, labels=labels, start_step=start_step)
+        batch, start_step = operator.index(n_critic * batch_size), operator.index(start_step)
+        dataset = self._elements(batch, stream(operator.index(seed), "data"), labels, start_step, before)
         options = tf.data.Options()
         options.deterministic = True
         # The thread that tunes a pipeline waits ever longer between its trials, and the end of `fit` waits for it.
@@ -145,10 +194,6 @@ class Source:
         # would give other minibatches than one worker sees.
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
         return dataset.prefetch(2).with_options(options)
-
-    def _described(self) -> str:
-        split = self._settings["split"]
-        return f"{self.name} (split {split})" if split else self.name
 
     # No part of a stream may call back into Python: a prefetch that waits for the interpreter while it shuts down hangs
     # the process for ever.
@@ -270,8 +315,7 @@ class PointSource(Source):
     kind = "points"
 
     def __init__(self, distribution: synthetic.Distribution):
-        settings = {"split": None, "resolution": None, "crop": None}
-        super().__init__(distribution.name, (distribution.dim,), None, None, settings)
+        super().__init__(distribution.name, (distribution.dim,), None, None, _POINT_SETTINGS)
         self.distribution = distribution
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
@@ -309,8 +353,8 @@ def open_source(
 
     Args:
         name: A name of `DATASETS`, a synthetic set's with arguments if need be ("two_lines(theta=0.5)"), any image
-            dataset of TFDS ("svhn_cropped", "lsun/bedroom"), or "folder:/path" for all .jpg, .jpeg and .png files
-            below a folder.
+            dataset of TFDS ("svhn_cropped", "lsun/bedroom"), or "folder:/path" for all images below a folder, of every
+            format that Pillow decodes.
         split: Split of a TFDS dataset, slices such as "train[:7000]" included. The other sources have only "train".
         data_dir: Folder of prepared TFDS datasets. Defaults to TFDS's own, ~/tensorflow_datasets.
         resolution: Side of the images in pixels. Defaults to that of the table of datasets.
@@ -329,6 +373,42 @@ def open_source(
     Raises:
         UserError: Any of this cannot be; the message says what would do.
     """
+    return find_source(
+        name,
+        split=split,
+        data_dir=data_dir,
+        resolution=resolution,
+        crop=crop,
+        labels=labels,
+        cache_dir=cache_dir,
+        memory_limit=memory_limit,
+        max_skipped=max_skipped,
+    ).open()
+
+
+def find_source(
+    name: str,
+    *,
+    split: str = "train",
+    data_dir: str | Path | None = None,
+    resolution: int | None = None,
+    crop: int | None = None,
+    labels: bool = False,
+    cache_dir: str | Path | None = None,
+    memory_limit: int = cache.MEMORY_LIMIT,
+    max_skipped: int = MAX_SKIPPED,
+) -> Found:
+    """As `open_source`, as far as it goes without downloading a dataset or decoding an image.
+
+    Args:
+        name: See `open_source`, as for all arguments.
+
+    Returns:
+        What is known of the dataset, whose `open()` makes the source.
+
+    Raises:
+        UserError: As far as it can be known by now, see `open_source`.
+    """
     if not isinstance(name, str) or not name:
         raise UserError(f"dataset must be a name such as 'celeb_a' or 'folder:/path', not {name!r}.")
     if resolution is not None:
@@ -345,14 +425,15 @@ def open_source(
             raise UserError(f"{name} is a set of points{where}: leave out resolution and crop.")
         if labels:
             raise no_labels(name)
-        return PointSource(distribution)
+        opener = functools.partial(PointSource, distribution)
+        return Found("points", opener, distribution.name, (distribution.dim,), None, None, _POINT_SETTINGS)
 
     defaults = table.lookup(name)
     resolution = resolution or defaults.resolution
     if name == "color_mnist":
         from gan_zoo.data.color_mnist import ColorMNISTSource
 
-        digits = open_source(
+        digits = find_source(
             "mnist",
             split=split,
             data_dir=data_dir,
@@ -363,7 +444,7 @@ def open_source(
             memory_limit=memory_limit,
             max_skipped=max_skipped,
         )
-        return ColorMNISTSource(digits)
+        return Found("image", lambda: ColorMNISTSource(digits.open()), *ColorMNISTSource.outline(digits))
     if name == "digits":
         _only_train(name, split)
         images = _digits()
@@ -378,21 +459,50 @@ def open_source(
         )
     if labels and not images.class_names:
         raise no_labels(name)
-    crop = _resolve_crop(images, crop, defaults.crop)
+    wanted = _Wanted(resolution, crop or None, defaults.crop, cache_dir, memory_limit, max_skipped)
+    shape = (resolution, resolution, _channels(images, wanted))
+    settings = wanted.settings(images, split)
+    opener = functools.partial(_open, name, images, wanted, split)
+    return Found("image", opener, name, shape, images.count, images.class_names, settings)
 
+
+@dataclasses.dataclass(frozen=True)
+class _Wanted:
+    """What is asked of a set of images, see `open_source`; `default_crop` is that of the table of datasets."""
+
+    resolution: int
+    crop: int | None
+    default_crop: int | None
+    cache_dir: str | Path | None
+    memory_limit: int
+    max_skipped: int
+
+    def settings(self, images: ImageSet, split: str) -> dict[str, Any]:
+        crop = _resolve_crop(images, self.crop, self.default_crop)
+        return {"split": split, "resolution": self.resolution, "crop": crop, **images.details}
+
+
+def _channels(images: ImageSet, wanted: _Wanted) -> int:
+    """Channels of the decoded set, from its cache if it has one."""
+    crop = _resolve_crop(images, wanted.crop, wanted.default_crop)
+    cached = cache.channels(images, resolution=wanted.resolution, crop=crop, cache_dir=wanted.cache_dir)
+    return cached or images.channels()
+
+
+def _open(name: str, images: ImageSet, wanted: _Wanted, split: str) -> ImageSource:
+    if images.prepare is not None:
+        images = images.prepare()
+    for sentence in images.passed_over:
+        _log.warning("%s: %s", name, sentence)
+    settings = wanted.settings(images, split)
+    how = {"resolution": wanted.resolution, "crop": settings["crop"], "max_skipped": wanted.max_skipped}
     if name == "digits":
-        pixels, targets, report = cache.decode(images, resolution=resolution, crop=crop, max_skipped=max_skipped)
+        pixels, targets, report = cache.decode(images, **how)
     else:
         pixels, targets, report = cache.fetch(
-            images,
-            resolution=resolution,
-            crop=crop,
-            cache_dir=cache_dir,
-            memory_limit=memory_limit,
-            max_skipped=max_skipped,
+            images, **how, cache_dir=wanted.cache_dir, memory_limit=wanted.memory_limit
         )
-    _tell(name, report, resolution)
-    settings = {"split": split, "resolution": resolution, "crop": crop, **images.details}
+    _tell(name, report, wanted.resolution)
     return ImageSource(name, pixels, targets, images.class_names, settings)
 
 
@@ -439,7 +549,14 @@ def _tell(name: str, report: Report, resolution: int):
             name,
             report.skipped,
             report.skipped + report.count,
-            report.names(),
+            report.why(),
+        )
+    if report.several:
+        _log.warning(
+            "%s: %d of %d files hold several pictures (animations, pages): the first of each is taken.",
+            name,
+            report.several,
+            report.count,
         )
     if report.enlarged:
         _log.warning(

@@ -36,7 +36,7 @@ _FILES_NAMED = 8
 
 
 def find(name: str, *, split: str, data_dir: str | None, labels: bool) -> ImageSet:
-    """Finds a TFDS dataset, preparing it first if it is not there.
+    """Finds a TFDS dataset. One that is not there is still to be prepared, see `ImageSet.prepare`.
 
     Args:
         name: As TFDS writes it: "celeb_a", "lsun/bedroom", "mnist:3.0.1".
@@ -48,37 +48,45 @@ def find(name: str, *, split: str, data_dir: str | None, labels: bool) -> ImageS
         The set.
 
     Raises:
-        UserError: There is no such dataset or split, it holds no images or labels, or it is absent and cannot be
-            downloaded.
+        UserError: There is no such dataset or split, or it holds no images or labels.
     """
     builder = _builder(name, data_dir)
     info = builder.info
     image, label = _features(name, info.features)
     if labels and not label:
         raise no_labels(name)
-    if not builder.data_path.exists():
-        _prepare(name, builder)
-    feature = info.features[image]
-    part = _split(name, split, info)
-    height, width, depth = feature.shape
-
-    files = [(p.name, p.stat().length, p.stat().mtime) for p in builder.data_path.iterdir()]
-    return ImageSet(
+    height, width, depth = info.features[image].shape
+    found = ImageSet(
         name=name,
-        key={
-            "source": "tfds",
-            "name": info.full_name,
-            "split": split,
-            "path": str(builder.data_path),
-            "files": [list(file) for file in sorted(files)],
-        },
-        count=part.num_examples,
+        key={"source": "tfds", "name": info.full_name, "split": split, "path": str(builder.data_path)},
+        count=None,
         records=lambda: _records(name, builder, split, image, label),
         channels=lambda: 1 if depth == 1 else 3,
         native=(height, width) if height and width else None,
         class_names=tuple(info.features[label].names) if label else None,
         details={"tfds": info.full_name, "path": str(builder.data_path)},
         remedy="Copy or prepare the set again",
+    )
+    if builder.data_path.exists():
+        return _with_files(found, builder, split)
+
+    def prepare() -> ImageSet:
+        _prepare(name, builder)
+        # Preparing a set may be what tells the names of its classes.
+        classes = tuple(builder.info.features[label].names) if label else None
+        return _with_files(dataclasses.replace(found, class_names=classes), builder, split)
+
+    return dataclasses.replace(found, prepare=prepare)
+
+
+def _with_files(found: ImageSet, builder, split: str) -> ImageSet:
+    """A prepared set, with what its files decide."""
+    files = [(p.name, p.stat().length, p.stat().mtime) for p in builder.data_path.iterdir()]
+    return dataclasses.replace(
+        found,
+        key={**found.key, "files": [list(file) for file in sorted(files)]},
+        count=_split(found.name, split, builder.info).num_examples,
+        prepare=None,
     )
 
 

@@ -1,0 +1,126 @@
+"""Which files are images, and which of them can be decoded: what Pillow reads, as far as it is sound to let it.
+
+Importing this module does not import Pillow.
+"""
+
+import os
+from pathlib import Path
+
+PILLOWS_LIMIT = 89_478_485
+"""Pixels. Pillow's own limit, beyond which images are decoded one at a time."""
+
+_MOST_PIXELS = 2**30
+_BYTES_PER_PIXEL = 12
+"""What an image takes while it is decoded, at most: three copies of 4 bytes."""
+
+_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
+"""Formats that Pillow identifies without being able to show what is in them; EPS is a program that Ghostscript runs."""
+
+_NOT_READ = frozenset(
+    [
+        *(".heic", ".heif", ".hif", ".jxl", ".jxr", ".wdp", ".hdp", ".bpg", ".flif", ".exr", ".hdr", ".dcm", ".djvu"),
+        *(".svg", ".svgz", ".ai", ".cdr", ".eps", ".ps", ".pdf", ".emf", ".wmf"),  # drawings and documents
+        *(".psb", ".xcf", ".kra"),  # projects of editors
+        *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw"),
+        *(".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),  # data of cameras
+        *(".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"),
+    ]
+)
+"""Suffixes of files that may be meant as training images, and that Pillow does not read by itself."""
+
+_MAGIC = (
+    (0, b"\xff\xd8\xff"),  # JPEG
+    (0, b"\x89PNG\r\n\x1a\n"),
+    (0, b"GIF8"),
+    (0, b"II*\0"),  # TIFF
+    (0, b"MM\0*"),
+    (8, b"WEBP"),
+    (4, b"ftypavi"),
+    (4, b"jP  \r\n\x87\n"),  # JPEG 2000
+)
+_HEIF = (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")
+_HEAD = 16
+
+
+def decoders() -> list[str]:
+    """Names of the formats that images are decoded from, those of plugins included that the user has registered."""
+    from PIL import Image
+
+    # In this order, in which Pillow tries the usual formats first.
+    Image.preinit()
+    Image.init()
+    return [name for name in Image.ID if name not in _NOT_DECODED]
+
+
+def suffixes() -> frozenset[str]:
+    """Suffixes of the files that can be decoded, in small letters."""
+    from PIL import Image
+
+    able = {*decoders(), "MPO"}  # Pillow opens MPO as JPEG
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in able)
+
+
+def may_be_image(suffix: str) -> bool:
+    """Whether a suffix, in small letters, is of files that may be meant as images."""
+    from PIL import Image
+
+    return suffix in _NOT_READ or suffix in Image.registered_extensions()
+
+
+def looks_like_image(path: Path) -> bool:
+    """Whether a file begins as one of the usual formats does."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            size = os.fstat(file.fileno()).st_size
+    except OSError:
+        return False
+    if head.startswith(b"BM"):
+        return int.from_bytes(head[2:6], "little") == size
+    return any(head[start : start + len(magic)] == magic for start, magic in _MAGIC)
+
+
+def describe_unknown(data: Path | bytes) -> str:
+    """What is wrong with data that Pillow does not identify, in a few words."""
+    if isinstance(data, Path):
+        with data.open("rb") as file:
+            head = file.read(_HEAD)
+        if not head:
+            return "empty"
+    elif not data:
+        return "damaged or lost record"
+    else:
+        head = data[:_HEAD]
+    if head[4:].startswith(_HEIF):
+        return "HEIF, which Pillow does not read, convert it to PNG or JPEG"
+    return "not an image that Pillow reads"
+
+
+def most_pixels() -> int | None:
+    """Pixels of the largest image that is decoded: about what half of the memory holds, and never beyond a gigapixel.
+
+    Who has set Pillow's `MAX_IMAGE_PIXELS`, None for no limit, has decided.
+    """
+    from PIL import Image
+
+    if Image.MAX_IMAGE_PIXELS != PILLOWS_LIMIT:
+        return Image.MAX_IMAGE_PIXELS
+    memory = _memory()
+    if memory is None:
+        return 2 * PILLOWS_LIMIT  # where Pillow itself draws the line
+    return max(PILLOWS_LIMIT, min(_MOST_PIXELS, memory // 2 // _BYTES_PER_PIXEL))
+
+
+def _memory() -> int | None:
+    """Bytes of memory that this machine, or the container that the process runs in, has; None if that is not known."""
+    try:
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return found
+    return min(found, int(limit)) if limit.isdigit() else found
