@@ -39,7 +39,8 @@ class KeepsArguments:
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments: each is kept in the attribute of its name."""
-        config = {"name": self.name, "trainable": self.trainable}
+        policy = keras.saving.serialize_keras_object(self.dtype_policy)
+        config = {"name": self.name, "trainable": self.trainable, "dtype": policy}
         for name in self.argument_names():
             config[name] = keras.saving.serialize_keras_object(getattr(self, name))
         return config

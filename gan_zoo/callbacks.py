@@ -15,9 +15,10 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from gan_zoo import checkpoints, checks, images
+from gan_zoo import checkpoints, checks, images, precision
 from gan_zoo.errors import NonFiniteLoss
 from gan_zoo.events import Events
+from gan_zoo.randomness import stream
 
 
 class StepCallback(keras.callbacks.Callback):
@@ -50,6 +51,9 @@ class GeneratorEMA(StepCallback):
     al., 2018, Section 5). At update t the decay is min(decay, (1 + t) / (10 + t)), so that the average forgets the
     untrained start in short runs, too.
 
+    It takes every step in, also where `steps_per_execution` are taken in one call of the graph, so that it does not
+    depend on their number. Weights in half precision are averaged in float32.
+
     Args:
         decay: The weight of the past at each step. Defaults to 0.999, as in progressive GAN.
         step: The step that training starts from.
@@ -70,23 +74,38 @@ class GeneratorEMA(StepCallback):
         super().set_model(model)
         if self.generator is None:
             with model.distribute_strategy.scope():
-                self.generator = keras.models.clone_model(model.generator)
+                self.generator = precision.with_float32_weights(model.generator)
                 self.generator.set_weights(model.generator.get_weights())
-            pairs = list(zip(self.generator.variables, model.generator.variables, strict=True))
-
-            def update(decay):
-                for average, value in pairs:
-                    if average.dtype.startswith(("float", "bfloat")):
-                        average.assign(average.value + (1.0 - decay) * (value.value - average.value))
-                    else:
-                        average.assign(value.value)
-
+                self._count = keras.Variable(self.step, trainable=False, dtype="int64", name="averaged_steps")
+            self._pairs = list(zip(self.generator.variables, model.generator.variables, strict=True))
             # Traced here: TensorFlow warns where calls of several models' updates trace one after the other.
-            self._update = tf.function(update).get_concrete_function(tf.TensorSpec([], tf.float32))
+            self._update = tf.function(self._average).get_concrete_function(tf.TensorSpec([], tf.float64))
+        if model.steps_per_execution > 1:
+            self._count.assign(self.step)
+            model.follow(self._follow)
+
+    def _average(self, decay):
+        for average, value in self._pairs:
+            if average.dtype.startswith("float"):
+                share = 1.0 - tf.cast(decay, average.dtype)
+                average.assign(average.value + share * (tf.cast(value.value, average.dtype) - average.value))
+            else:
+                average.assign(value.value)
+
+    def _follow(self, logs):
+        """Takes one step in, in the graph; unless it has diverged, which is found out after the call of the graph."""
+        step = tf.cast(self._count.value, tf.float64)
+        decay = tf.minimum(tf.constant(self.decay, tf.float64), (1.0 + step) / (10.0 + step))
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in logs.values()])
+        tf.cond(finite, lambda: self._average(decay), lambda: None)
+        self._count.assign_add(1)
 
     def on_step(self, previous, logs):
+        if self._count.numpy() == self.step:  # it has followed
+            return
         decay = min(self.decay, (1 + previous) / (10 + previous)) ** (self.step - previous)
-        self._update(tf.constant(decay, tf.float32))
+        self._update(tf.constant(decay, tf.float64))
+        self._count.assign(self.step)
 
 
 class Grow(StepCallback):
@@ -279,7 +298,8 @@ class SampleGrid(StepCallback):
         self.written = self.step
         generator = self.ema.generator if self.ema else self.model.generator
         n = self.n if len(generator.output_shape) == 4 else 16 * self.n
-        samples = generator(self.model.sample_latent(n, seed=self.seed), training=False)
+        z = self.model.sample_latent(n, seed=stream(self.seed, "pictures"))
+        samples = precision.at_least_float32(generator(z, training=False))
         picture = images.picture(samples.numpy(), real=self.real)
         images.save_png(picture, self.folder / f"step-{self.step:08d}.png")
         if self.events:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from gan_zoo import randomness
+
 _ALGORITHM = "philox"  # by name: left to itself, TensorFlow takes another one on TPUs
 
 
@@ -77,21 +79,23 @@ class RandomStream:
     numbers, and N replicas together get the numbers that one replica with the whole batch would.
 
     Args:
-        state: An integer variable, [2]: the seed and the number of draws so far.
+        state: An int64 variable, [2]: the seed and the number of draws so far.
+        purpose: What the numbers are for: those of another purpose, and `FixedStream`'s, are others for the same seed.
 
     Attributes:
         for_xla: Whether XLA will compile the draws. It makes the same random bits as TensorFlow's kernels and other
             numbers of them; with this set they become the same numbers, to rounding.
     """
 
-    def __init__(self, state: keras.Variable):
+    def __init__(self, state: keras.Variable, purpose: str = "training"):
         self.state = state
         self.for_xla = False
+        self._mask = [randomness.stream(0, purpose), 0]
 
     def _next(self) -> tf.Tensor:
-        seed = self.state.value + 0  # a copy: the variable moves on
-        self.state.assign(seed + tf.constant([0, 1], seed.dtype))
-        return seed
+        state = self.state.value + 0  # a copy: the variable moves on
+        self.state.assign(state + tf.constant([0, 1], state.dtype))
+        return tf.bitwise.bitwise_xor(state, tf.constant(self._mask, state.dtype))
 
     def uniform(self, shape, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
         """Numbers from U[low, high); `shape[0]` is the replica's batch size."""

@@ -1,8 +1,9 @@
 """The base class: Algorithm 1 of Goodfellow et al. (2014) as a Keras model that a variant completes with two losses."""
 
+import contextlib
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -17,7 +18,7 @@ from gan_zoo.errors import UserError
 from gan_zoo.evaluation import Evaluates
 from gan_zoo.learning_rates import Optimizers
 from gan_zoo.loop import Retraces, RunsSteps
-from gan_zoo.precision import at_least_float32, computes_in_float16
+from gan_zoo.precision import at_least_float32, cast_floats, computes_in_float16, dtype_of, policy
 from gan_zoo.saving import Saves
 
 if keras.backend.backend() != "tensorflow":
@@ -51,7 +52,8 @@ class GAN(KeepsArguments, KeepsOptimizers, Retraces, RunsSteps, Evaluates, Saves
         Data: One dataset batch holds `n_critic` minibatches of B examples, so that each of the discriminator's turns
             sees fresh data and one Keras step is one generator update. A generator loss that reads x gets the
             minibatch of the discriminator's last turn.
-        Precision: Networks compute in Keras's policy, losses in float32; in float64 if both networks and x are float64.
+        Precision: Networks compute in Keras's policy, losses in float32; in float64 if both networks do. A step casts
+            x to the losses' dtype.
         Layers: One with a method `begin_turn()` is told when a player's turn begins, before any network is called.
         Logs: "d_loss" (the mean over the discriminator's turns), "g_loss", and what the losses `record`.
         Replicas: The gradient applied is that of the mean loss over all replicas. Random numbers come from
@@ -109,6 +111,7 @@ class GAN(KeepsArguments, KeepsOptimizers, Retraces, RunsSteps, Evaluates, Saves
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.autocast = False  # the networks cast what they get
         if not isinstance(n_critic, int) or n_critic < 1:
             raise UserError(f"n_critic must be a whole number from 1 up, not {n_critic!r}.")
         if prior not in ("normal", "uniform"):
@@ -165,6 +168,9 @@ class GAN(KeepsArguments, KeepsOptimizers, Retraces, RunsSteps, Evaluates, Saves
         Of several minibatches, real and generated ones, it gives as many scores. Convolutional networks that treat
         examples one by one see them in one pass; otherwise each has a pass, and batch statistics, of its own.
         """
+        if len(xs) > 1:
+            dtype = dtype_of(self.discriminator)
+            xs = [cast_floats(x, dtype) for x in xs]
         noisy = xs if self._noise is None else [self._noise(x) for x in xs]
         if len(xs) == 1 or not networks.one_pass_pays(self.discriminator):
             scores = [self._score(x) for x in noisy]
@@ -181,17 +187,31 @@ class GAN(KeepsArguments, KeepsOptimizers, Retraces, RunsSteps, Evaluates, Saves
         Without a seed they come from the model's own stream, which training draws from, too, and checkpoints keep.
         With one they depend on nothing else, and the stream stays where it is.
         """
-        stream = self.random if seed is None else FixedStream(seed)
+        draws = self.random if seed is None else FixedStream(seed)
         shape = [n, self.latent_dim]
-        return stream.normal(shape) if self.prior == "normal" else stream.uniform(shape, -1.0, 1.0)
+        return draws.normal(shape) if self.prior == "normal" else draws.uniform(shape, -1.0, 1.0)
 
     def record(self, name: str, value: tf.Tensor) -> None:
         """Logs a term of a loss, a scalar, under `name`; where a step records it more than once, their mean."""
-        self.recorded(name).append(value)
+        values = self.recorded(name)
+        if not getattr(self._recorded, "all", False):
+            values.clear()
+        values.append(value)
 
     def recorded(self, name: str) -> list[tf.Tensor]:
-        """What was recorded under `name` in this step so far."""
-        return self._recorded.__dict__.setdefault(name, [])
+        """What was recorded under `name` in this step so far; outside of a step the last value alone."""
+        return self._recorded.__dict__.setdefault("values", {}).setdefault(name, [])
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[dict[str, list[tf.Tensor]]]:
+        """Collects what losses `record` within the block, by name; at its end nothing of that is kept."""
+        outer = dict(self._recorded.__dict__)
+        self._recorded.all, self._recorded.values = True, {}
+        try:
+            yield self._recorded.values
+        finally:
+            self._recorded.__dict__.clear()
+            self._recorded.__dict__.update(outer)
 
     # Algorithm 1.
 
@@ -205,12 +225,12 @@ class GAN(KeepsArguments, KeepsOptimizers, Retraces, RunsSteps, Evaluates, Saves
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """`n_critic` discriminator turns, then a generator turn, on `n_critic` minibatches; returns the logs."""
-        self._recorded.__dict__.clear()
-        *minibatches, last = self.split(data)
-        for x in minibatches:
-            self.discriminator_step(x)
-        self.both_step(last)
-        return {name: global_log(values) for name, values in self._recorded.__dict__.items()}
+        with self.recording() as recorded:
+            *minibatches, last = self.split(cast_floats(data, dtype_of(self.generator, self.discriminator)))
+            for x in minibatches:
+                self.discriminator_step(x)
+            self.both_step(last)
+            return {name: global_log(values) for name, values in recorded.items()}
 
     def both_step(self, x: Any) -> None:
         """The discriminator's last turn and the generator's, one after the other or `simultaneous`ly."""
@@ -330,6 +350,7 @@ class GAN(KeepsArguments, KeepsOptimizers, Retraces, RunsSteps, Evaluates, Saves
             optimizer = self.default_optimizer(player)
         optimizer = compiling.get_optimizer(f"{player[0]}_optimizer", optimizer, variables)
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        optimizers.check_half_precision(optimizer, getattr(self, f"{player}_variables"))
         if scaled or not any(map(computes_in_float16, (self.generator, self.discriminator))):
             return optimizer
         return optimizers.LossScaleOptimizer(optimizer)
@@ -356,16 +377,20 @@ class GAN(KeepsArguments, KeepsOptimizers, Retraces, RunsSteps, Evaluates, Saves
             width: Channels at the images' own resolution.
             norm: The discriminator's normalization, "none", "batch", "layer" or "spectral"; by default the variant's
                 own, or "none" where that is "batch" and the network a perceptron.
-            **kwargs: The variant's own arguments.
+            **kwargs: The variant's own arguments. `dtype`, a Keras dtype policy, is the networks', too.
         """
         network = network or cls.default_network or networks.FAMILIES[0]
         norm = norm or networks.default_norm(network, cls.discriminator_norm)
-        return cls(*cls.networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm), **kwargs)
+        with policy(kwargs.get("dtype")):
+            pair = cls.networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm)
+            return cls(*pair, **kwargs)
 
     @classmethod
     def for_points(cls, dim: int = 2, *, latent_dim: int = 2, width: int = 128, depth: int = 2, **kwargs) -> "GAN":
-        """This variant on multilayer perceptrons for points, [B, dim]; see `gan_zoo.networks.mlp`."""
-        return cls(*cls.networks.for_points(dim, latent_dim=latent_dim, width=width, depth=depth), **kwargs)
+        """This variant on multilayer perceptrons for points, [B, dim]; see `for_images` and `gan_zoo.networks.mlp`."""
+        with policy(kwargs.get("dtype")):
+            pair = cls.networks.for_points(dim, latent_dim=latent_dim, width=width, depth=depth)
+            return cls(*pair, **kwargs)
 
 
 def batch_size(x: Any) -> int | tf.Tensor:

@@ -75,6 +75,10 @@ class Growth:
         index = self.index(step)
         return self._ends[index] if index + 1 < len(self.phases) else None
 
+    def before(self, step: int) -> list[tuple[int, int]]:
+        """What the phases before that of step `step` show: pairs of the real images in a step, and steps."""
+        return [(phase.images, phase.steps) for phase in self.phases[: self.index(step)]]
+
     def alpha(self, step: int) -> float:
         """How much of the newest stage step `step` sees: 0 in the first step of a fade, 1 after its last."""
         phase = self.phase(step)

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from gan_zoo.callbacks import MetricsLog, StepCallback
-from gan_zoo.precision import inner_gradient
+from gan_zoo.precision import cast_floats, dtype_of, inner_gradient
+from gan_zoo.randomness import stream
 
 if TYPE_CHECKING:
     from gan_zoo.data.synthetic import Distribution
@@ -97,8 +98,11 @@ class Health(StepCallback):
         gan = self.model
         x = tf.nest.map_structure(lambda t: tf.convert_to_tensor(t)[:EXAMPLES], self.real(self.step))
         count = int(tf.nest.flatten(x)[0].shape[0])
-        z = gan.sample_latent(count, seed=self.seed)
-        replicated = gan.distribute_strategy.run(lambda: _measure(gan, x, z))
+        seed = stream(self.seed, "health")
+        z = gan.sample_latent(count, seed=seed)
+        x = cast_floats(x, dtype_of(gan.generator, gan.discriminator))
+        with gan.recording():
+            replicated = gan.distribute_strategy.run(lambda: _measure(gan, x, z))
         real, fake, d_gradient, g_gradient, samples = (
             np.asarray(gan.distribute_strategy.experimental_local_results(value)[0], np.float64) for value in replicated
         )
@@ -111,7 +115,7 @@ class Health(StepCallback):
         if self.target is not None:
             from gan_zoo import metrics
 
-            many = np.asarray(gan(gan.sample_latent(MODE_SAMPLES, seed=self.seed)), np.float32)
+            many = np.asarray(gan(gan.sample_latent(MODE_SAMPLES, seed=seed)), np.float32)
             found["modes"] = float(metrics.mode_coverage(self.target, many)["modes"])
         return found
 

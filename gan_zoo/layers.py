@@ -8,6 +8,7 @@ import tensorflow as tf
 from gan_zoo import convolution
 from gan_zoo.distribution import global_mean
 from gan_zoo.errors import UserError
+from gan_zoo.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
@@ -15,8 +16,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization over the channels of [B, H, W, C] or [B, C], in TensorFlow's fused kernel.
 
     Keras 3 composes it from a dozen element-wise operations, whose backward pass dominates the step of a convolutional
-    GAN on a CPU. The statistics are float32 in mixed precision, too. Defaults are those of GAN papers' code (momentum
-    0.9, epsilon 1e-5) instead of Keras's (0.99, 1e-3).
+    GAN on a CPU. The statistics are float32 in half precision, too. The kernel has no float64 and takes the last axis
+    only: for the rest there is Keras's own. Defaults are those of GAN papers' code (momentum 0.9, epsilon 1e-5) instead
+    of Keras's (0.99, 1e-3).
 
     Args:
         momentum: Decay of the moving statistics that inference uses.
@@ -30,16 +32,19 @@ class BatchNormalization(keras.layers.BatchNormalization):
         super().__init__(momentum=momentum, epsilon=epsilon, synchronized=synchronized, **kwargs)
 
     def call(self, inputs, training=None, mask=None):
-        if self.synchronized or mask is not None:
+        rank = inputs.shape.rank
+        fused = rank in (2, 4) and self.axis in (-1, rank - 1) and inputs.dtype != tf.float64
+        if self.synchronized or self.renorm or mask is not None or not fused:
             return super().call(inputs, training=training, mask=mask)
         batch_statistics = bool(training) and self.trainable
-        x = inputs if inputs.shape.rank == 4 else inputs[:, tf.newaxis, tf.newaxis, :]
+        x = inputs if rank == 4 else inputs[:, tf.newaxis, tf.newaxis, :]
         channels = x.shape[-1]
-        moving = {} if batch_statistics else {"mean": self.moving_mean.value, "variance": self.moving_variance.value}
+        moving_mean, moving_variance = (tf.cast(v.value, tf.float32) for v in (self.moving_mean, self.moving_variance))
+        moving = {} if batch_statistics else {"mean": moving_mean, "variance": moving_variance}
         y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             x,
-            scale=self.gamma.value if self.scale else tf.ones([channels]),
-            offset=self.beta.value if self.center else tf.zeros([channels]),
+            scale=tf.cast(self.gamma.value, tf.float32) if self.scale else tf.ones([channels]),
+            offset=tf.cast(self.beta.value, tf.float32) if self.center else tf.zeros([channels]),
             epsilon=self.epsilon,
             is_training=batch_statistics,
             **moving,
@@ -48,9 +53,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
             # The kernel reports the unbiased variance; Keras, and the normalization itself, use the batch's own.
             count = tf.cast(tf.size(x) // channels, tf.float32)
             biased = variance * ((count - 1.0) / count)
-            for average, value in ((self.moving_mean, mean), (self.moving_variance, biased)):
-                average.assign(average * self.momentum + value * (1.0 - self.momentum))
-        return y if inputs.shape.rank == 4 else y[:, 0, 0, :]
+            for variable, average, value in (
+                (self.moving_mean, moving_mean, mean),
+                (self.moving_variance, moving_variance, biased),
+            ):
+                variable.assign(average * self.momentum + value * (1.0 - self.momentum))
+        return y if rank == 4 else y[:, 0, 0, :]
 
 
 def synchronize(model: keras.Model) -> int:
@@ -84,6 +92,24 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
             # Not `tf.nn.bias_add`, whose gradient is slow with the three channels of an image.
             y = y + tf.convert_to_tensor(self.bias)
         return self.activation(y)
+
+
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class UpSampling2D(keras.layers.UpSampling2D):
+    """Keras's layer, whose output's shape is known in graphs as well.
+
+    Keras repeats rows and columns by an operation behind which the shape is lost where the batch size is not known,
+    and TensorFlow Lite cannot convert the convolutions that follow.
+    """
+
+    def call(self, inputs):
+        batch, height, width, channels = inputs.shape
+        if self.interpolation != "nearest" or self.data_format != "channels_last" or None in (height, width):
+            return super().call(inputs)
+        rows, columns = self.size
+        x = inputs[:, :, tf.newaxis, :, tf.newaxis, :]
+        shape = [tf.shape(inputs)[0] if batch is None else batch, height, rows, width, columns, channels]
+        return tf.reshape(tf.broadcast_to(x, shape), [-1, height * rows, width * columns, channels])
 
 
 def _is_plain(layer, inputs) -> bool:
@@ -155,6 +181,7 @@ class SpectralNormalization(keras.layers.Wrapper):
             initializer=keras.initializers.RandomNormal(),
             trainable=False,
             autocast=False,
+            dtype="float64" if self.layer.kernel.dtype == "float64" else "float32",
             name="u",
         )
 
@@ -165,7 +192,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         self.u.assign(tf.math.l2_normalize(tf.matmul(v, matrix)))
 
     def _matrix(self):
-        return tf.reshape(tf.cast(self.layer.kernel.value, tf.float32), [-1, self.layer.kernel.shape[-1]])
+        return tf.reshape(at_least_float32(self.layer.kernel.value), [-1, self.layer.kernel.shape[-1]])
 
     def call(self, inputs):
         # The layer computes with the kernel that a stateless scope hands it; its own stays the unnormalized one.
@@ -173,7 +200,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         u = tf.math.l2_normalize(self.u.value)
         v = tf.math.l2_normalize(tf.matmul(u, tf.stop_gradient(matrix), transpose_b=True))
         sigma = tf.reduce_sum(tf.matmul(v, matrix) * u)
-        normalized = tf.cast(tf.cast(kernel.value, tf.float32) / sigma, kernel.dtype)
+        normalized = tf.cast(at_least_float32(kernel.value) / sigma, kernel.dtype)
         # A scope hides the one around it, in which the layer's variables may have other values than their own, too.
         values = [(variable, variable.value) for variable in self.layer.variables if variable is not kernel]
         with keras.StatelessScope(state_mapping=[*values, (kernel, normalized)]):
@@ -221,7 +248,7 @@ class InstanceNoise(keras.layers.Layer):
         left = None
         if self.turns:
             # The first turn has all of the noise.
-            left = tf.maximum(0.0, 1.0 - tf.cast(tf.maximum(self.taken.value - 1, 0), tf.float32) / self.turns)
+            left = tf.maximum(1.0 - tf.maximum(self.taken.value - 1, 0) / self.turns, 0.0)
 
         def noisy(x):
             if not x.dtype.is_floating:
@@ -295,7 +322,7 @@ class PixelNormalization(keras.layers.Layer):
     epsilon = 1e-8
 
     def call(self, inputs):
-        x = tf.cast(inputs, tf.float32)
+        x = at_least_float32(inputs)
         scale = tf.math.rsqrt(tf.reduce_mean(tf.square(x), axis=-1, keepdims=True) + self.epsilon)
         return tf.cast(x * scale, self.compute_dtype)
 
@@ -325,7 +352,7 @@ class MinibatchStd(keras.layers.Layer):
         self.group_size = group_size
 
     def call(self, inputs):
-        x = tf.cast(inputs, tf.float32)
+        x = at_least_float32(inputs)
         shape = tf.shape(x)
         mean = global_mean
         if self.group_size is not None:

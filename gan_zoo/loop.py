@@ -1,5 +1,7 @@
 """How Keras's `fit` runs training steps: several in one graph, also on several replicas; and when it traces anew."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -11,7 +13,7 @@ class Retraces:
     """
 
     def traced_for(self) -> tuple:
-        """The values that the graphs depend on."""
+        """The values that the graphs depend on; Keras keeps those of a former number of steps."""
         return (self.steps_per_execution,)
 
     def retrace(self) -> None:
@@ -52,33 +54,63 @@ class RunsSteps:
     Keras 3.15 cannot take more than one step at a time on several replicas ("You must feed a value for placeholder
     tensor"), nor log scalars under MultiWorkerMirroredStrategy (keras#20585). Here a loop in the graph does both, and
     no log is reduced a second time.
+
+    A callback sees the model between calls of the graph only. What has to happen after every step, however many a call
+    takes, is a follower: see `follow`.
     """
+
+    _made_for: tuple[Callable, ...] = ()
+    _followers: tuple[Callable, ...] = ()
+
+    def follow(self, follower: Callable[[dict], None]) -> None:
+        """Calls `follower(logs)` in the graph after every step, until the end of the `fit` that runs or comes next.
+
+        For callbacks, from `set_model`. It is called outside of the replicas.
+        """
+        if follower not in self._followers:
+            self._followers = (*self._followers, follower)
+
+    def fit(self, *args, **kwargs):
+        try:
+            return super().fit(*args, **kwargs)
+        finally:
+            self._followers = ()
 
     def make_train_function(self, force: bool = False):
         """Makes what `fit` calls with an iterator for each `steps_per_execution` steps, for the last one's logs."""
-        if self.train_function is not None and not force:
+        if self.train_function is not None and not force and self._made_for == self._followers:
             return
+        self._made_for = self._followers
         super().make_train_function(force=True)
-        if self.distribute_strategy.num_replicas_in_sync > 1 and not self.run_eagerly:
-            self.train_function = self._steps_on_replicas(self.train_function)
+        if self._followers or (self.distribute_strategy.num_replicas_in_sync > 1 and not self.run_eagerly):
+            self.train_function = self._own_loop(self.train_function)
 
-    def _steps_on_replicas(self, keras_function):
-        strategy, count = self.distribute_strategy, self.steps_per_execution
+    def _own_loop(self, keras_function):
+        strategy, count, followers = self.distribute_strategy, self.steps_per_execution, self._followers
 
-        @tf.function(reduce_retracing=True, jit_compile=self.jit_compile)
+        def graph(**options):
+            return (lambda function: function) if self.run_eagerly else tf.function(reduce_retracing=True, **options)
+
+        @graph(jit_compile=self.jit_compile)
         def step(data):
             logs = strategy.run(self.train_step, args=(data,))
             return keras.tree.map_structure(lambda value: strategy.experimental_local_results(value)[0], logs)
 
-        @tf.function(reduce_retracing=True)
+        def followed(data):
+            logs = step(data)
+            for follower in followers:
+                follower(logs)
+            return logs
+
+        @graph()
         def steps(iterator):
-            logs = step(next(iterator))
+            logs = followed(next(iterator))
             for _ in tf.range(count - 1):
-                logs = step(next(iterator))
+                logs = followed(next(iterator))
             return logs
 
         def function(iterator):
-            if not isinstance(iterator, tf.distribute.DistributedIterator):
+            if not isinstance(iterator, tf.distribute.DistributedIterator | tf.data.Iterator):
                 return keras_function(iterator)
             try:
                 return steps(iterator)

@@ -84,7 +84,8 @@ def reconstruction_error(x: tf.Tensor, reconstruction: tf.Tensor, distance: str 
     `distance` is "norm", the Euclidean norm over all axes but the first, or "mse", the mean of the squares over them.
     """
     axes = list(range(1, x.shape.rank))
-    squares = tf.square(at_least_float32(reconstruction) - x)
+    reconstruction = at_least_float32(reconstruction)
+    squares = tf.square(reconstruction - tf.cast(x, reconstruction.dtype))
     # The norm's derivative at 0 would be 0 / 0.
     return tf.reduce_mean(squares, axes) if distance == "mse" else tf.sqrt(tf.reduce_sum(squares, axes) + 1e-12)
 
@@ -124,6 +125,7 @@ def kernel_density(samples: tf.Tensor, points: tf.Tensor, sigma: float, normaliz
         sigma: Width of the kernel.
         normalized: Whether k integrates to 1: times (2 pi sigma^2)^(-d/2), with d numbers in a point.
     """
+    points = tf.cast(points, samples.dtype)
     samples, points = (tf.reshape(t, [-1, math.prod(t.shape[1:])]) for t in (samples, points))
     # Not by way of inner products, which lose the small distances that the kernel is about.
     squares = tf.reduce_sum(tf.math.squared_difference(points[:, tf.newaxis], samples), axis=-1)

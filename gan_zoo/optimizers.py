@@ -1,4 +1,4 @@
-"""Adam in one kernel, Adam as a formula, and loss scaling."""
+"""Adam in one kernel, optimizers of half-precision weights, Adam as a formula, and loss scaling."""
 
 from collections.abc import Sequence
 
@@ -7,21 +7,83 @@ import tensorflow as tf
 
 from gan_zoo.distribution import replica_mean
 from gan_zoo.errors import UserError
+from gan_zoo.precision import at_least_float32
+
+_HALF = ("float16", "bfloat16")
+
+
+class ForHalfPrecision:
+    """A mixin for a Keras optimizer: weights in half precision move by steps that are computed in float32.
+
+    Under the policies float16 and bfloat16 the weights themselves have half precision. Keras gives an optimizer's state
+    the weights' dtype, in which the constants of most optimizers vanish: in float16 an epsilon of 1e-8 is 0, and in
+    bfloat16 a beta of 0.999 is 1, so that nothing ever moves.
+    """
+
+    def add_variable(self, *args, dtype=None, **kwargs):
+        return super().add_variable(*args, dtype="float32" if dtype in _HALF else dtype, **kwargs)
+
+    def update_step(self, gradient, variable, learning_rate):
+        if tf.as_dtype(variable.dtype).name not in _HALF:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        super().update_step(tf.cast(gradient, tf.float32), _AsFloat32(variable), learning_rate)
+
+
+class _AsFloat32:
+    """A variable in half precision, as far as the update of an optimizer needs one, in float32."""
+
+    dtype = "float32"
+
+    def __init__(self, variable):
+        self._variable = variable.value if isinstance(variable, keras.Variable) else variable
+        self._unique_id = self._variable._unique_id  # what the optimizer knows it by
+
+    def assign_sub(self, value):
+        moved = tf.cast(self._variable, tf.float32) - value
+        self._variable.assign(tf.cast(moved, self._variable.dtype))
+
+
+def check_half_precision(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:
+    """Makes sure that an optimizer's constants are numbers in the weights' precision.
+
+    Raises:
+        UserError: If an epsilon would be 0 or a decay 1.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if isinstance(optimizer, ForHalfPrecision):
+        return
+    for dtype in {variable.dtype for variable in variables} & {*_HALF}:
+        for name, lost in (("epsilon", 0.0), ("beta_1", 1.0), ("beta_2", 1.0), ("rho", 1.0)):
+            value = getattr(optimizer, name, None)
+            if isinstance(value, float) and value != lost and float(tf.cast(value, dtype)) == lost:
+                kind = type(optimizer).__name__
+                raise UserError(
+                    f"{kind} cannot train weights in {dtype}, in which its {name}={value:g} is {lost:g}. Take the "
+                    f"dtype policy mixed_{dtype}, whose weights are float32, or gan_zoo.optimizers.Adam or RMSprop."
+                )
 
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
-class Adam(keras.optimizers.Adam):
+class RMSprop(ForHalfPrecision, keras.optimizers.RMSprop):
+    """Keras's RMSprop, also for weights in half precision: see `ForHalfPrecision`."""
+
+
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class Adam(ForHalfPrecision, keras.optimizers.Adam):
     """Keras's Adam, whose update of a variable is one operation instead of a dozen.
 
     The numbers, the variables and the arguments are Keras's: epsilon is that of the formula before Section 2.1 in
-    Kingma & Ba ("epsilon hat"), as in TensorFlow. With `amsgrad`, and for sparse gradients, Keras's own update is used.
+    Kingma & Ba ("epsilon hat"), as in TensorFlow. With `amsgrad`, for sparse gradients, and for weights in half
+    precision, Keras's own update is used, in the last case in float32: see `ForHalfPrecision`.
 
     References:
         Kingma & Ba, 2015, https://arxiv.org/abs/1412.6980
     """
 
     def update_step(self, gradient, variable, learning_rate):
-        if self.amsgrad or not isinstance(gradient, tf.Tensor):
+        half = tf.as_dtype(variable.dtype).name in _HALF
+        if self.amsgrad or half or not isinstance(gradient, tf.Tensor):
             super().update_step(gradient, variable, learning_rate)
             return
         index = self._get_variable_index(variable)
@@ -54,7 +116,8 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
     Keras looks for gradients that are not finite on the first replica only, so that one from another replica would make
     all weights NaN: here all replicas leave the update out. And its scale has no bounds: after 165 steps without a
     finite gradient it would be 0, and the first step after them 0 / 0; where gradients are always 0 it would double
-    until it is infinite. Here it stays in [1, 2^24].
+    until it is infinite. Here it stays in [1, 2^24]. And gradients in half precision, which those of half-precision
+    weights are, are cast to float32 before they are divided: the quotients would be too small for float16.
 
     An update that is left out does not count in `iterations`.
     """
@@ -66,6 +129,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         return tf.equal(replica_mean(infinite), 0.0)
 
     def apply(self, grads, trainable_variables=None):
+        grads = [at_least_float32(g) if isinstance(g, tf.Tensor) and g.dtype.name in _HALF else g for g in grads]
         super().apply(grads, trainable_variables)
         self.dynamic_scale.assign(tf.clip_by_value(self.dynamic_scale.value, self.least, self.most))
 
@@ -124,9 +188,10 @@ class AdamFormula:
         self._count += 1
         after = []
         for k, (w, g) in enumerate(zip(weights, gradients, strict=True)):
-            t, rate = tf.cast(self._count, w.dtype), tf.cast(self._rate, w.dtype)
+            dtype = self._first[k].dtype
+            t, rate, g = (tf.cast(value, dtype) for value in (self._count, self._rate, g))
             m = self._first[k] = beta_1 * self._first[k] + (1.0 - beta_1) * g
             v = self._second[k] = beta_2 * self._second[k] + (1.0 - beta_2) * tf.square(g)
             rate *= tf.sqrt(1.0 - beta_2**t) / (1.0 - beta_1**t)
-            after.append(w - rate * m / (tf.sqrt(v + self._TINY) + epsilon))
+            after.append(w - tf.cast(rate * m / (tf.sqrt(v + self._TINY) + epsilon), w.dtype))
         return after

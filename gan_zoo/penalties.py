@@ -44,7 +44,7 @@ def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor, usual: float = 1.0
         # Examples do not influence each other's scores: the gradient of the sum holds every example's own gradient.
         total = tf.reduce_sum(scores)
     scale = INNER_SCALE / 2.0 ** math.ceil(math.log2(max(1.0, usual)))
-    gradient = inner_gradient(tape, total, x, scale)
+    gradient = tf.cast(inner_gradient(tape, total, x, scale), scores.dtype)
     return scores, tf.reduce_sum(tf.square(gradient), axis=list(range(1, x.shape.rank)))
 
 
@@ -131,6 +131,6 @@ def interpolate(real: tf.Tensor, fake: tf.Tensor, epsilon: tf.Tensor) -> tf.Tens
         fake: Generated examples, [B, ...].
         epsilon: One number for each example, [B], drawn from U[0, 1]: the weight of the real one.
     """
-    real = tf.convert_to_tensor(real)
+    real = tf.cast(real, fake.dtype)
     epsilon = tf.reshape(tf.cast(epsilon, real.dtype), [-1] + [1] * (real.shape.rank - 1))
     return epsilon * real + (1.0 - epsilon) * fake

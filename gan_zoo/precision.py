@@ -1,5 +1,7 @@
 """Which arithmetic to train in, and what half precision asks of gradients."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,9 +48,83 @@ def at_least_float32(x: "tf.Tensor") -> "tf.Tensor":
     return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
 
 
+def interface_dtype() -> str:
+    """What networks built under Keras's present dtype policy take and return: "float64" under float64, else "float32".
+
+    In half precision the first and the last layer still exchange float32 with the losses. Keras's own default for
+    inputs is `floatx`, whatever the policy.
+    """
+    import keras
+
+    return "float64" if keras.config.dtype_policy().compute_dtype == "float64" else "float32"
+
+
+def dtype_of(*networks: "keras.Model") -> str:
+    """The dtype of examples and losses for these networks: "float64" if all of them compute in it, else "float32"."""
+    wide = (any(layer.compute_dtype == "float64" for layer in network._flatten_layers()) for network in networks)
+    return "float64" if all(wide) else "float32"
+
+
+def cast_floats(data: Any, dtype: str) -> Any:
+    """`data`, a structure of tensors, with its floating-point leaves cast to `dtype`."""
+    import tensorflow as tf
+
+    def cast(leaf):
+        floating = hasattr(leaf, "dtype") and tf.as_dtype(leaf.dtype).is_floating
+        return tf.cast(leaf, dtype) if floating else leaf
+
+    return tf.nest.map_structure(cast, data)
+
+
+@contextlib.contextmanager
+def policy(name: "str | keras.DTypePolicy | None", floatx: str | None = None) -> Iterator[None]:
+    """Builds layers under a dtype policy; Keras's global settings are put back at the end of the block.
+
+    Args:
+        name: The policy; None leaves the present one.
+        floatx: Keras's `floatx` in the block; None leaves the present one. It is the dtype of variables that belong to
+            no layer, such as learning rates.
+    """
+    import keras
+
+    # Reading the policy makes it, of the `floatx` at that time: it is read before that is changed.
+    before = keras.config.dtype_policy(), keras.config.floatx()
+    try:
+        if floatx is not None:
+            keras.config.set_floatx(floatx)
+        if name is not None:
+            keras.config.set_dtype_policy(name)
+        yield
+    finally:
+        keras.config.set_dtype_policy(before[0])
+        keras.config.set_floatx(before[1])
+
+
 def computes_in_float16(network: "keras.Model") -> bool:
     """Whether some layer of the network does: its gradients need scales."""
     return any(layer.compute_dtype == "float16" for layer in network._flatten_layers())
+
+
+def with_float32_weights(network: "keras.Model") -> "keras.Model":
+    """A copy of a network's architecture; weights that are half precision there are float32 in it.
+
+    A moving average takes steps of a thousandth, which half precision rounds away.
+    """
+    import keras
+
+    if not any(variable.dtype in ("float16", "bfloat16") for variable in network.variables):
+        return keras.models.clone_model(network)
+
+    def mixed(config):
+        if isinstance(config, list | tuple):
+            return type(config)(map(mixed, config))
+        if not isinstance(config, dict):
+            return config
+        if config.get("class_name") == "DTypePolicy" and config["config"]["name"] in ("float16", "bfloat16"):
+            return {**config, "config": {**config["config"], "name": f"mixed_{config['config']['name']}"}}
+        return {name: mixed(value) for name, value in config.items()}
+
+    return type(network).from_config(mixed(network.get_config()))
 
 
 def inner_gradient(
@@ -64,20 +140,23 @@ def inner_gradient(
     upper end, where a single number makes the loss infinite, and less to the lower one. The scale does not grow with
     the loss's, since the second derivative, which flows back through the division, is that much smaller.
 
+    Where the sources themselves are half precision, as weights under the policies float16 and bfloat16, the gradients
+    are cast to float32 before they are divided.
+
     The scale is a power of two: float32, float64 and bfloat16, which have exponents enough, give the same numbers as
     without.
 
     Args:
         tape: Has recorded `value`.
         value: A scalar, in float32 or float64.
-        sources: What to differentiate it with respect to: in float32 or float64, any structure.
+        sources: What to differentiate it with respect to: any structure.
         scale: A power of two.
         **kwargs: Of `tape.gradient`.
     """
     import tensorflow as tf
 
     scaled = tape.gradient(value, sources, output_gradients=tf.cast(scale, value.dtype), **kwargs)
-    return tf.nest.map_structure(lambda g: None if g is None else g / tf.cast(scale, g.dtype), scaled)
+    return tf.nest.map_structure(lambda g: None if g is None else at_least_float32(g) / scale, scaled)
 
 
 def _cpu_flags() -> set[str]:

@@ -50,7 +50,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from gan_zoo import checks, cli, optimizers
+from gan_zoo import checks, cli, optimizers, randomness
 from gan_zoo.distribution import FixedStream, RandomStream
 from gan_zoo.errors import NonFiniteLoss, UserError
 from gan_zoo.gan import GAN, batch_size
@@ -239,7 +239,8 @@ def refine(gan: GAN, z: tf.Tensor, *, seed: int = 0, **options: Any) -> tf.Tenso
             see `score`.
     """
     dynamics = Dynamics(**options)
-    stream = RandomStream(keras.Variable(np.array([seed, 0]), dtype="int64", trainable=False))
+    state = keras.Variable(np.array([seed, 0]), dtype="int64", trainable=False)
+    stream = RandomStream(state, "refinement")
     z = tf.nest.map_structure(tf.convert_to_tensor, z)
     specification = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), z)
     # Without AutoGraph, which would wrap a UserError into one of its own.
@@ -390,7 +391,7 @@ def fine_tune_run(
         crop=settings["data"].get("crop"),
     )
     optimizer = None if learning_rate is None else optimizers.Adam(learning_rate, beta_1=0.0, beta_2=0.9, epsilon=1e-8)
-    batches = source.batches(settings["batch_size"], seed=settings["seed"])
+    batches = source.batches(settings["batch_size"], seed=randomness.stream(settings["seed"], "fine-tuning"))
     progress = callbacks.Progress(steps, lambda k: k * settings["batch_size"])
     how = {
         **{"of": str(run_dir), "steps": steps, "learning_rate": learning_rate, **options},

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from gan_zoo import optimizers
 from gan_zoo.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.optimizers import updates
@@ -38,7 +39,7 @@ class ZeroCentered:
 
     def default_optimizer(self, player: str) -> keras.optimizers.Optimizer:
         """That of the authors' code. The decay is the default of its optimizer; Keras's own is 0.9."""
-        return keras.optimizers.RMSprop(1e-4, rho=0.99, epsilon=1e-8)
+        return optimizers.RMSprop(1e-4, rho=0.99, epsilon=1e-8)
 
     def regularizer(self, points: tf.Tensor) -> tf.Tensor:
         """gamma / 2 E[||grad D(points)||^2], a scalar; logs the mean as "penalty"."""

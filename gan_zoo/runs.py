@@ -181,9 +181,7 @@ def load_gan(run_dir: str | Path, step: int | None = None, trust: bool = False) 
     Raises:
         UserError: If there is no such run or checkpoint.
     """
-    import keras
-
-    from gan_zoo import checkpoints, variants
+    from gan_zoo import checkpoints, precision, randomness, variants
 
     run_dir = checks.path("run_dir", run_dir)
     settings = read_settings(run_dir)
@@ -199,14 +197,14 @@ def load_gan(run_dir: str | Path, step: int | None = None, trust: bool = False) 
             f"trust it, pass trust=True, or --trust on the command line."
         )
     cls = variants.find_model(settings["model"])
-    policy = keras.config.dtype_policy()
     try:
-        keras.config.set_dtype_policy(settings["precision"])
-        gan = variants.build_gan(
-            cls,
-            settings["data"]["shape"],
-            **{name: settings[name] for name in ("network", "width", "norm", "arguments")},
-        )
+        # The weights that are drawn here are those of the checkpoint a moment later.
+        with precision.policy(settings["precision"], "float32"), randomness.seeded(settings["seed"]):
+            gan = variants.build_gan(
+                cls,
+                settings["data"]["shape"],
+                **{name: settings[name] for name in ("network", "width", "norm", "arguments")},
+            )
         gan.load_weights(sound[step] / checkpoints.MODEL)
         gan.generator.load_weights(sound[step] / checkpoints.EMA)
     except Exception as error:  # settings that were tampered with may fail anywhere in Keras
@@ -214,8 +212,6 @@ def load_gan(run_dir: str | Path, step: int | None = None, trust: bool = False) 
         raise UserError(
             f"{sound[step]} cannot be loaded with the settings of {run_dir}/run.json ({type(error).__name__}: {line})."
         ) from error
-    finally:
-        keras.config.set_dtype_policy(policy)
     return gan, step, settings
 
 

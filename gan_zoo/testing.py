@@ -10,7 +10,7 @@
 Every check takes the same two arguments and may be called alone:
 
     make: Builds the GAN under test: fresh, uncompiled, on small float32 networks, the same at each call. A check
-        seeds the random numbers that initialize the networks, and calls it several times.
+        seeds the random numbers that initialize the networks, puts the generators back, and calls it several times.
     data: One dataset batch: an array, or a structure of arrays, whose first axis holds `n_critic` minibatches of a
         number of examples that 4 divides.
 
@@ -36,6 +36,7 @@ from gan_zoo.errors import UserError
 from gan_zoo.export import saved_model
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.layers import synchronize
+from gan_zoo.randomness import seeded
 
 Make = Callable[[], GAN]
 
@@ -309,8 +310,8 @@ def _require(condition: Any, message: str) -> None:
 
 
 def _build(make: Make, seed: int = 1) -> GAN:
-    keras.utils.set_random_seed(seed)
-    return make()
+    with seeded(seed):
+        return make()
 
 
 def _compiled(make: Make, seed: int = 1) -> GAN:

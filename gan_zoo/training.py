@@ -16,6 +16,7 @@ from typing import Any
 from gan_zoo import checks, data, networks, workers
 from gan_zoo.config import DEFAULTS, MOST, MOST_TURNS, Config, check
 from gan_zoo.errors import Interrupted, NonFiniteLoss, NotWritten, Stopped, UserError
+from gan_zoo.randomness import stream
 from gan_zoo.runs import clear_leftovers, hold, open_run
 from gan_zoo.strategies import cluster_of, make_strategy
 from gan_zoo.variants import build_gan, find_model, parse_arguments, rehearse, told
@@ -90,16 +91,13 @@ class Job:
         self.strategy = make_strategy(config)
         self.cluster = cluster_of(config)
 
-        import keras
-
         from gan_zoo import precision
 
         self.source = self._open(config.resolution)
-        self._sources = {self.source.shape[0]: self.source}
-        self._examples = {}
+        self._phase_source = self.source
+        self._examples = None, None
         self.points = self.source.kind == "points"
         self.precision, self.precision_reason = precision.resolve(config.precision, self.points)
-        keras.config.set_dtype_policy(self.precision)
         defaults = DEFAULTS[self.source.kind]
         self.batch_size = config.batch_size or defaults["batch_size"]
         self.width = config.width or defaults["width"]
@@ -108,8 +106,7 @@ class Job:
         replicas = self.strategy.num_replicas_in_sync
         if config.jit_compile and replicas > 1 and not self.on_accelerators:
             raise UserError("--jit_compile does not work with several CPUs under one strategy: leave one of them out.")
-        keras.utils.set_random_seed(config.seed)  # the initial weights
-        with told(config.model), self.strategy.scope():
+        with told(config.model), self._globals("weights"), self.strategy.scope():
             self.gan = self._build()
         # Where networks grow, the schedule says which images they see when, and how many.
         self.growth = self.gan.growth(self.batch_size) if hasattr(self.gan, "growth") else None
@@ -124,12 +121,30 @@ class Job:
         if not self.steps <= MOST:
             raise UserError(f"--steps: {self.steps:.3g} steps are more than {MOST:,}, the most that can be counted.")
         self.dataset(0)  # a batch that the data cannot fill is refused before anything is written
+        for phase in self.growth.phases if self.growth else ():
+            self.source.steps_per_epoch(phase.images)
         self._check_memory()
         if ":" in config.model:
-            rehearse(config.model, self.gan, self.dataset(0).element_spec)
+            with self._globals("training"):
+                rehearse(config.model, self.gan, self.dataset(0).element_spec)
             with told(config.model):
                 for name, value in self.settings(Path()).items():
                     json.dumps({name: value}, allow_nan=False)
+
+    @contextlib.contextmanager
+    def _globals(self, purpose: str):
+        """Keras's and all random generators' global settings as this run needs them, and as they were afterwards.
+
+        `floatx` is part of it: Keras reads it from a file in the user's home, and learning rates have its precision.
+
+        Args:
+            purpose: Of the random numbers: see `gan_zoo.randomness.stream`.
+        """
+        from gan_zoo import precision, randomness
+
+        seed = randomness.stream(self.config.seed, purpose)
+        with precision.policy(self.precision, "float32"), randomness.seeded(seed):
+            yield
 
     def _open(self, resolution: int | None):
         config = self.config
@@ -269,15 +284,21 @@ class Job:
         settings = {"n_critic": self.gan.n_critic, "seed": self.config.seed}
         if self.growth is None:
             return self.source.batches(self.batch_size, start_step=step, **settings)
-        phase = self.growth.phase(step)
-        if phase.resolution not in self._sources:
-            self._sources[phase.resolution] = self._open(phase.resolution)
-        source = self._sources[phase.resolution]
-        return source.batches(phase.batch_size, start_step=step - self.growth.start(step), **settings)
+        start, before = step - self.growth.start(step), self.growth.before(step)
+        size = self.growth.phase(step).batch_size
+        return self._source(step).batches(size, start_step=start, before=before, **settings)
+
+    def _source(self, step: int):
+        """The images at the resolution of step `step`; those of one resolution are kept at a time."""
+        resolution = self.growth.phase(step).resolution if self.growth else self.source.shape[0]
+        if self._phase_source.shape[0] != resolution:
+            self._phase_source = self.source if self.source.shape[0] == resolution else self._open(resolution)
+        return self._phase_source
 
     def real_points(self):
         """Points of the data to draw samples over, [N, D]; None for images."""
-        return next(self.source.batches(2048, seed=self.config.seed).as_numpy_iterator()) if self.points else None
+        batches = self.source.batches(2048, seed=stream(self.config.seed, "pictures"))
+        return next(batches.as_numpy_iterator()) if self.points else None
 
     def real_examples(self, step: int):
         """A minibatch of real examples at the resolution of the networks at step `step`, the same each time.
@@ -285,16 +306,21 @@ class Job:
         A pipeline that was made for each look would leave its functions behind in TensorFlow.
         """
         step = min(step, self.steps - 1)
-        start = self.growth.start(step) if self.growth else 0
-        if start not in self._examples:
-            self._examples[start] = next(iter(self.dataset(start)))
-        return self._examples[start]
+        source, size = self._source(step), self.growth.phase(step).batch_size if self.growth else self.batch_size
+        if self._examples[0] is not source:
+            batches = source.batches(size, n_critic=self.gan.n_critic, seed=stream(self.config.seed, "health"))
+            self._examples = source, next(iter(batches))
+        return self._examples[1]
 
     def train(self, run_dir: Path) -> Path | None:
         """Trains from the newest checkpoint in `run_dir`, if there is one, to the last step, and exports.
 
         Of several workers the chief alone reads and writes `run_dir`: the others get their state from it.
         """
+        with self._globals("training"):
+            return self._train(run_dir)
+
+    def _train(self, run_dir: Path) -> Path | None:
         from gan_zoo import callbacks, checkpoints, curves
         from gan_zoo.events import Events
 
@@ -378,12 +404,20 @@ class Job:
         if events:
             log = callbacks.MetricsLog(run_dir / "metrics.jsonl", self.images_shown, config.log_every, events, step)
         modes = mode_target(config.dataset, self.source.shape)
-        watchers.append(Health(self.real_examples, config.health_every, log, modes, step=step, warns=bool(events)))
+        watchers.append(
+            Health(self.real_examples, config.health_every, log, modes, config.seed, step=step, warns=bool(events))
+        )
         if events:
             watchers += [
                 log,
                 callbacks.SampleGrid(
-                    run_dir / "samples", config.sample_every, ema, real=self.real_points(), events=events, step=step
+                    run_dir / "samples",
+                    config.sample_every,
+                    ema,
+                    seed=config.seed,
+                    real=self.real_points(),
+                    events=events,
+                    step=step,
                 ),
             ]
         checkpoints = run_dir / "checkpoints" if events else None
@@ -466,6 +500,10 @@ class Job:
 
     def dry_run(self, steps: int = 10) -> str:
         """Runs a few steps and estimates the whole; writes nothing to the run folder."""
+        with self._globals("training"):
+            return self._dry_run(steps)
+
+    def _dry_run(self, steps: int) -> str:
         from gan_zoo import callbacks
 
         seconds, total, count, start = [], 0.0, 0, 0

@@ -1,14 +1,14 @@
 """Consensus optimization: both players move so that all gradients become small."""
 
-import keras
 import tensorflow as tf
 
+from gan_zoo import optimizers
 from gan_zoo.checks import number
 from gan_zoo.distribution import replica_mean
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.losses import cross_entropy_discriminator, minimax_generator, non_saturating_generator
-from gan_zoo.precision import inner_gradient
+from gan_zoo.precision import at_least_float32, inner_gradient
 
 
 class ConsensusGAN(GAN):
@@ -74,7 +74,7 @@ class ConsensusGAN(GAN):
 
     def default_optimizer(self, player):
         # The authors' CIFAR-10 experiments. The last two are the defaults of their optimizer.
-        return keras.optimizers.RMSprop(1e-4, rho=0.9, epsilon=1e-10)
+        return optimizers.RMSprop(1e-4, rho=0.9, epsilon=1e-10)
 
     def discriminator_loss(self, x, z):
         return cross_entropy_discriminator(*self.D(x, self.G(z)))
@@ -102,7 +102,8 @@ class ConsensusGAN(GAN):
         corrections = outer.gradient(energy, [*psi, *theta], output_gradients=scale, **zero)
         # Optimizers sum over replicas. Each has v whole, and of the energy's gradient the part that goes through it.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        w = [(part + self.gamma * (c / scale)) / replicas for part, c in zip(v, corrections, strict=True)]
+        corrections = [at_least_float32(c) / scale for c in corrections]
+        w = [(part + self.gamma * c) / replicas for part, c in zip(v, corrections, strict=True)]
         with tf.control_dependencies(w):  # no variable moves before the last gradient is there
             w = [tf.identity(part) for part in w]
         for (variables, optimizer), own in zip(players, (w[: len(psi)], w[len(psi) :]), strict=True):

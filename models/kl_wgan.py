@@ -1,8 +1,8 @@
 """KL-WGAN: a Wasserstein critic that re-weighs the samples, and so estimates a density ratio."""
 
-import keras
 import tensorflow as tf
 
+from gan_zoo import optimizers
 from gan_zoo.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
@@ -77,7 +77,7 @@ class KLWGAN(GAN):
 
     def default_optimizer(self, player):
         # The authors' 2-D code. The decay is the default of its optimizer; Keras's own is 0.9.
-        return keras.optimizers.RMSprop(2e-4, rho=0.99, epsilon=1e-8)
+        return optimizers.RMSprop(2e-4, rho=0.99, epsilon=1e-8)
 
     def weighted(self, fake):
         """w f for the scores f, [B, 1]."""

@@ -67,17 +67,17 @@ class RothGAN(GAN):
     def default_optimizer(self, player):
         return optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
 
-    def current_gamma(self):
+    def current_gamma(self, dtype):
         if not self.anneal_turns:
             return self.gamma
-        gone = tf.cast(updates(getattr(self, "d_optimizer", None)), tf.float32) / self.anneal_turns
+        gone = tf.cast(updates(getattr(self, "d_optimizer", None)), dtype) / self.anneal_turns
         return self.gamma * 0.01 ** tf.minimum(gone, 1.0)
 
     def discriminator_loss(self, x, z):
         fake = self.G(z)
         penalty = js_regularizer(self.D, x, fake)
         self.record("penalty", penalty)
-        return cross_entropy_discriminator(*self.D(x, fake)) + 0.5 * self.current_gamma() * penalty
+        return cross_entropy_discriminator(*self.D(x, fake)) + 0.5 * self.current_gamma(penalty.dtype) * penalty
 
     def generator_loss(self, x, z):
         return non_saturating_generator(self.D(self.G(z)))

@@ -130,7 +130,9 @@ def _inner_step(gan: UnrolledGAN):
     rate = gan.inner_learning_rate
     if gan.inner_optimizer == "sgd":
         rate = 0.1 if rate is None else rate
-        return lambda weights, gradients: [w - rate * g for w, g in zip(weights, gradients, strict=True)]
+        return lambda weights, gradients: [
+            w - tf.cast(rate * g, w.dtype) for w, g in zip(weights, gradients, strict=True)
+        ]
     adam = getattr(gan, "d_optimizer", None)  # there is none before compile
     adam = getattr(adam, "inner_optimizer", adam)  # of loss scaling
     if not isinstance(adam, keras.optimizers.Adam):

@@ -1,8 +1,8 @@
 """WGAN: the Wasserstein distance, with the critic kept Lipschitz by clipping its weights."""
 
-import keras
 import tensorflow as tf
 
+from gan_zoo import optimizers
 from gan_zoo.checks import number
 from gan_zoo.gan import GAN
 from gan_zoo.losses import wasserstein_discriminator, wasserstein_generator
@@ -43,7 +43,7 @@ class WGAN(GAN):
 
     def default_optimizer(self, player):
         # Algorithm 1. The decay is that of the optimizer in the authors' code; Keras's own default is 0.9.
-        return keras.optimizers.RMSprop(5e-5, rho=0.99, epsilon=1e-8)
+        return optimizers.RMSprop(5e-5, rho=0.99, epsilon=1e-8)
 
     def discriminator_loss(self, x, z):
         return wasserstein_discriminator(*self.D(x, self.G(z)))

@@ -13,14 +13,13 @@ from gan_zoo.compare.settings import Settings
 from gan_zoo.errors import NonFiniteLoss
 from gan_zoo.images import to_uint8
 from gan_zoo.methods import Method
+from gan_zoo.randomness import seeded, stream
 
 POINTS_KEPT, IMAGES_KEPT = 1000, 16
 """Samples that a result holds, for pictures."""
 
 _CALL = 50
 """Steps in one call of the graph, at most."""
-_LATENTS = 10_000
-"""Added to a run's seed: the seed of the latents whose samples are measured."""
 
 
 def run(settings: Settings, method: Method, seed: int, progress: Callable[[int], None] = lambda step: None) -> dict:
@@ -42,13 +41,14 @@ def run(settings: Settings, method: Method, seed: int, progress: Callable[[int],
     watch = _Watch(settings, seed, progress)
     status, reason = "done", None
     try:
-        gan.fit(
-            source.batches(settings.batch_size, n_critic=gan.n_critic, seed=seed),
-            steps_per_epoch=settings.every,
-            epochs=2**31,  # `watch` ends it
-            verbose=0,
-            callbacks=[StopOnNonFinite(), watch],
-        )
+        with seeded(stream(seed, "training")):
+            gan.fit(
+                source.batches(settings.batch_size, n_critic=gan.n_critic, seed=seed),
+                steps_per_epoch=settings.every,
+                epochs=2**31,  # `watch` ends it
+                verbose=0,
+                callbacks=[StopOnNonFinite(), watch],
+            )
     except NonFiniteLoss as error:
         status, reason = "diverged", str(error)
     return {
@@ -67,6 +67,7 @@ class _Watch(StepCallback):
     def __init__(self, settings: Settings, seed: int, progress: Callable[[int], None]):
         super().__init__()
         self._settings, self._seed, self._progress = settings, seed, progress
+        self._latents = stream(seed, "measured samples")
         self._target = metrics.target(settings.dataset)
         self._curve, self._losses = [], []
         self._means = Means()
@@ -98,7 +99,7 @@ class _Watch(StepCallback):
 
     def _look(self):
         model, settings = self.model, self._settings
-        samples = np.asarray(model(model.sample_latent(settings.samples, seed=_LATENTS + self._seed)), np.float32)
+        samples = np.asarray(model(model.sample_latent(settings.samples, seed=self._latents)), np.float32)
         if not np.isfinite(samples).all():
             raise NonFiniteLoss(f"samples are not finite at step {self.step}")
         self._samples = samples

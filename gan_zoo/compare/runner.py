@@ -20,10 +20,9 @@ from gan_zoo.compare.settings import Settings
 from gan_zoo.errors import UserError
 from gan_zoo.images import atomic_file
 from gan_zoo.methods import Method
+from gan_zoo.randomness import stream
 
 SETTINGS = "compare.json"
-_REFERENCE = 20_000
-"""Added to a seed: that of the draws of the data that no run has seen."""
 
 
 class WorkerFailed(RuntimeError):
@@ -281,7 +280,7 @@ def _reference(settings: Settings, source, target, seeds: Sequence[int]) -> dict
     """What draws of the data measure in the place of samples, over the same seeds: no generator does better."""
     measured = []
     for seed in seeds:
-        draws = next(source.batches(settings.samples, seed=_REFERENCE + seed).as_numpy_iterator())
+        draws = next(source.batches(settings.samples, seed=stream(seed, "reference")).as_numpy_iterator())
         measured.append(metrics.evaluate(target, draws, seed=seed))
     return {name: report.summarize([row[name] for row in measured]) for name in measured[0]}
 

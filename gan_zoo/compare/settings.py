@@ -8,6 +8,7 @@ from gan_zoo import data, metrics
 from gan_zoo.errors import UserError
 from gan_zoo.methods import Method
 from gan_zoo.metrics import digits
+from gan_zoo.randomness import seeded, stream
 
 OPTIMIZERS = ("own", "adam", "rmsprop", "sgd")
 
@@ -107,8 +108,6 @@ class Settings:
 
     def build(self, method: Method, shape: tuple[int, ...], seed: int):
         """A method's GAN, compiled. The networks have the same initial weights for all methods with one seed."""
-        import keras
-
         from gan_zoo.variants import build_gan
 
         sizes = self.sizes
@@ -116,15 +115,15 @@ class Settings:
         if self.points:
             arguments["depth"] = self.depth
         cls = method.cls
-        keras.utils.set_random_seed(seed)
-        gan = build_gan(
-            cls,
-            shape,
-            network=cls.default_network or data.lookup(self.dataset).family,
-            width=sizes["width"],
-            norm=None,
-            arguments=arguments,
-        )
+        with seeded(stream(seed, "weights")):
+            gan = build_gan(
+                cls,
+                shape,
+                network=cls.default_network or data.lookup(self.dataset).family,
+                width=sizes["width"],
+                norm=None,
+                arguments=arguments,
+            )
         gan.compile(self._optimizer(gan, "discriminator"), self._optimizer(gan, "generator"))
         return gan
 

@@ -7,6 +7,7 @@ References:
     Fedus et al., 2018, https://arxiv.org/abs/1710.08446
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gan_zoo.data.sources import PARALLEL, ImageSource, Source, to_float
@@ -39,7 +40,9 @@ class ColorMNISTSource(Source):
         super().__init__(NAME, (*digits.shape[:2], 3), None, classes, settings)
         self.digits = digits
 
-    def _elements(self, batch: int, seed: int, labels: bool, start_step: int) -> "tf.data.Dataset":
+    def _elements(
+        self, batch: int, seed: int, labels: bool, start_step: int, before: Sequence[tuple[int, int]]
+    ) -> "tf.data.Dataset":
         import tensorflow as tf
 
         height, width, _ = self.shape
@@ -55,6 +58,6 @@ class ColorMNISTSource(Source):
                 return x
             return x, tf.linalg.matvec(tf.gather(targets[0], chosen), tf.constant([100, 10, 1], tf.int64))
 
-        steps = tf.data.Dataset.counter(start_step)
+        steps = tf.data.Dataset.counter(start_step + sum(elements for _, elements in before))
         everything = self.digits.everything(labels)
         return tf.data.Dataset.zip(steps, everything).map(element, num_parallel_calls=PARALLEL)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from gan_zoo.checks import whole
 from gan_zoo.data import cache, folder, synthetic, table
 from gan_zoo.data.images import MAX_SKIPPED, ImageSet, Record, Report, no_labels
 from gan_zoo.errors import UserError
+from gan_zoo.randomness import stream
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -28,7 +30,8 @@ _log = logging.getLogger(__name__)
 class Source:
     """A dataset that is ready to be read.
 
-    Element s of `batches` is a function of the source, the seed and s alone, so a stream can start anywhere.
+    Element s of `batches` is a function of the source, the seed, s and what came before alone, so a stream can start
+    anywhere.
 
     Attributes:
         name: As given to `open_source`; for points the canonical name of the distribution.
@@ -96,7 +99,14 @@ class Source:
         return self.size // batch
 
     def batches(
-        self, batch_size: int = 64, *, n_critic: int = 1, seed: int = 0, labels: bool = False, start_step: int = 0
+        self,
+        batch_size: int = 64,
+        *,
+        n_critic: int = 1,
+        seed: int = 0,
+        labels: bool = False,
+        start_step: int = 0,
+        before: Sequence[tuple[int, int]] = (),
     ) -> "tf.data.Dataset":
         """The stream of training data.
 
@@ -107,6 +117,9 @@ class Source:
             labels: Whether to yield labels too.
             start_step: The element to start with. A stream from step s yields what one from 0 yields from its element
                 s on, bit for bit.
+            before: What the same seed has shown already in elements of other sizes, in order: pairs of the examples in
+                an element, n_critic * batch_size, and the number of elements. The stream goes on where these end, so
+                that no example comes again before the epoch is over.
 
         Returns:
             A `tf.data.Dataset` without end. An element is float32 [n_critic * batch_size, H, W, C] in [-1, 1], or
@@ -119,11 +132,11 @@ class Source:
         import tensorflow as tf
 
         batch = whole("n_critic", n_critic, 1) * whole("batch_size", batch_size, 1)
-        seed, start_step = whole("seed", seed, 0), whole("start_step", start_step, 0)
+        seed, start_step = stream(whole("seed", seed, 0), "data"), whole("start_step", start_step, 0)
         self.steps_per_epoch(batch)
         if labels and self.class_names is None:
             raise no_labels(self.name)
-        dataset = self._elements(batch, seed, labels, start_step)
+        dataset = self._elements(batch, seed, labels, start_step, before)
         options = tf.data.Options()
         options.deterministic = True
         # The thread that tunes a pipeline waits ever longer between its trials, and the end of `fit` waits for it.
@@ -139,7 +152,9 @@ class Source:
 
     # No part of a stream may call back into Python: a prefetch that waits for the interpreter while it shuts down hangs
     # the process for ever.
-    def _elements(self, batch: int, seed: int, labels: bool, start_step: int) -> "tf.data.Dataset":
+    def _elements(
+        self, batch: int, seed: int, labels: bool, start_step: int, before: Sequence[tuple[int, int]]
+    ) -> "tf.data.Dataset":
         raise NotImplementedError
 
 
@@ -173,24 +188,44 @@ class ImageSource(Source):
             return None
         return google_crc32c.value(memoryview(self.images).cast("B"))
 
-    def _elements(self, batch: int, seed: int, labels: bool, start_step: int) -> "tf.data.Dataset":
+    def _elements(
+        self, batch: int, seed: int, labels: bool, start_step: int, before: Sequence[tuple[int, int]]
+    ) -> "tf.data.Dataset":
         import tensorflow as tf
 
-        steps = self.steps_per_epoch(batch)
-        first_epoch, done = divmod(start_step, steps)
+        first_epoch, first = self._position(before)
+        steps, left = self.steps_per_epoch(batch), (self.size - first) // batch
+        if start_step < left:
+            rest, done = first_epoch, start_step
+        else:  # the epoch in which the stream begins is over
+            passed, done = divmod(start_step - left, steps)
+            rest, first = first_epoch + 1 + passed, 0
 
         def epoch(number):
             order = tf.random.experimental.stateless_shuffle(tf.range(self.size), tf.stack([seed, number]))
-            return tf.data.Dataset.from_tensor_slices(tf.reshape(order[: steps * batch], (steps, batch)))
+            start = tf.where(number == rest, first, 0)
+            count = (self.size - start) // batch
+            return tf.data.Dataset.from_tensor_slices(tf.reshape(order[start : start + count * batch], (count, batch)))
 
         def element(chosen, kept):
             images, *targets = kept.get_value()
             x = to_float(tf.gather(images, chosen))
             return (x, tf.gather(targets[0], chosen)) if labels else x
 
-        orders = tf.data.Dataset.counter(first_epoch).flat_map(epoch).skip(done)
+        orders = tf.data.Dataset.counter(rest).flat_map(epoch).skip(done)
         everything = self.everything(labels)
         return tf.data.Dataset.zip(orders, everything).map(element, num_parallel_calls=PARALLEL)
+
+    def _position(self, before: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        """The epoch that a stream has come to, and how many of its examples are gone."""
+        epoch, gone = 0, 0
+        for size, elements in before:
+            left = (self.size - gone) // size
+            if elements > left:
+                passed, elements = divmod(elements - left - 1, self.steps_per_epoch(size))
+                epoch, gone, elements = epoch + 1 + passed, 0, elements + 1
+            gone += elements * size
+        return epoch, gone
 
     def everything(self, labels: bool = False) -> "tf.data.Dataset":
         """A dataset without end, whose elements are all one: an optional of all images and, if asked for, labels.
@@ -243,13 +278,16 @@ class PointSource(Source):
         """Draws n points, float32 [n, dim], that belong to no stream with the same seed."""
         return self.distribution.sample(n, [seed, -1]).numpy()
 
-    def _elements(self, batch: int, seed: int, labels: bool, start_step: int) -> "tf.data.Dataset":
+    def _elements(
+        self, batch: int, seed: int, labels: bool, start_step: int, before: Sequence[tuple[int, int]]
+    ) -> "tf.data.Dataset":
         import tensorflow as tf
 
         def element(step):
             return self.distribution.sample(batch, tf.stack([seed, step]))
 
-        return tf.data.Dataset.counter(start_step).map(element, num_parallel_calls=PARALLEL)
+        first = start_step + sum(elements for _, elements in before)
+        return tf.data.Dataset.counter(first).map(element, num_parallel_calls=PARALLEL)
 
 
 def open_source(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags
 
-from gan_zoo import cli, releases, runs
+from gan_zoo import cli, randomness, releases, runs
 from gan_zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -172,13 +172,15 @@ def network() -> "keras.Model":
     """The classifier, untrained."""
     import keras
 
+    from gan_zoo.networks import nhwc
+
     x = image = keras.Input((SIDE, SIDE, 1), name="image")
     for width in (16, 32):
         for _ in range(2):
-            x = keras.layers.Conv2D(width, 3, padding="same", activation="relu")(x)
-        x = keras.layers.MaxPooling2D()(x)
+            x = nhwc.Conv2D(width, 3, padding="same", activation="relu")(x)
+        x = nhwc.MaxPooling2D()(x)
         x = keras.layers.Dropout(0.25)(x)
-    return keras.Model(image, keras.layers.Dense(10, name="logits")(keras.layers.Flatten()(x)), name=FOLDER)
+    return keras.Model(image, keras.layers.Dense(10, name="logits")(nhwc.Flatten()(x)), name=FOLDER)
 
 
 def train(
@@ -223,8 +225,8 @@ def train(
     except OSError as error:
         raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
 
-    keras.utils.set_random_seed(seed)
-    model = network()
+    with randomness.seeded(randomness.stream(seed, "weights")):
+        model = network()
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)

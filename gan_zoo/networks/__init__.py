@@ -1,6 +1,10 @@
 """Networks, each sized from the images' shape, the latent size and one width.
 
 A family is a module with `generator(shape, latent_dim, width)` and `discriminator(shape, width, norm)`.
+
+Images are [B, H, W, C] whatever Keras's `image_data_format` is: layers that have a `data_format` come from `nhwc`.
+Layers take Keras's dtype policy. Inputs and outputs are float32, or float64 under that policy: see `inputs` and
+`precision.interface_dtype`.
 """
 
 import importlib
@@ -57,6 +61,15 @@ def doublings(shape: tuple[int, int, int]) -> tuple[int, int]:
         f"convolutional networks need square images with a side of 4 or 7 times a power of two from 8 to 256 "
         f"(8, 14, 16, 28, 32, 56, 64, ...), not {height} x {side}: set the resolution to one of these."
     )
+
+
+def inputs(shape: tuple[int, ...]):
+    """A network's symbolic input, [B, *shape], in the dtype that the present policy takes: see `precision`."""
+    import keras
+
+    from gan_zoo import precision
+
+    return keras.Input(shape, dtype=precision.interface_dtype())
 
 
 def normalization(norm: str, rank: int = 4):

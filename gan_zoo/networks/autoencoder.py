@@ -8,7 +8,8 @@ import math
 import keras
 
 from gan_zoo import layers, networks
-from gan_zoo.networks import doublings, kernel, normalization
+from gan_zoo.networks import doublings, inputs, kernel, nhwc, normalization
+from gan_zoo.precision import interface_dtype
 
 _MAX_FACTOR = 8  # the deepest layer has at most 8 times the channels of the shallowest
 
@@ -37,18 +38,19 @@ def perceptron(shape: tuple[int, ...], width: int, norm: str = "none", depth: in
         normalize = normalization(norm, rank=2)
         return keras.layers.ReLU()(x if normalize is None else normalize(x))
 
-    x = inputs = keras.Input(shape)
+    x = examples = inputs(shape)
     if len(shape) > 1:
-        x = keras.layers.Flatten()(x)
+        x = nhwc.Flatten()(x)
     for _ in range(depth):
         x = hidden(x)
     x = code = kernel(keras.layers.Dense(max(2, width // 4)), norm)(x)
     for _ in range(depth):
         x = hidden(x)
-    x = keras.layers.Dense(math.prod(shape), dtype="float32")(x)
+    x = keras.layers.Dense(math.prod(shape), dtype=interface_dtype())(x)
     if len(shape) > 1:
-        x = keras.layers.Reshape(shape, dtype="float32")(keras.layers.Activation("tanh", dtype="float32")(x))
-    return keras.Model(inputs, [x, code], name="discriminator")
+        x = keras.layers.Activation("tanh", dtype=interface_dtype())(x)
+        x = keras.layers.Reshape(shape, dtype=interface_dtype())(x)
+    return keras.Model(examples, [x, code], name="discriminator")
 
 
 def convolutional(shape: tuple[int, int, int], width: int, norm: str = "none") -> keras.Model:
@@ -74,13 +76,14 @@ def convolutional(shape: tuple[int, int, int], width: int, norm: str = "none") -
         x = kernel(make, norm)(x)
         return x if normalize is None else normalize(x)
 
-    images = x = keras.Input(shape)
+    images = x = inputs(shape)
     for k in range(1, halvings + 1):
         x = layers.LeakyReLU(0.2)(x) if k > 1 else x
-        x = normalized(layers.Conv2D, channels(k), x, norm if k > 1 or norm == "spectral" else "none")
+        x = normalized(nhwc.Conv2D, channels(k), x, norm if k > 1 or norm == "spectral" else "none")
     code = x
     for k in range(halvings - 1, 0, -1):
-        x = normalized(layers.Conv2DTranspose, channels(k), keras.layers.ReLU()(x), norm)
+        x = normalized(nhwc.Conv2DTranspose, channels(k), keras.layers.ReLU()(x), norm)
     x = keras.layers.ReLU()(x)
-    x = layers.Conv2DTranspose(shape[-1], 4, 2, "same", kernel_initializer=weights())(x)
-    return keras.Model(images, [keras.layers.Activation("tanh", dtype="float32")(x), code], name="discriminator")
+    x = nhwc.Conv2DTranspose(shape[-1], 4, 2, "same", kernel_initializer=weights())(x)
+    reconstruction = keras.layers.Activation("tanh", dtype=interface_dtype())(x)
+    return keras.Model(images, [reconstruction, code], name="discriminator")

@@ -14,13 +14,14 @@ cell c alike, convolutions are 3x3, and `norm` comes before the activation of al
 import keras
 
 from gan_zoo import layers
-from gan_zoo.networks import kernel, normalization
+from gan_zoo.networks import inputs, kernel, nhwc, normalization
+from gan_zoo.precision import interface_dtype
 
 
 def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras.Model:
     """Maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1], of any shape; `width` LSTM units."""
     height, columns, channels = shape
-    z = keras.Input((latent_dim,))
+    z = inputs((latent_dim,))
     state = keras.layers.Dense(width, "relu")(z)
     nothing = keras.layers.RepeatVector(columns)(z[:, :0])
     # Unrolled: with a loop XLA does not come to an end where a variant takes second derivatives.
@@ -28,9 +29,9 @@ def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras
         width, return_sequences=True, unroll=True, use_cudnn=False, recurrent_initializer="glorot_uniform"
     )
     x = lstm(nothing, initial_state=[state, state])
-    x = keras.layers.Dense(height * channels, "tanh", dtype="float32")(x)
-    x = keras.layers.Reshape((columns, height, channels), dtype="float32")(x)
-    return keras.Model(z, keras.layers.Permute((2, 1, 3), dtype="float32")(x), name="generator")
+    x = keras.layers.Dense(height * channels, "tanh", dtype=interface_dtype())(x)
+    x = keras.layers.Reshape((columns, height, channels), dtype=interface_dtype())(x)
+    return keras.Model(z, keras.layers.Permute((2, 1, 3), dtype=interface_dtype())(x), name="generator")
 
 
 def discriminator(shape: tuple[int, int, int], width: int, norm: str = "batch") -> keras.Model:
@@ -41,14 +42,14 @@ def discriminator(shape: tuple[int, int, int], width: int, norm: str = "batch") 
         width: The convolutions have width / 16, width / 8 and width / 8 channels: 16, 32 and 32 at width 256.
         norm: "none", "batch", "layer" or "spectral".
     """
-    images = x = keras.Input(shape)
+    images = x = inputs(shape)
     for index, share in enumerate((16, 8, 8)):
         # The first layer is not normalized: it would lose the images' own mean and scale.
         normalize = normalization(norm) if index else None
-        conv = layers.Conv2D(max(1, width // share), 3, 2, "same", use_bias=normalize is None)
+        conv = nhwc.Conv2D(max(1, width // share), 3, 2, "same", use_bias=normalize is None)
         x = kernel(conv, norm)(x)
         if normalize is not None:
             x = normalize(x)
         x = layers.LeakyReLU(0.3)(x)
-    score = keras.layers.Dense(1, dtype="float32")(keras.layers.Flatten()(x))
+    score = keras.layers.Dense(1, dtype=interface_dtype())(nhwc.Flatten()(x))
     return keras.Model(images, score, name="discriminator")

@@ -8,7 +8,8 @@ network has width 128.
 import keras
 
 from gan_zoo import layers
-from gan_zoo.networks import doublings, kernel, normalization
+from gan_zoo.networks import doublings, inputs, kernel, nhwc, normalization
+from gan_zoo.precision import interface_dtype
 
 _MAX_FACTOR = 8  # the paper's deepest layer has 8 times the channels of its shallowest
 
@@ -30,33 +31,33 @@ def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras
         x = layers.BatchNormalization(gamma_initializer=_weights(1.0))(x)
         return keras.layers.ReLU()(x)
 
-    z = keras.Input((latent_dim,))
+    z = inputs((latent_dim,))
     channels = _channels(width, times)
     x = keras.layers.Dense(base * base * channels, use_bias=False, kernel_initializer=_weights())(z)
     x = norm_relu(keras.layers.Reshape((base, base, channels))(x))
     for halvings in range(times - 1, 0, -1):
-        x = layers.Conv2DTranspose(
+        x = nhwc.Conv2DTranspose(
             _channels(width, halvings), 5, 2, "same", use_bias=False, kernel_initializer=_weights()
         )(x)
         x = norm_relu(x)
-    x = layers.Conv2DTranspose(shape[-1], 5, 2, "same", kernel_initializer=_weights())(x)
-    return keras.Model(z, keras.layers.Activation("tanh", dtype="float32")(x), name="generator")
+    x = nhwc.Conv2DTranspose(shape[-1], 5, 2, "same", kernel_initializer=_weights())(x)
+    return keras.Model(z, keras.layers.Activation("tanh", dtype=interface_dtype())(x), name="generator")
 
 
 def discriminator(shape: tuple[int, int, int], width: int, norm: str = "batch") -> keras.Model:
     """Maps images, [B, H, W, C], to raw scores, [B, 1]; `norm` is "none", "batch", "layer" or "spectral"."""
     _, times = doublings(shape)
-    images = x = keras.Input(shape)
+    images = x = inputs(shape)
     for halvings in range(1, times + 1):
         # The first layer is not normalized: it would lose the images' own mean and scale (Section 3).
         normalize = normalization(norm) if halvings > 1 else None
-        conv = layers.Conv2D(
+        conv = nhwc.Conv2D(
             _channels(width, halvings), 5, 2, "same", use_bias=normalize is None, kernel_initializer=_weights()
         )
         x = kernel(conv, norm)(x)
         if normalize is not None:
             x = normalize(x)
         x = layers.LeakyReLU(0.2)(x)
-    x = keras.layers.Flatten()(x)
-    score = keras.layers.Dense(1, kernel_initializer=_weights(), dtype="float32")(x)
+    x = nhwc.Flatten()(x)
+    score = keras.layers.Dense(1, kernel_initializer=_weights(), dtype=interface_dtype())(x)
     return keras.Model(images, score, name="discriminator")

@@ -17,6 +17,8 @@ from gan_zoo import layers
 from gan_zoo.arguments import KeepsArguments
 from gan_zoo.errors import UserError
 from gan_zoo.loop import Retraces
+from gan_zoo.networks import inputs, nhwc
+from gan_zoo.precision import interface_dtype, policy
 
 BASE = 4
 """Pixels. The side of the images of stage 0."""
@@ -93,7 +95,9 @@ class _Growing(KeepsArguments, Retraces, keras.Model):
         self._stage = self.add_weight(
             (), lambda *_, **__: self.stages - 1, dtype="int64", trainable=False, name="stage"
         )
-        self._alpha = self.add_weight((), "ones", dtype="float32", trainable=False, autocast=False, name="alpha")
+        with policy(self.dtype_policy):
+            dtype = interface_dtype()
+        self._alpha = self.add_weight((), "ones", dtype=dtype, trainable=False, autocast=False, name="alpha")
 
     def channels(self, stage: int) -> int:
         return min(self.width * 2 ** (self.stages - 1 - stage), _MAX_CHANNELS)
@@ -106,7 +110,7 @@ class _Growing(KeepsArguments, Retraces, keras.Model):
 
     @property
     def alpha(self) -> tf.Tensor:
-        """How much of the newest stage shows, from 0 to 1: a float32 scalar."""
+        """How much of the newest stage shows, from 0 to 1: a scalar, float32 or, under the policy float64, float64."""
         return self._alpha.value
 
     def grow(self, stage: int, alpha: float) -> None:
@@ -153,22 +157,26 @@ class GrowingGenerator(_Growing):
         super().__init__(shape, **kwargs)
         self.latent_dim, self.width = latent_dim, width
         self.blocks, self.images = [], []
+        with policy(self.dtype_policy):
+            self._make()
+        self.built = True
+
+    def _make(self):
         for stage in range(self.stages):
             channels = self.channels(stage)
             if stage:
-                before = keras.Input((side_of(stage - 1),) * 2 + (self.channels(stage - 1),))
-                x = _normalized(layers.EqualizedConv2D(channels, 3)(keras.layers.UpSampling2D(2)(before)))
+                before = inputs((side_of(stage - 1),) * 2 + (self.channels(stage - 1),))
+                x = _normalized(nhwc.EqualizedConv2D(channels, 3)(nhwc.UpSampling2D(2)(before)))
             else:
-                before = keras.Input((latent_dim,))
+                before = inputs((self.latent_dim,))
                 # The paper's 4 x 4 convolution of one pixel. Its gain is the authors', which makes it learn slower.
                 x = layers.EqualizedDense(BASE * BASE * channels, gain=2**0.5 / 4)(layers.PixelNormalization()(before))
                 x = _normalized(keras.layers.Reshape((BASE, BASE, channels))(x))
-            x = _normalized(layers.EqualizedConv2D(channels, 3)(x))
+            x = _normalized(nhwc.EqualizedConv2D(channels, 3)(x))
             self.blocks.append(keras.Model(before, x, name=f"block_{stage}"))
-            to_image = layers.EqualizedConv2D(shape[-1], 1, gain=1.0, dtype="float32")
+            to_image = nhwc.EqualizedConv2D(self.shape[-1], 1, gain=1.0, dtype=interface_dtype())
             to_image.build((None, None, None, channels))
             self.images.append(to_image)
-        self.built = True
 
     @property
     def input_shape(self):
@@ -202,23 +210,27 @@ class GrowingDiscriminator(_Growing):
         super().__init__(shape, **kwargs)
         self.width = width
         self.blocks, self.images = [], []
+        with policy(self.dtype_policy):
+            self._make()
+        self.built = True
+
+    def _make(self):
         for stage in range(self.stages):
             channels = self.channels(stage)
-            x = after = keras.Input((side_of(stage),) * 2 + (channels,))
+            x = after = inputs((side_of(stage),) * 2 + (channels,))
             if stage:
-                x = layers.LeakyReLU()(layers.EqualizedConv2D(channels, 3)(x))
-                x = layers.LeakyReLU()(layers.EqualizedConv2D(self.channels(stage - 1), 3)(x))
-                x = keras.layers.AveragePooling2D(2)(x)
+                x = layers.LeakyReLU()(nhwc.EqualizedConv2D(channels, 3)(x))
+                x = layers.LeakyReLU()(nhwc.EqualizedConv2D(self.channels(stage - 1), 3)(x))
+                x = nhwc.AveragePooling2D(2)(x)
             else:
                 x = layers.MinibatchStd()(x)
-                x = layers.LeakyReLU()(layers.EqualizedConv2D(channels, 3)(x))
-                x = layers.LeakyReLU()(layers.EqualizedDense(channels)(keras.layers.Flatten()(x)))
-                x = layers.EqualizedDense(1, gain=1.0, dtype="float32")(x)
+                x = layers.LeakyReLU()(nhwc.EqualizedConv2D(channels, 3)(x))
+                x = layers.LeakyReLU()(layers.EqualizedDense(channels)(nhwc.Flatten()(x)))
+                x = layers.EqualizedDense(1, gain=1.0, dtype=interface_dtype())(x)
             self.blocks.append(keras.Model(after, x, name=f"block_{stage}"))
-            image = keras.Input((side_of(stage),) * 2 + (shape[-1],))
-            x = layers.LeakyReLU()(layers.EqualizedConv2D(channels, 1)(image))
+            image = inputs((side_of(stage),) * 2 + (self.shape[-1],))
+            x = layers.LeakyReLU()(nhwc.EqualizedConv2D(channels, 1)(image))
             self.images.append(keras.Model(image, x, name=f"from_image_{stage}"))
-        self.built = True
 
     @property
     def input_shape(self):

@@ -1,0 +1,55 @@
+"""Seeds: one for each purpose, and Python's, NumPy's, Keras's and TensorFlow's own generators put back after use."""
+
+import contextlib
+import hashlib
+import random
+from collections.abc import Iterator
+
+
+def stream(seed: int, purpose: str) -> int:
+    """A seed for one purpose, from 0 to 2^63 - 1, derived from the seed of the whole.
+
+    A run has one seed, and needs random numbers for many purposes: initial weights, the data's order, latents in
+    training, pictures, looks at its health. Stateless generators make the same numbers of the same seed wherever it is
+    used, so two purposes with one seed would share their draws.
+
+    Args:
+        seed: Of the whole, any integer.
+        purpose: A name of its own for every use.
+    """
+    digest = hashlib.sha256(f"{int(seed)} {purpose}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seeds every global generator, as `keras.utils.set_random_seed` does; at the end of the block all are as before.
+
+    Keras draws initial weights from Python's generator, and layers of a user's own may draw from any.
+
+    Args:
+        seed: Any integer.
+    """
+    import keras
+    import numpy as np
+    from keras.src.backend.common import global_state
+    from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+    from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
+    from tensorflow.python.eager import context
+
+    names = (GLOBAL_RANDOM_SEED, GLOBAL_SEED_GENERATOR)
+    attributes = [global_state.get_global_attribute(name) for name in names]
+    states = random.getstate(), np.random.get_state()
+    # TensorFlow has no public way to read its global seed, or where its sequence of operations' seeds stands.
+    tensorflow = context.context()
+    generators = {name: getattr(tensorflow, name) for name in ("_seed", "_rng") if hasattr(tensorflow, name)}
+    try:
+        keras.utils.set_random_seed(seed % 2**32)  # NumPy's seeds have 32 bits
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        for name, value in zip(names, attributes, strict=True):
+            global_state.set_global_attribute(name, value)
+        for name, value in generators.items():
+            setattr(tensorflow, name, value)
