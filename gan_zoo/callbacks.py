@@ -78,9 +78,8 @@ class GeneratorEMA(StepCallback):
                 self.generator.set_weights(model.generator.get_weights())
                 self._count = keras.Variable(self.step, trainable=False, dtype="int64", name="averaged_steps")
             self._pairs = list(zip(self.generator.variables, model.generator.variables, strict=True))
-            spec = tf.TensorSpec([], tf.float64)
             # Traced here: TensorFlow warns where calls of several models' updates trace one after the other.
-            self._update = tf.function(self._average).get_concrete_function(spec)
+            self._update = tf.function(self._average).get_concrete_function(tf.TensorSpec([], tf.float64))
         if model.steps_per_execution > 1:
             self._count.assign(self.step)
             model.follow(self._follow)
@@ -214,8 +213,8 @@ class Checkpoint(StepCallback):
     """Saves everything that training needs to continue bit for bit: see `gan_zoo.checkpoints`.
 
     Args:
-        folder: Where checkpoints go, one subfolder each; made if it is missing. None writes nothing and only makes sure
-            that the state could be saved, so that all workers find a bad one at the same step as the one that writes.
+        folder: Where checkpoints go, one subfolder each; made if it is missing. None writes nothing and only makes sure that the state could
+            be saved, so that all workers find a bad one at the same step as the one that writes.
         every: Steps between checkpoints; 0 saves at the end only.
         keep: How many of the newest stay.
         ema: The moving average to save, too.

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from gan_zoo.errors import UserError
 from gan_zoo.penalties import in_every_turn
+from gan_zoo.precision import cast_floats, dtype_of
 
 _FIRST_DRAW = -(2**62)
 """Where the draws of evaluation stand in the model's random stream, far from those of training, which start at 0."""
@@ -29,18 +30,13 @@ class Evaluates:
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The losses of one batch of held-out data, scalars by their names; changes nothing."""
-        x = _examples(data)
+        x = cast_floats(_examples(data), dtype_of(self.generator, self.discriminator))
         draws = tf.stack([self.random.state.value[0], _FIRST_DRAW + _DRAWS * tf.cast(self._batch_index, tf.int64)])
-        recorded = self._recorded.__dict__
-        recorded.clear()
-        try:
-            # The scope takes what layers and the random stream would assign.
-            with keras.StatelessScope(state_mapping=[(self.random.state, draws)]), in_every_turn():
-                z = self.sample_latent(tf.nest.flatten(x)[0].shape[0])
-                logs = {"d_loss": self.discriminator_loss(x, z), "g_loss": self.generator_loss(x, z)}
+        # The scope takes what layers and the random stream would assign.
+        with self.recording() as recorded, in_every_turn(), keras.StatelessScope([(self.random.state, draws)]):
+            z = self.sample_latent(tf.nest.flatten(x)[0].shape[0])
+            logs = {"d_loss": self.discriminator_loss(x, z), "g_loss": self.generator_loss(x, z)}
             return logs | {name: tf.reduce_mean(tf.stack(values)) for name, values in recorded.items()}
-        finally:
-            recorded.clear()
 
     def make_test_function(self, force: bool = False):
         """Makes what `evaluate` calls with an iterator for each `steps_per_execution` batches, for the means so far."""

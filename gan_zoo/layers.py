@@ -94,6 +94,24 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         return self.activation(y)
 
 
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class UpSampling2D(keras.layers.UpSampling2D):
+    """Keras's layer, whose output's shape is known in graphs as well.
+
+    Keras repeats rows and columns by an operation behind which the shape is lost where the batch size is not known,
+    and TensorFlow Lite cannot convert the convolutions that follow.
+    """
+
+    def call(self, inputs):
+        batch, height, width, channels = inputs.shape
+        if self.interpolation != "nearest" or self.data_format != "channels_last" or None in (height, width):
+            return super().call(inputs)
+        rows, columns = self.size
+        x = inputs[:, :, tf.newaxis, :, tf.newaxis, :]
+        shape = [tf.shape(inputs)[0] if batch is None else batch, height, rows, width, columns, channels]
+        return tf.reshape(tf.broadcast_to(x, shape), [-1, height * rows, width * columns, channels])
+
+
 def _is_plain(layer, inputs) -> bool:
     """Whether a convolution is of the kind that GANs use, on images of a known size: for the rest there is Keras."""
     return (

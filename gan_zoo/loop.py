@@ -13,7 +13,7 @@ class Retraces:
     """
 
     def traced_for(self) -> tuple:
-        """The values that the graphs depend on."""
+        """The values that the graphs depend on; Keras keeps those of a former number of steps."""
         return (self.steps_per_execution,)
 
     def retrace(self) -> None:
@@ -59,8 +59,8 @@ class RunsSteps:
     takes, is a follower: see `follow`.
     """
 
+    _made_for: tuple[Callable, ...] = ()
     _followers: tuple[Callable, ...] = ()
-    _followed: tuple[Callable, ...] = ()
 
     def follow(self, follower: Callable[[dict], None]) -> None:
         """Calls `follower(logs)` in the graph after every step, until the end of the `fit` that runs or comes next.
@@ -78,9 +78,9 @@ class RunsSteps:
 
     def make_train_function(self, force: bool = False):
         """Makes what `fit` calls with an iterator for each `steps_per_execution` steps, for the last one's logs."""
-        if self.train_function is not None and not force and self._followed == self._followers:
+        if self.train_function is not None and not force and self._made_for == self._followers:
             return
-        self._followed = self._followers
+        self._made_for = self._followers
         super().make_train_function(force=True)
         if self._followers or (self.distribute_strategy.num_replicas_in_sync > 1 and not self.run_eagerly):
             self.train_function = self._own_loop(self.train_function)

@@ -26,6 +26,7 @@ _CLASSES = {
         "MinibatchStd",
         "PixelNormalization",
         "SpectralNormalization",
+        "UpSampling2D",
     ),
     "gan_zoo.optimizers": ("Adam", "LossScaleOptimizer"),
     "gan_zoo.learning_rates": ("Scaled",),
