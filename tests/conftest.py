@@ -2,11 +2,15 @@
 
 import importlib
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 # TensorFlow's own messages about the machine say nothing about a test.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# What tests decode, fetch and export is nothing to keep in the user's own cache.
+os.environ["GAN_ZOO_CACHE"] = tempfile.mkdtemp(prefix="gan_zoo-tests-")
 
 import keras
 import pytest
@@ -15,6 +19,13 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
+
+
+_CACHE = os.environ["GAN_ZOO_CACHE"]
+
+
+def pytest_unconfigure():
+    shutil.rmtree(_CACHE, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -249,10 +249,16 @@ class TestSkipped:
 
     def test_training_hands_it_over(self, damaged, store):
         config = training.Config(
-            model="dcgan", dataset=f"folder:{damaged}", resolution=8, cache_dir=str(store), max_skipped=1
+            model="dcgan",
+            dataset=f"folder:{damaged}",
+            resolution=8,
+            batch_size=2,
+            width=2,
+            cache_dir=str(store),
+            max_skipped=1,
         )
         with pytest.raises(UserError, match="max_skipped=1"):
-            training.Job(config).dry_run()
+            training.run(config)
 
     def test_many_names(self, folder, store):
         for i in range(130):
