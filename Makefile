@@ -21,7 +21,7 @@ demo: .venv/installed
 		--run_dir=runs/demo
 	@echo
 	@echo "Look at runs/demo/samples/step-00001500.png and runs/demo/curves.png, or sample the model yourself:"
-	@echo "    $(BIN)/python -m gan_zoo.sample --model=runs/demo --trust --num=64 --output=digits.png"
+	@echo "    $(BIN)/python -m gan_zoo.sample --model=runs/demo --num=64 --output=digits.png"
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal

@@ -37,6 +37,7 @@ class Watch(StepCallback):
     Args:
         every: Steps between measurements.
         seconds: After which training ends.
+        looks: Measurements after which it ends.
         target: What `metrics.evaluate` takes, or None.
         step: The step that training starts from.
 
@@ -44,15 +45,15 @@ class Watch(StepCallback):
         rows: What was measured: "seconds" since the start, "step", "mib" resident, "files" open, "threads", "traces".
     """
 
-    def __init__(self, every: int, seconds: float, target=None, step: int = 0):
+    def __init__(self, every: int, seconds: float, looks: float = math.inf, target=None, step: int = 0):
         super().__init__(step)
-        self.every, self.seconds, self.target, self.rows = every, seconds, target, []
+        self.every, self.seconds, self.looks, self.target, self.rows = every, seconds, looks, target, []
         self._process, self._start = psutil.Process(), time.monotonic()
 
     def on_step(self, previous, logs):
-        if time.monotonic() - self._start > self.seconds:
+        if time.monotonic() - self._start > self.seconds or len(self.rows) >= self.looks:
             signal.raise_signal(signal.SIGTERM)  # the run ends as any other that is asked to
-            self.seconds = math.inf
+            self.seconds = self.looks = math.inf
         if not self.passed(self.every, previous):
             return
         found = {}
@@ -95,15 +96,36 @@ def soak(config: training.Config, seconds: float, interval: float = 60.0) -> lis
         seconds: How long.
         interval: Seconds between checkpoints, pictures, evaluations and measurements.
     """
+    probe = training.Job(config)
+    every = max(round(interval / _step_seconds(probe) / probe.execution), 1)
+    return watch(config, every, probe.execution, seconds=seconds, steps=1000 * max(round(seconds / interval), 1))
+
+
+def watch(
+    config: training.Config,
+    every: int,
+    chunk: int,
+    *,
+    seconds: float = math.inf,
+    looks: float = math.inf,
+    steps: int = 1000,
+) -> list[dict]:
+    """Trains in a folder of its own until one of the limits is reached; returns what `Watch` measured.
+
+    Args:
+        config: What to train. Cadences, steps and the folder are set here.
+        every: Calls of the graph between checkpoints, pictures, evaluations and measurements.
+        chunk: Steps in a call.
+        seconds: How long, at most.
+        looks: How many measurements, at most.
+        steps: How many steps, at most, in units of `every` calls.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        probe = training.Job(config)
-        step_seconds = _step_seconds(probe)
-        chunk = probe.execution
-        every = max(round(interval / step_seconds / chunk), 1) * chunk
+        every *= chunk
         for name in ("sample_every", "checkpoint_every", "health_every"):
             setattr(config, name, every)
         config.log_every = max(every // 10 // chunk, 1) * chunk
-        config.steps = 1000 * every * max(round(seconds / interval), 1)
+        config.steps = steps * every
         config.steps_per_execution = chunk
         config.run_dir = str(Path(folder) / "run")
         job = training.Job(config)
@@ -111,11 +133,11 @@ def soak(config: training.Config, seconds: float, interval: float = 60.0) -> lis
             target = metrics.target(config.dataset)
         except UserError:
             target = None
-        watch, fit = Watch(every, seconds, target), job.gan.fit
-        job.gan.fit = lambda *args, callbacks, **kwargs: fit(*args, callbacks=[*callbacks, watch], **kwargs)
+        watched, fit = Watch(every, seconds, looks, target), job.gan.fit
+        job.gan.fit = lambda *args, callbacks, **kwargs: fit(*args, callbacks=[*callbacks, watched], **kwargs)
         with contextlib.suppress(Interrupted):
             job.train(Path(config.run_dir))
-        return watch.rows
+        return watched.rows
 
 
 def _step_seconds(job: training.Job) -> float:

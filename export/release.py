@@ -14,6 +14,7 @@ from absl import flags
 
 from gan_zoo import checks, cli
 from gan_zoo.errors import UserError
+from gan_zoo.releases import exports
 from gan_zoo.releases.index import update_index
 from gan_zoo.runs import read_run
 
@@ -44,7 +45,10 @@ def release(run_dir: Path, output: Path) -> None:
         # First, for it tells whether the model is sound. It is in no index yet, and of a run of the user's own.
         write_samples(run_dir / "saved_model", output / "samples.png", num=64, seed=0, trust=True)
         shutil.rmtree(output / "saved_model", ignore_errors=True)
-        shutil.copytree(run_dir / "saved_model", output / "saved_model")
+        with exports.opened(run_dir / "saved_model") as own:
+            shutil.copytree(own or run_dir / "saved_model", output / "saved_model")
+            if own:
+                exports.remember(output / "saved_model")
         (output / "run.json").write_text(json.dumps(run, indent=1) + "\n")
     except OSError as error:
         raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error

@@ -36,6 +36,7 @@ import gan_zoo
 from gan_zoo import checks, cli
 from gan_zoo.errors import UserError, file_errors
 from gan_zoo.gan import GAN
+from gan_zoo.releases import exports
 
 METADATA = "assets.extra/metadata.json"
 """Where in the folder the metadata lies, so that it can be read without TensorFlow.
@@ -59,7 +60,8 @@ def export(
     """Writes a GAN's generator as a SavedModel folder, the contents of which are at the top of this module.
 
     The folder is written under another name beside `path`, loaded again and compared with the generator, and only then
-    put in place of an older SavedModel there. Whatever fails, the older one stays.
+    put in place of an older SavedModel there. Whatever fails, the older one stays. `load_pretrained` takes it without
+    `trust` on this machine, see `gan_zoo.releases.exports`.
 
     Args:
         gan: The GAN, of which the generator and the prior are kept.
@@ -102,6 +104,7 @@ def export(
         with file_errors(destination):
             _write(partial, gan, samples_of, z.shape[1:], expected.shape[1:], document)
         _check_same(partial, z, expected, tolerance=1e-5 if exact else 0.05)
+        exports.remember(partial, destination)
         _put(partial, destination)
     except OSError as error:
         raise UserError(f"path: {destination} cannot be written ({error.strerror or error}).") from error

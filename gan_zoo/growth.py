@@ -65,6 +65,10 @@ class Growth:
         """The phase that step `step` belongs to."""
         return self.phases[self.index(step)]
 
+    def phases_before(self, step: int) -> tuple[Phase, ...]:
+        """The phases that the first `step` steps come to."""
+        return self.phases[: self.index(max(step - 1, 0)) + 1]
+
     def start(self, step: int) -> int:
         """The first step of the phase that step `step` belongs to."""
         index = self.index(step)

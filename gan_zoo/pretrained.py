@@ -8,7 +8,8 @@
 
 The networks are SavedModels, see `gan_zoo.export.saved_model`. A SavedModel's graph is code: it can read and write
 files with the rights of whoever samples from it. Releases are therefore verified against the index that comes with this
-package before TensorFlow sees them, and any other SavedModel is loaded only where the caller says `trust=True`.
+package before TensorFlow sees them, what this user exported on this machine against the list of these exports
+(`gan_zoo.releases.exports`), and any other SavedModel is loaded only where the caller says `trust=True`.
 """
 
 import difflib
@@ -23,6 +24,7 @@ import numpy as np
 from gan_zoo import releases
 from gan_zoo.errors import UserError
 from gan_zoo.images import to_uint8
+from gan_zoo.releases import exports
 
 _CHUNK = 256
 """Samples made at once: what large numbers of them take in memory is then the samples alone."""
@@ -42,14 +44,16 @@ def load_pretrained(
     """Loads a released generator by its name, or any exported one by its path.
 
     A release's files are compared with the sizes and the SHA-256 of the index before they are loaded, wherever they
-    come from. Of other files nobody knows what they hold, so that these need `trust`.
+    come from. So are those that this user's own processes exported on this machine. Of other files nobody knows what
+    they hold, so that these need `trust`.
 
     Args:
         name_or_path: The name of a release, or the path of a SavedModel that gan_zoo exported, or of a folder with such
             a `saved_model/` in it, as run folders are. Where a name is also that of a folder here, the release is
             meant; `./name` is the folder.
-        trust: Whether a SavedModel that is no release may be loaded. Its graph is code, which runs with the rights of
-            this process: trust what you exported yourself, or have from someone whose programs you would run.
+        trust: Whether a SavedModel that is neither a release nor an own export may be loaded. Its graph is code, which
+            runs with the rights of this process: trust what you have from someone whose programs you would run, or
+            exported yourself on another machine.
         mirror: Where releases come from: the http or https address of a copy of the `pretrained/` folder, or such a
             folder. None is the one in the variable `GAN_ZOO_MIRROR`, or else the clone's own.
         cache_dir: Folder for what comes from an address. None is `$GAN_ZOO_CACHE/pretrained`, or
@@ -59,7 +63,8 @@ def load_pretrained(
 
     Raises:
         UserError: If there is no such release and no such path, the release cannot be had or is not what the index
-            says, a path is given without `trust`, or what is there cannot be used.
+            says, the path of something else than an own export is given without `trust`, or what is there cannot be
+            used.
     """
     if str(name_or_path) in released(index):
         name = str(name_or_path)
@@ -68,12 +73,16 @@ def load_pretrained(
             path = origin if origin.is_file() else origin / "saved_model"
             return Pretrained(_read(folder / "saved_model", path), path)
     folder = find(name_or_path, index)
-    if not trust:
-        raise UserError(
-            f"{name_or_path} is no released model, and the graph of a SavedModel is code that runs with your rights. "
-            f"If you trust where it comes from, load it with trust=True (--trust on the command line)."
-        )
-    return Pretrained(_read(folder, folder), folder)
+    if trust:
+        return Pretrained(_read(folder, folder), folder)
+    with exports.opened(folder) as copy:
+        if copy is not None:
+            return Pretrained(_read(copy, folder), folder)
+    what = "has changed since you exported it" if exports.was_own(folder) else "is no released model"
+    raise UserError(
+        f"{name_or_path} {what}, and the graph of a SavedModel is code that runs with your rights. "
+        f"If you trust where it comes from, load it with trust=True (--trust on the command line)."
+    )
 
 
 def released(index: str | Path | None = None) -> list[str]:

@@ -193,14 +193,18 @@ def score(gan: GAN, x: tf.Tensor) -> tf.Tensor:
     return tf.cast(scores, tf.float32)
 
 
+def _check_latents(gan: GAN, z: tf.Tensor) -> None:
+    if not tf.is_tensor(z) or z.shape.rank != 2:
+        raise UserError(f"gan: sample_latent of {type(gan).__name__} must return one tensor, [n, Z], to be refined.")
+
+
 def refined(gan: GAN, z: tf.Tensor, random: RandomStream | FixedStream, dynamics: Dynamics) -> tf.Tensor:
     """Refined samples for the latents z, [B, Z], inside of a graph: what `refine` compiles and `fine_tune` uses.
 
     Raises:
         UserError: As for `refine`.
     """
-    if not tf.is_tensor(z) or z.shape.rank != 2:
-        raise UserError(f"gan: sample_latent of {type(gan).__name__} must return one tensor, [n, Z], to be refined.")
+    _check_latents(gan, z)
     settings = dataclasses.asdict(dynamics)
     space, with_prior = settings.pop("space"), settings.pop("with_prior")
 
@@ -325,17 +329,29 @@ def fine_tune(
     """
     from gan_zoo.callbacks import StopOnNonFinite
 
-    for name, value in (("steps", steps), ("turns", turns)):
-        if not isinstance(value, int) or value < 1:
-            raise UserError(f"{name} must be a whole number from 1 up, not {value!r}.")
-    if not _is_number(score_weight) or score_weight < 0:
-        raise UserError(f"score_weight must be a number from 0 up, not {score_weight!r}.")
+    _check_fine_tuning(gan, steps, turns, score_weight)
     if not isinstance(dataset.element_spec, tf.TensorSpec):
         raise UserError("dataset must yield minibatches of examples alone, without labels.")
     with gan.distribute_strategy.scope():
         tuner = _FineTuner(gan, dynamics or Dynamics(), turns=turns, hinge=hinge, score_weight=score_weight)
         tuner.compile(optimizer)
     return tuner.fit(dataset, steps_per_epoch=steps, verbose=0, callbacks=[StopOnNonFinite(), *callbacks])
+
+
+def _check_fine_tuning(gan: GAN, steps: int, turns: int, score_weight: float) -> None:
+    """Checks all that can be known without data: the numbers, and that an example has a score.
+
+    Raises:
+        UserError: If a number is not valid, or as for `score`.
+    """
+    for name, value in (("steps", steps), ("turns", turns)):
+        if not isinstance(value, int) or value < 1:
+            raise UserError(f"{name} must be a whole number from 1 up, not {value!r}.")
+    if not _is_number(score_weight) or score_weight < 0:
+        raise UserError(f"score_weight must be a number from 0 up, not {score_weight!r}.")
+    z = gan.sample_latent(1, seed=0)
+    _check_latents(gan, z)
+    score(gan, gan(z))
 
 
 def fine_tune_run(
@@ -372,6 +388,7 @@ def fine_tune_run(
     """
     from gan_zoo import callbacks, checkpoints, data, runs
     from gan_zoo.export import saved_model
+    from gan_zoo.releases import exports
 
     run_dir, output = checks.path("--run_dir", run_dir), checks.path("--output", output)
     dynamics = dynamics or Dynamics()
@@ -382,7 +399,8 @@ def fine_tune_run(
     if output.exists():
         raise UserError(f"--output={output} is there already: name a new folder.")
     gan, step, settings = runs.load_gan(run_dir, trust=trust)
-    source = data.open_source(
+    _check_fine_tuning(gan, steps, options.get("turns", 1), options.get("score_weight", 0.0))
+    found = data.find_source(
         settings["dataset"],
         split=settings["data"].get("split") or "train",
         data_dir=data_dir or settings.get("data_dir"),
@@ -391,7 +409,9 @@ def fine_tune_run(
         crop=settings["data"].get("crop"),
     )
     optimizer = None if learning_rate is None else optimizers.Adam(learning_rate, beta_1=0.0, beta_2=0.9, epsilon=1e-8)
-    batches = source.batches(settings["batch_size"], seed=randomness.stream(settings["seed"], "fine-tuning"))
+    found.check(settings["batch_size"], seed=settings["seed"])
+    seed = randomness.stream(settings["seed"], "fine-tuning")
+    batches = found.open().batches(settings["batch_size"], seed=seed)
     progress = callbacks.Progress(steps, lambda k: k * settings["batch_size"])
     how = {
         **{"of": str(run_dir), "steps": steps, "learning_rate": learning_rate, **options},
@@ -411,6 +431,7 @@ def fine_tune_run(
         metadata = {name: settings[name] for name in ("model", "dataset", "data", "ema_decay")}
         saved_model.export(gan, partial / "saved_model", metadata={**metadata, "step": step})
         partial.rename(output)
+        exports.remember(output / "saved_model")
     except OSError as error:
         raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
     finally:

@@ -11,6 +11,7 @@ runs/wgan_gp-celeb_a/run.json         settings, versions, git commit, host, comm
 
 import contextlib
 import datetime
+import errno
 import importlib.metadata
 import json
 import os
@@ -18,7 +19,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,63 @@ def clear_leftovers(run_dir: Path) -> None:
         raise UserError(f"--run_dir={run_dir} cannot be written: {error.strerror or error}.") from None
 
 
+def check_run(run_dir: Path, settings: dict) -> None:
+    """Looks, without writing, at whether a run with these settings may begin or go on in a folder.
+
+    Args:
+        run_dir: The folder.
+        settings: As for `open_run`, apart from the number of examples, which the data tell only when they are decoded.
+
+    Raises:
+        UserError: If the folder holds a run of other settings or of more steps, or cannot be written.
+    """
+    if (run_dir / "run.json").exists():
+        _compare(run_dir, json.loads(json.dumps(settings)), {"size"})
+    try:
+        above = next(folder for folder in (run_dir, *run_dir.absolute().parents) if folder.exists())
+        if not above.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{above} is a file")
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UserError(f"--run_dir={run_dir} cannot be written: {error.strerror or error}.") from None
+
+
+def _compare(run_dir: Path, settings: dict, unknown: Set[str] = frozenset()) -> dict:
+    """Checks that a folder's run may go on with these settings; returns what is written in its `run.json`.
+
+    Args:
+        run_dir: The folder.
+        settings: As for `open_run`, of JSON's types.
+        unknown: Names in `settings["data"]` whose values are not known yet.
+
+    Raises:
+        UserError: If the settings are others or the steps fewer.
+    """
+    path = run_dir / "run.json"
+    try:
+        run = read_run(run_dir)
+        old, continued = {**_BEFORE, **run["settings"]}, [*run.get("continued", [])]
+        if not isinstance(old["steps"], int):
+            raise ValueError("steps are counted in whole numbers")
+        if unknown:
+            old["data"], settings = dict(old["data"]), {**settings, "data": dict(settings["data"])}
+            for name in unknown:
+                old["data"].pop(name, None)
+                settings["data"].pop(name, None)
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path} cannot be read: repair it, or give another --run_dir.") from None
+    names = sorted(n for n in {*old, *settings} - _FREE if old.get(n) != settings.get(n))
+    if names:
+        pairs = ", ".join(f"{n} ({old.get(n)!r}, now {settings.get(n)!r})" for n in names)
+        raise UserError(f"{run_dir} holds a run of other settings: {pairs}. Give another --run_dir, or these.")
+    if settings["steps"] < old["steps"]:
+        raise UserError(
+            f"{run_dir} holds a run of {old['steps']} steps: --steps={settings['steps']} cannot make it shorter."
+        )
+    return {**run, "continued": continued}
+
+
 def open_run(run_dir: Path, settings: dict) -> dict:
     """Makes the run folder, or checks that its settings are these; returns what is written in its `run.json`.
 
@@ -103,23 +161,9 @@ def open_run(run_dir: Path, settings: dict) -> dict:
     path = run_dir / "run.json"
     settings = json.loads(json.dumps(settings))
     if path.exists():
-        try:
-            run = read_run(run_dir)
-            old, continued = {**_BEFORE, **run["settings"]}, [*run.get("continued", [])]
-            if not isinstance(old["steps"], int):
-                raise ValueError("steps are counted in whole numbers")
-        except (ValueError, KeyError, TypeError):
-            raise UserError(f"{path} cannot be read: repair it, or give another --run_dir.") from None
-        names = sorted(n for n in {*old, *settings} - _FREE if old.get(n) != settings.get(n))
-        if names:
-            pairs = ", ".join(f"{n} ({old.get(n)!r}, now {settings.get(n)!r})" for n in names)
-            raise UserError(f"{run_dir} holds a run of other settings: {pairs}. Give another --run_dir, or these.")
-        if settings["steps"] < old["steps"]:
-            raise UserError(
-                f"{run_dir} holds a run of {old['steps']} steps: --steps={settings['steps']} cannot make it shorter."
-            )
+        run = _compare(run_dir, settings)
         run["settings"] = settings
-        run["continued"] = [*continued, circumstances()]
+        run["continued"] = [*run["continued"], circumstances()]
     else:
         run = {"settings": settings, **circumstances()}
     try:

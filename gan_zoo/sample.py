@@ -37,7 +37,9 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("index", None, "Sizes and SHA-256 of the releases, in place of the package's own index.")
     flags.DEFINE_bool(
-        "trust", False, "Load a SavedModel that is no release: its graph is code, which runs with your rights."
+        "trust",
+        False,
+        "Load a SavedModel that is no release and not your own export: its graph is code, which runs with your rights.",
     )
     flags.DEFINE_integer("num", 64, "How many samples.")
     flags.DEFINE_integer("seed", 0, "Of the latents.")

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -17,7 +18,7 @@ from gan_zoo import checks, data, workers
 from gan_zoo.config import DEFAULTS, MOST, MOST_TURNS, Config, check
 from gan_zoo.errors import Interrupted, NonFiniteLoss, NotWritten, Stopped, UserError
 from gan_zoo.randomness import stream
-from gan_zoo.runs import clear_leftovers, hold, open_run
+from gan_zoo.runs import check_run, clear_leftovers, hold, open_run
 from gan_zoo.strategies import cluster_of, make_strategy
 from gan_zoo.variants import build_gan, find_model, parse_arguments, rehearse, told
 
@@ -42,9 +43,12 @@ def run(config: Config) -> Path | None:
     with _noticing(config):
         job = Job(config)
         run_dir = Path(config.run_dir or f"runs/{config.model.replace(':', '.')}-{_plain(config.dataset)}").expanduser()
-        settings = job.settings(run_dir)
+        if job.is_chief:
+            check_run(run_dir, job.settings(run_dir, job.found))
+        job.check_data(job.source)
         if not job.is_chief:
             return job.train(run_dir)
+        settings = job.settings(run_dir)
         # The process that a restarted one follows may be on a machine that died: its lock on a file server outlives it.
         with hold(run_dir, wait=120 if job.cluster else 0):
             clear_leftovers(run_dir)
@@ -82,23 +86,30 @@ def _last_checkpoint(run_dir: Path) -> str:
 
 
 class Job:
-    """A configuration brought to life: strategy, data, model and optimizers."""
+    """A configuration brought to life: strategy, data, model and optimizers.
+
+    Whatever can be known without an image is checked here; `source` decodes them.
+
+    Attributes:
+        found: The data, as far as they are known before images are decoded.
+    """
 
     def __init__(self, config: Config):
         self.config = config
         self.cls = find_model(config.model)
         check(config)
+        arguments = self._arguments()
         self.strategy = make_strategy(config)
         self.cluster = cluster_of(config)
 
         from gan_zoo import precision
 
-        self.source = self._open(config.resolution)
-        self._phase_source = self.source
+        self.found = self._find(config.resolution)
+        self._phase_source = None
         self._examples = None, None
-        self.points = self.source.kind == "points"
+        self.points = self.found.kind == "points"
         self.precision, self.precision_reason = precision.resolve(config.precision, self.points)
-        defaults = DEFAULTS[self.source.kind]
+        defaults = DEFAULTS[self.found.kind]
         self.batch_size = config.batch_size or defaults["batch_size"]
         self.width = config.width or defaults["width"]
         family = self.cls.default_network or data.lookup(config.dataset).family
@@ -107,7 +118,7 @@ class Job:
         if config.jit_compile and replicas > 1 and not self.on_accelerators:
             raise UserError("--jit_compile does not work with several CPUs under one strategy: leave one of them out.")
         with told(config.model), self._globals("weights"), self.strategy.scope():
-            self.gan = self._build()
+            self.gan = self._build(arguments)
         # Where networks grow, the schedule says which images they see when, and how many.
         self.growth = self.gan.growth(self.batch_size) if hasattr(self.gan, "growth") else None
         for size in {self.batch_size} if self.growth is None else {p.batch_size for p in self.growth.phases}:
@@ -120,15 +131,13 @@ class Job:
         self.gan.steps_per_execution = self.execution
         if not self.steps <= MOST:
             raise UserError(f"--steps: {self.steps:.3g} steps are more than {MOST:,}, the most that can be counted.")
-        self.dataset(0)  # a batch that the data cannot fill is refused before anything is written
-        for phase in self.growth.phases if self.growth else ():
-            self.source.steps_per_epoch(phase.images)
+        self.check_data(self.found)
         self._check_memory()
         if ":" in config.model:
             with self._globals("training"):
-                rehearse(config.model, self.gan, self.dataset(0).element_spec)
+                rehearse(config.model, self.gan, self._element_spec())
             with told(config.model):
-                for name, value in self.settings(Path()).items():
+                for name, value in self.settings(Path(), self.found).items():
                     json.dumps({name: value}, allow_nan=False)
 
     @contextlib.contextmanager
@@ -146,9 +155,26 @@ class Job:
         with precision.policy(self.precision, "float32"), randomness.seeded(seed):
             yield
 
-    def _open(self, resolution: int | None):
+    @functools.cached_property
+    def source(self) -> data.Source:
+        """The data at the networks' last resolution. They are decoded, or read from their cache, at the first use."""
+        return self.found.open()
+
+    def check_data(self, known: data.Found | data.Source) -> None:
+        """Makes sure that the data fill a batch of every phase that training comes to.
+
+        Raises:
+            UserError: If they do not.
+        """
+        sizes = {self.batch_size}
+        if self.growth:
+            sizes = {phase.batch_size for phase in self.growth.phases_before(self.steps)}
+        for size in sizes:
+            known.check(size, n_critic=self.gan.n_critic, seed=self.config.seed)
+
+    def _find(self, resolution: int | None) -> data.Found:
         config = self.config
-        return data.open_source(
+        return data.find_source(
             config.dataset,
             split=config.split,
             data_dir=config.data_dir,
@@ -158,23 +184,28 @@ class Job:
             max_skipped=config.max_skipped,
         )
 
-    def _build(self):
-        from gan_zoo import layers, learning_rates
-
-        config, cls = self.config, self.cls
-        arguments = parse_arguments(cls, config.set)
+    def _arguments(self) -> dict[str, Any]:
+        """The constructor's arguments that flags name."""
+        config = self.config
+        arguments = parse_arguments(self.cls, config.set)
         for name in ("n_critic", "balance"):
             if getattr(config, name) is not None:
                 arguments[name] = getattr(config, name)
         checks.whole("--n_critic", arguments.get("n_critic", 1), 1, MOST_TURNS)
         arguments.setdefault("seed", config.seed)
         checks.whole("--set=seed", arguments["seed"], 0, 2**63 - 1)
-        arguments["latent_dim"] = config.latent_dim or DEFAULTS[self.source.kind]["latent_dim"]
+        return arguments
+
+    def _build(self, arguments: dict[str, Any]):
+        from gan_zoo import layers, learning_rates
+
+        config, cls = self.config, self.cls
+        arguments = {**arguments, "latent_dim": config.latent_dim or DEFAULTS[self.found.kind]["latent_dim"]}
         if self.points and (self.network != "mlp" or config.norm not in (None, "none")):
             flag = f"--network={self.network}" if self.network != "mlp" else f"--norm={config.norm}"
             raise UserError(f"{flag} is for images, and {config.dataset} has points: leave it out.")
         gan = build_gan(
-            cls, self.source.shape, network=self.network, width=self.width, norm=config.norm, arguments=arguments
+            cls, self.found.shape, network=self.network, width=self.width, norm=config.norm, arguments=arguments
         )
         gan.check_penalty()
         if config.sync_batch_norm and not layers.synchronize(gan):
@@ -191,6 +222,12 @@ class Job:
         gan.compile(**optimizers, jit_compile=config.jit_compile)
         return gan
 
+    def _element_spec(self):
+        """What an element of the data is, before it goes to the replicas."""
+        import tensorflow as tf
+
+        return tf.TensorSpec([self.gan.n_critic * self.batch_size, *self.found.shape], tf.float32)
+
     def _check_memory(self) -> None:
         """Refuses a minibatch that fills the machine by itself: the examples of a step, and what layers make of one.
 
@@ -199,12 +236,12 @@ class Job:
         """
         turns = self.gan.n_critic
         if self.growth:
-            size = max(p.images * p.resolution**2 * self.source.shape[-1] for p in self.growth.phases)
+            size = max(p.images * p.resolution**2 * self.found.shape[-1] for p in self.growth.phases)
         else:
             sides = [output.shape[1:] for output in _outputs(self.gan)]
             made = sum(math.prod(side or 1 for side in shape) for shape in sides)
             share = self.batch_size // self.strategy.num_replicas_in_sync
-            size = self.batch_size * turns * math.prod(self.source.shape) + share * made
+            size = self.batch_size * turns * math.prod(self.found.shape) + share * made
         has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if 4 * size > has:
             raise UserError(
@@ -231,15 +268,15 @@ class Job:
         """Whether this process is the one that writes files."""
         return self.cluster is None or self.cluster.is_chief
 
-    def settings(self, run_dir: Path) -> dict[str, Any]:
-        """Every setting of the run as it was resolved, for `run.json`."""
+    def settings(self, run_dir: Path, known: data.Found | None = None) -> dict[str, Any]:
+        """Every setting of the run as it was resolved, for `run.json`, of `known` data or those of `source`."""
         gan, config = self.gan, self.config
         arguments = {n: getattr(gan, n) for n in gan.argument_names() if n not in ("generator", "discriminator")}
         return {
             "model": config.model,
             "dataset": config.dataset,
             "data_dir": config.data_dir,
-            "data": self.describe_data(),
+            "data": self.describe_data(known),
             "batch_size": self.batch_size,
             "steps": self.steps,
             "network": self.network,
@@ -266,9 +303,9 @@ class Job:
             **({"growth": [dataclasses.asdict(phase) for phase in self.growth.phases]} if self.growth else {}),
         }
 
-    def describe_data(self) -> dict[str, Any]:
-        """What the data are, wherever on this machine they lie."""
-        return {name: value for name, value in self.source.describe().items() if name != "path"}
+    def describe_data(self, known: data.Found | None = None) -> dict[str, Any]:
+        """What `known` data are, or those of `source`, wherever on this machine they lie."""
+        return {name: value for name, value in (known or self.source).describe().items() if name != "path"}
 
     def images_shown(self, step: int) -> int:
         """Real images that the first `step` steps show."""
@@ -287,17 +324,20 @@ class Job:
         size = self.growth.phase(step).batch_size
         return self._source(step).batches(size, start_step=start, before=before, **settings)
 
-    def _source(self, step: int):
-        """The images at the resolution of step `step`; those of one resolution are kept at a time."""
-        resolution = self.growth.phase(step).resolution if self.growth else self.source.shape[0]
-        if self._phase_source.shape[0] != resolution:
-            self._phase_source = self.source if self.source.shape[0] == resolution else self._open(resolution)
+    def _source(self, step: int) -> data.Source:
+        """The images at the resolution of step `step`. Beside those of the last, one resolution is kept at a time."""
+        resolution = self.growth.phase(step).resolution if self.growth else self.found.shape[0]
+        if resolution == self.found.shape[0]:
+            return self.source
+        if self._phase_source is None or self._phase_source.shape[0] != resolution:
+            self._phase_source = self._find(resolution).open()
         return self._phase_source
 
     def real_points(self):
         """Points of the data to draw samples over, [N, D]; None for images."""
-        batches = self.source.batches(2048, seed=stream(self.config.seed, "pictures"))
-        return next(batches.as_numpy_iterator()) if self.points else None
+        if not self.points:
+            return None
+        return next(self.source.batches(2048, seed=stream(self.config.seed, "pictures")).as_numpy_iterator())
 
     def real_examples(self, step: int):
         """A minibatch of real examples at the resolution of the networks at step `step`, the same each time.

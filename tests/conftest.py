@@ -2,19 +2,49 @@
 
 import importlib
 import os
+import random
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 # TensorFlow's own messages about the machine say nothing about a test.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# What tests decode, fetch and export is nothing to keep in the user's own cache.
+os.environ["GAN_ZOO_CACHE"] = tempfile.mkdtemp(prefix="gan_zoo-tests-")
 
 import keras
 import pytest
 import tensorflow as tf
+from hypothesis import HealthCheck, settings
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
+
+
+# No example is too slow for a machine that others keep busy.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
+_CACHE = os.environ["GAN_ZOO_CACHE"]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--shuffle", type=int, help="Run files, and tests within each file, in an order drawn from this.")
+
+
+def pytest_collection_modifyitems(config, items):
+    seed = config.getoption("--shuffle")
+    if seed is not None:
+        drawn = random.Random(seed)
+        drawn.shuffle(items)
+        files = list({item.path: None for item in items})  # those of a file stay together, for the sake of its fixtures
+        items.sort(key=lambda item: files.index(item.path))
+
+
+def pytest_unconfigure():
+    shutil.rmtree(_CACHE, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

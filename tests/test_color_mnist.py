@@ -18,6 +18,8 @@ from gan_zoo import data, metrics, pretrained, releases
 from gan_zoo.errors import UserError
 from gan_zoo.metrics import digits
 
+from .waiting import HANGING
+
 FIRST = 30
 """Examples of the training split; example i is of class i mod 10."""
 
@@ -257,7 +259,7 @@ class TestClassifier:
     def test_command(self):
         command = [sys.executable, "-W", "error", "-m", "gan_zoo.metrics.digits"]
         env = {"PYTHONPATH": str(Path(gan_zoo.__file__).parents[1])}
-        run = functools.partial(subprocess.run, env=env, capture_output=True, text=True, timeout=60)
+        run = functools.partial(subprocess.run, env=env, capture_output=True, text=True, timeout=HANGING)
         help_text = run([*command, "--help"])
         assert (help_text.returncode, help_text.stderr) == (0, "")
         assert "--data_dir" in help_text.stdout

@@ -12,6 +12,8 @@ from gan_zoo import data
 from gan_zoo.data import cache, sources, synthetic, tfds_images
 from gan_zoo.errors import UserError
 
+from .waiting import HANGING
+
 
 def take(dataset, n):
     return list(dataset.take(n).as_numpy_iterator())
@@ -26,7 +28,7 @@ def test_import_loads_no_framework():
     heavy = "{'tensorflow', 'tensorflow_datasets', 'keras', 'sklearn', 'PIL'}"
     code = f"import sys, gan_zoo.data; gan_zoo.data.DATASETS; sys.exit(str({heavy} & set(sys.modules) or ''))"
     env = {"PYTHONPATH": str(Path(gan_zoo.__file__).parents[1])}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=HANGING)
     assert done.stderr.strip() == ""
 
 

@@ -113,7 +113,7 @@ class TestReader:
         assert list(tfrecords.read(io.BytesIO(self.content()))) == self.BODIES
 
     @given(st.data())
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     def test_a_flipped_bit(self, draw):
         content = self.content()
         position = draw.draw(st.integers(0, len(content) - 1))
@@ -258,7 +258,7 @@ class TestDamage:
         assert Counter(read(copy)) == Counter(expected)
 
     @given(st.data())
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
     def test_any_flipped_bit(self, prepared, copy, draw):
         number = draw.draw(st.integers(0, SHARDS - 1))
         content = shard(prepared, number).read_bytes()

@@ -13,6 +13,8 @@ import pytest
 import gan_zoo
 from gan_zoo import data
 
+from .waiting import HANGING
+
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
@@ -72,7 +74,7 @@ def test_two_workers_see_one_batch(tmp_path, replicas):
         out = tmp_path / f"{index}.npy"
         processes.append(subprocess.Popen([sys.executable, "-c", WORKER, out, str(replicas)], env=env))
     try:
-        assert [process.wait(timeout=400) for process in processes] == [0, 0]
+        assert [process.wait(timeout=HANGING) for process in processes] == [0, 0]
     finally:
         for process in processes:
             process.kill()

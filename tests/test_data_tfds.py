@@ -7,7 +7,6 @@ import logging
 import shutil
 import socket
 import threading
-import time
 import zipfile
 
 import numpy as np
@@ -371,10 +370,8 @@ class TestDownload:
     @pytest.mark.parametrize("status", [404, 429, 503])
     def test_the_server_refuses(self, server, tmp_path, status):
         server.status = status
-        start = time.monotonic()
         with pytest.raises(UserError) as error:
             self.open(tmp_path)
-        assert time.monotonic() - start < 10
         host = server.url.split("/")[2]
         folder = tmp_path / "tfds"
         assert str(error.value).startswith(
@@ -390,10 +387,8 @@ class TestDownload:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             host = f"127.0.0.1:{closed.getsockname()[1]}"
         monkeypatch.setattr(TinyDownload, "url_infos", {f"http://{host}/tiny.png": url_info(b"x", "tiny.png")})
-        start = time.monotonic()
         with pytest.raises(UserError, match=rf"could not download and prepare it \({host} cannot be reached\)"):
             self.open(tmp_path)
-        assert time.monotonic() - start < 10
 
     def test_a_server_that_never_speaks(self, tmp_path, monkeypatch):
         monkeypatch.setattr(tfds_images, "PROBE_TIMEOUT", 0.2)
@@ -450,10 +445,8 @@ class TestCelebA:
             raise socket.gaierror(-2, "Name or service not known")
 
         monkeypatch.setattr(socket, "getaddrinfo", no_names)
-        start = time.monotonic()
         with pytest.raises(UserError) as error:
             data.load("celeb_a", data_dir=tmp_path)
-        assert time.monotonic() - start < 10
         message = str(error.value)
         assert message.startswith(
             f"celeb_a is not in {tmp_path}, and TFDS could not download and prepare it (drive.google.com cannot be "

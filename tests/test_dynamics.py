@@ -17,6 +17,8 @@ from gan_zoo import GAN, UserError, dynamics, losses
 from gan_zoo.dynamics import report
 from gan_zoo.dynamics.dirac_gan import normal_points, players
 
+from .waiting import HANGING
+
 VECTORS = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text())["dirac"]
 
 
@@ -331,7 +333,7 @@ def test_verdicts():
 
 def run(*arguments, cwd):
     return subprocess.run(
-        [sys.executable, "-m", "gan_zoo.dynamics", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "gan_zoo.dynamics", *arguments], cwd=cwd, capture_output=True, text=True, timeout=HANGING
     )
 
 

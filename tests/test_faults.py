@@ -20,6 +20,7 @@ from gan_zoo.models import VanillaGAN
 from gan_zoo import checkpoints, curves, errors, events, runs, training
 from gan_zoo.errors import NotWritten
 
+from .waiting import HANGING
 from .weights import arrays, assert_same, checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -276,7 +277,7 @@ RUN = [
 
 def call(folder, *flags, **options):
     command = [sys.executable, str(ROOT / "train.py"), *RUN, *flags]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, **options)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=HANGING, **options)
 
 
 def the_error(result, status):

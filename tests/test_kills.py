@@ -60,12 +60,16 @@ while len(moments) < kills:
     before = seen()
     child = life()
     if random.random() < 0.2:
-        time.sleep(random.uniform(0, 4))
+        end = time.monotonic() + random.uniform(0, 4)
+        while alive(child) and seen() == before and time.monotonic() < end:
+            time.sleep(0.002)
         moment = "start"
     else:
-        while alive(child) and seen() == before:
-            time.sleep(0.002)
-        time.sleep(random.uniform(0, 0.6))
+        last = before
+        for _ in range(random.randrange(1, 6)):  # a save begins or is complete, or an old checkpoint goes
+            while alive(child) and seen() == last:
+                time.sleep(0.0005)
+            last = seen()
         moment = "writing" if any(name.startswith(".writing") for name in seen() - before) else "running"
     if not alive(child):
         sys.exit("ended by itself after %d kills" % len(moments))

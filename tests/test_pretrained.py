@@ -211,7 +211,8 @@ def test_what_is_loaded_is_what_was_verified(released, model, monkeypatch):
     assert seen == names
 
 
-def test_other_savedmodels_need_trust(folder, monkeypatch):
+def test_other_savedmodels_need_trust(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_ZOO_CACHE", str(tmp_path / "cache"))  # as on another machine than that of the export
     monkeypatch.setattr(pretrained, "_read", None)
     for path in (folder, folder.parent, str(folder)):
         with pytest.raises(UserError) as error:

@@ -16,6 +16,8 @@ import yaml
 
 from gan_zoo import errors, workers
 
+from .waiting import HANGING, wait_until
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "docs" / "slurm" / "train.sbatch"
 KUBERNETES = ROOT / "docs" / "kubernetes"
@@ -114,7 +116,7 @@ class SlurmJob:
     def end(self):
         """The exit status, and what the script said."""
         try:
-            _, said = self.process.communicate(timeout=60)
+            _, said = self.process.communicate(timeout=HANGING)
         finally:
             self.process.kill()
         return self.process.returncode, said
@@ -130,11 +132,11 @@ class SlurmJob:
         return path.read_text().splitlines() if path.exists() else []
 
     def wait_for_training(self):
-        end = time.monotonic() + 60
-        while not all((self.folder / f"training-{k}").exists() for k in range(self.nodes)):
-            assert self.process.poll() is None, self.end()
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        wait_until(
+            lambda: all((self.folder / f"training-{k}").exists() for k in range(self.nodes)),
+            lambda: self.process.poll() is None,
+            self.end,
+        )
 
     def signal_workers(self):
         """SIGTERM to each task's shell and to what that has started, as Slurm sends it."""

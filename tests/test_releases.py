@@ -17,14 +17,13 @@ import sys
 import tarfile
 import tempfile
 import threading
-import time
 import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gan_zoo
@@ -34,6 +33,8 @@ from gan_zoo.releases import archives, downloads, files
 from gan_zoo.releases import index as index_module
 from gan_zoo.releases.files import File, describe
 from gan_zoo.releases.index import read_index, update_index
+
+from .waiting import HANGING, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = bytes(range(256)) * 1200
@@ -259,7 +260,6 @@ class TestIndex:
         with pytest.raises(UserError, match="is no object"):
             read_index(index)
 
-    @settings(deadline=None)
     @given(st.one_of(st.text(), st.lists(st.sampled_from(["..", ".", "", "a", "/", "\\", "C:", "\0"])).map("/".join)))
     def test_no_path_leads_out_of_its_folder(self, path):
         entry = {"files": {path: dataclasses.asdict(file(b""))}}
@@ -415,19 +415,15 @@ class TestDownload:
         assert server.requests[-1][1] == "bytes=40-"
 
     def test_a_server_that_stalls_is_given_up_in_time(self, get, server):
-        server.faults = [{"stop": 0, "stall": 30}]
-        start = time.monotonic()
+        server.faults = [{"stop": 0, "stall": HANGING}]
         with pytest.raises(UserError, match=f"^{server.url}.*: the server has not sent anything in time, at the last"):
             get()
-        assert time.monotonic() - start < 10
 
     def test_a_server_that_drips_is_given_up_in_time(self, get, server, monkeypatch):
         monkeypatch.setattr(downloads, "_SLOWEST", 2**20)
         server.faults = [{"stop": 0, "drip": 1000}]
-        start = time.monotonic()
         with pytest.raises(UserError, match="the server sends less than 1048576 bytes a second"):
             get()
-        assert time.monotonic() - start < 10
 
     def test_nobody_listens(self, get):
         with socket.socket() as free:
@@ -638,21 +634,18 @@ class TestProcesses:
         with processes(2, server.url, cache, index) as both:
             for process in both:
                 start(process)
-            results = [process.communicate(timeout=60) for process in both]
+            results = [process.communicate(timeout=HANGING) for process in both]
         assert results == [(f"{len(WEIGHTS)}\nFalse\n", "")] * 2
         whole = [path for path, start in server.requests if start is None]
         assert sorted(whole) == sorted(f"/faces/{name}" for name in CONTENTS)
 
     def test_the_next_goes_on_where_a_killed_one_was(self, server, index, cache, get):
         # The weights come third, in the order of the names.
-        server.faults = [{}, {}, {"stop": 70_000, "stall": 60}, {}]
+        server.faults = [{}, {}, {"stop": 70_000, "stall": HANGING}, {}]
         with processes(1, server.url, cache, index) as (process,):
             start(process)
-            until = time.monotonic() + 30
             partial = partial_file(cache, index)
-            while not (partial.exists() and partial.stat().st_size):
-                assert time.monotonic() < until
-                time.sleep(0.01)
+            wait_until(lambda: partial.exists() and partial.stat().st_size, lambda: process.poll() is None)
             process.kill()
             process.communicate()
         left = partial.stat().st_size

@@ -98,6 +98,7 @@ def test_grey_images_stay_grey(tmp_path):
 )
 def test_errors(folder, tmp_path, monkeypatch, kwargs, sentence):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GAN_ZOO_CACHE", str(tmp_path / "cache"))  # where the export is not known
     Path("folder.png").mkdir()
     Path("file").touch()
     with pytest.raises(UserError, match=f"^{sentence}"):

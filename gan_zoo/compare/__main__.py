@@ -88,10 +88,14 @@ def main() -> int:
     if values.first_seed + values.seeds > 2**32:
         raise UserError(f"--first_seed={values.first_seed} and --seeds={values.seeds}: seeds end at 4294967295.")
     methods = method_flags.parse(values.models)
-    source = settings.source()
-    # What cannot be built is refused before anything is written.
-    described = [runner.describe(settings, method, source.shape) for method in methods]
+    found = settings.find()
+    # What cannot be built is refused before anything is decoded or written.
+    described = [runner.describe(settings, method, found.shape) for method in methods]
+    for method in described:
+        found.check(settings.batch_size, n_critic=method["n_critic"])
     folder = Path(values.output or f"runs/compare-{runner.plain(settings.dataset)}").expanduser()
+    runner.check_folder(folder, settings)
+    source = found.open()
     runner.open_folder(folder, settings)
     wanted = runner.jobs(methods, range(values.first_seed, values.first_seed + values.seeds), folder)
     with runs.hold(folder, "--output"):

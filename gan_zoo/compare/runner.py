@@ -66,6 +66,23 @@ def open_folder(folder: Path, settings: Settings) -> None:
     Raises:
         UserError: If it has others, or cannot be written.
     """
+    document = check_folder(folder, settings)
+    if document is None:
+        document = {"settings": settings.asdict(), **runs.circumstances()}
+    else:
+        document["continued"] = [*document.get("continued", []), runs.circumstances()]
+    _write(folder / SETTINGS, document)
+
+
+def check_folder(folder: Path, settings: Settings) -> dict | None:
+    """Looks, without writing, at whether a comparison with these settings may begin or go on in a folder.
+
+    Returns:
+        What is written in the folder about the comparison, or None if it may begin.
+
+    Raises:
+        UserError: If the folder has other settings or other files.
+    """
     path = folder / SETTINGS
     wanted = settings.asdict()
     if path.exists():
@@ -80,13 +97,11 @@ def open_folder(folder: Path, settings: Settings) -> None:
             raise UserError(
                 f"{folder} holds a comparison with other settings: {pairs}. Give another --output, or these."
             )
-        document["continued"] = [*document.get("continued", []), runs.circumstances()]
-        _write(path, document)
-        return
+        return document
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "holds other files" if folder.is_dir() else "is a file"
         raise UserError(f"--output={folder} {what}: name a new or an empty folder.")
-    _write(path, {"settings": wanted, **runs.circumstances()})
+    return None
 
 
 def _write(path: Path, document: dict) -> None:

@@ -103,8 +103,12 @@ class Settings:
         defaults = DEFAULTS["points" if self.points else "image"]
         return {name: getattr(self, name) or defaults[name] for name in ("width", "latent_dim")}
 
+    def find(self) -> data.Found:
+        """The data, as far as they are known before an image is decoded."""
+        return data.find_source(self.dataset, data_dir=self.data_dir)
+
     def source(self) -> data.Source:
-        return data.open_source(self.dataset, data_dir=self.data_dir)
+        return self.find().open()
 
     def build(self, method: Method, shape: tuple[int, ...], seed: int):
         """A method's GAN, compiled. The networks have the same initial weights for all methods with one seed."""
