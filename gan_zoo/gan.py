@@ -1,5 +1,6 @@
 """The base class: Algorithm 1 of Goodfellow et al. (2014) as a Keras model that a variant completes with two losses."""
 
+import dataclasses
 import random
 import threading
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from gan_zoo.arguments import KeepsArguments, KeepsOptimizers
 from gan_zoo.checks import whole
 from gan_zoo.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.errors import UserError
+from gan_zoo.examples import Examples, count_assertion
+from gan_zoo.feeding import TakesData
 from gan_zoo.loop import RunsSteps
 from gan_zoo.precision import at_least_float32, computes_in_float16
 
@@ -24,7 +27,7 @@ Loss = Callable[[Any, Any], tf.Tensor]
 Variables = Sequence[keras.Variable]
 
 
-class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
+class GAN(KeepsArguments, KeepsOptimizers, TakesData, RunsSteps, keras.Model):
     """A generative adversarial network: two players, two losses, and the loop that trains them in turn.
 
     A variant subclasses `GAN` and states what its paper states, the losses:
@@ -201,7 +204,7 @@ class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """`n_critic` discriminator turns, then a generator turn, on `n_critic` minibatches; returns the logs."""
         self._recorded.__dict__.clear()
-        *minibatches, last = self.split(data)
+        *minibatches, last = self.split(Examples.of(self).bring(data))
         for x in minibatches:
             self.discriminator_step(x)
         self.both_step(last)
@@ -269,10 +272,11 @@ class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
             return [data]
         n = batch_size(data)
         if isinstance(n, int) and n % self.n_critic:
-            raise UserError(
-                f"One dataset batch holds n_critic minibatches, and {n} examples cannot be divided by "
-                f"n_critic={self.n_critic}: batch the dataset by a multiple of it."
-            )
+            own = dataclasses.replace(Examples.of(self), replicas=1)
+            raise UserError(own.count_told(n))
+        if not isinstance(n, int):
+            with tf.control_dependencies([count_assertion(n, n % self.n_critic == 0)]):
+                data = tf.nest.map_structure(tf.identity, data)
         parts = tf.nest.map_structure(lambda t: tf.reshape(t, [-1, self.n_critic, *t.shape[1:]]), data)
         return [tf.nest.map_structure(lambda t, k=k: t[:, k], parts) for k in range(self.n_critic)]
 
@@ -281,12 +285,6 @@ class GAN(KeepsArguments, KeepsOptimizers, RunsSteps, keras.Model):
     def call(self, z: Any) -> tf.Tensor:
         """Samples for the latents z, [B, Z], in inference mode: images, [B, H, W, C] in [-1, 1]."""
         return self.generator(z, training=False)
-
-    def fit(self, x: Any = None, *args, shuffle: bool | None = None, **kwargs) -> keras.callbacks.History:
-        """Trains, as `keras.Model.fit` does. `shuffle` is for arrays: a dataset brings its own order."""
-        if shuffle is None:
-            shuffle = not isinstance(x, tf.data.Dataset | tf.distribute.DistributedDataset)
-        return super().fit(x, *args, shuffle=shuffle, **kwargs)
 
     def compile(
         self,
