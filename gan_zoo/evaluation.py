@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 
 from gan_zoo.errors import UserError
+from gan_zoo.examples import Examples
 from gan_zoo.penalties import in_every_turn
-from gan_zoo.precision import cast_floats, dtype_of
 
 _FIRST_DRAW = -(2**62)
 """Where the draws of evaluation stand in the model's random stream, far from those of training, which start at 0."""
@@ -30,7 +30,7 @@ class Evaluates:
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The losses of one batch of held-out data, scalars by their names; changes nothing."""
-        x = cast_floats(_examples(data), dtype_of(self.generator, self.discriminator))
+        x = Examples.of(self).bring(data)
         draws = tf.stack([self.random.state.value[0], _FIRST_DRAW + _DRAWS * tf.cast(self._batch_index, tf.int64)])
         # The scope takes what layers and the random stream would assign.
         with self.recording() as recorded, in_every_turn(), keras.StatelessScope([(self.random.state, draws)]):
@@ -120,13 +120,6 @@ def _whole(strategy: tf.distribute.Strategy, value: Any) -> Any:
     if value is None or isinstance(value, tf.experimental.Optional):
         return None
     return tf.concat(strategy.experimental_local_results(value), axis=0)
-
-
-def _examples(data: Any) -> Any:
-    """The x of what Keras hands to a step, which adds places for labels and weights where x comes as an array."""
-    while isinstance(data, tuple) and len(data) > 1 and data[-1] is None:
-        data = data[:-1]
-    return data[0] if isinstance(data, tuple) and len(data) == 1 else data
 
 
 def _require_latents(z: Any, generator: keras.Model) -> None:

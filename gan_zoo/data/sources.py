@@ -193,7 +193,9 @@ class Source(Outline):
         # Every worker computes the same elements and takes its part of each: sharding the source by file or by element
         # would give other minibatches than one worker sees.
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-        return dataset.prefetch(2).with_options(options)
+        dataset = dataset.prefetch(2).with_options(options)
+        dataset.is_checked = True  # spares `fit` the look at every batch
+        return dataset
 
     # No part of a stream may call back into Python: a prefetch that waits for the interpreter while it shuts down hangs
     # the process for ever.
