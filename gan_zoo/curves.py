@@ -40,7 +40,7 @@ def plot(metrics: Path, output: Path) -> None:
 def _rows(metrics: Path) -> list[dict[str, float]]:
     """The lines of a file that are whole: a process that was killed, or an editor, may have left others."""
     rows = []
-    for line in metrics.read_text(errors="replace").splitlines():
+    for line in metrics.read_text("utf-8", "replace").splitlines():
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):

@@ -6,16 +6,15 @@ import hashlib
 import json
 import logging
 import math
-import os
-import resource
 import statistics
-import sys
 from pathlib import Path
 from typing import Any
 
-from gan_zoo import checks, data, networks, workers
+from gan_zoo import checks, data, machine, networks, workers
 from gan_zoo.config import DEFAULTS, MOST, MOST_TURNS, Config, check
 from gan_zoo.errors import Interrupted, NonFiniteLoss, NotWritten, Stopped, UserError
+from gan_zoo.output import say
+from gan_zoo.run_folders import check_run_folder
 from gan_zoo.runs import clear_leftovers, hold, open_run
 from gan_zoo.strategies import cluster_of, make_strategy
 from gan_zoo.variants import build_gan, find_model, parse_arguments, rehearse, told
@@ -38,14 +37,15 @@ def run(config: Config) -> Path | None:
         NotWritten: If a file cannot be written, say because the disk is full. The last checkpoint stays.
         WorkerLost: If another worker has gone. The last checkpoint stays.
     """
+    run_dir = _run_dir(config)
     with _noticing(config):
         job = Job(config)
-        run_dir = Path(config.run_dir or f"runs/{config.model.replace(':', '.')}-{_plain(config.dataset)}").expanduser()
         settings = job.settings(run_dir)
         if not job.is_chief:
             return job.train(run_dir)
         # The process that a restarted one follows may be on a machine that died: its lock on a file server outlives it.
         with hold(run_dir, wait=120 if job.cluster else 0):
+            check_run_folder(run_dir)  # again, now that no other process can begin a run there
             clear_leftovers(run_dir)
             open_run(run_dir, settings)
             try:
@@ -56,6 +56,20 @@ def run(config: Config) -> Path | None:
                     f"{what}. Training has stopped; {_last_checkpoint(run_dir)}. Once that is put right, the same "
                     f"command goes on from there."
                 ) from error
+
+
+def _run_dir(config: Config) -> Path:
+    """The run folder, which is looked at before data are decoded: it must be free, or hold a run.
+
+    Raises:
+        UserError: If it cannot be one, or holds something else.
+    """
+    name = config.run_dir or f"runs/{config.model.replace(':', '.')}-{_plain(config.dataset)}"
+    run_dir = checks.path("--run_dir", name)
+    cluster = cluster_of(config)
+    if cluster is None or cluster.is_chief:  # other workers write nothing
+        check_run_folder(run_dir)
+    return run_dir
 
 
 def dry_run(config: Config) -> str:
@@ -187,7 +201,7 @@ class Job:
             made = sum(math.prod(side or 1 for side in shape) for shape in sides)
             share = self.batch_size // self.strategy.num_replicas_in_sync
             size = self.batch_size * turns * math.prod(self.source.shape) + share * made
-        has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        has = machine.memory()
         if 4 * size > has:
             raise UserError(
                 f"--batch_size={self.batch_size}: a step of {turns} such minibatches takes {4 * size / 2**30:.3g} GiB "
@@ -303,9 +317,9 @@ class Job:
         ema.set_model(gan)
         step = checkpoints.restore(run_dir / "checkpoints", gan, ema.generator) if chief else 0
         step = self._share(talk, ema, step)
-        print(self.describe(), flush=True)
+        say(self.describe())
         if step:
-            print(f"continuing {run_dir} from step {step}", flush=True)
+            say(f"continuing {run_dir} from step {step}")
         interrupted = callbacks.StopOnSignal(talk.any)
         events = Events(run_dir / "events") if chief else None
         with interrupted.listening():
@@ -335,7 +349,7 @@ class Job:
             if isinstance(error.__cause__, OSError):  # not bad input, but a disk that is full
                 raise error.__cause__ from None
             raise
-        print(f"samples  {run_dir / 'samples'}\ncurves   {run_dir / 'curves.png'}\nmodel    {path}", flush=True)
+        say(f"samples  {run_dir / 'samples'}\ncurves   {run_dir / 'curves.png'}\nmodel    {path}")
         return path
 
     def _compare(self, talk: workers.Communication) -> None:
@@ -479,13 +493,12 @@ class Job:
             count += len(timer.seconds) - 1
             total += seconds[-1] * (end - start)
             start = end
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         times = " to ".join(f"{s * 1000:.2f}" for s in dict.fromkeys((min(seconds), max(seconds))))
         rows = {
             "step time": f"{times} ms (medians of {count // len(seconds)})",
             "speed": f"{self.images_shown(self.steps) / total:.1f} images/s",
             "total time": f"{callbacks.duration(total)} for {self.steps} steps",
-            "peak memory": f"{peak / 2**30:.2f} GiB",
+            "peak memory": f"{machine.peak_memory() / 2**30:.2f} GiB",
         }
         return self.describe() + "\n" + "\n".join(f"{name:<17}{value}" for name, value in rows.items())
 
