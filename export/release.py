@@ -73,9 +73,7 @@ def _check_free(output: Path) -> None:
     if (output / "run.json").exists():
         read_run(output)
     elif there:
-        raise UserError(
-            f"--output={output} holds {' and '.join(there)} of something else than a release: name another."
-        )
+        raise UserError(f"--output={output} holds {' and '.join(there)} but no run.json of a release: name another.")
 
 
 def public(run: dict) -> dict:

@@ -112,7 +112,5 @@ def data_folder(argument: str, value: str | Path) -> str:
     try:
         found.encode()
     except UnicodeEncodeError:
-        raise UserError(
-            f"{argument}={found!r} is not text in UTF-8, which TFDS needs: rename it, or link to it."
-        ) from None
+        raise UserError(f"{argument}={found!r} is not text in UTF-8, which TFDS needs: link to it.") from None
     return found

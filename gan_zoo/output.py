@@ -1,6 +1,6 @@
 """What programs say to their user, wherever standard output leads.
 
-A pipe whose reader has gone, a full disk behind `> log` or an encoding without a path's letters must not end a training.
+A pipe whose reader has gone, a full disk behind `> log` or an encoding that lacks a letter must not end a training.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Whose a folder is: looked at before anything is written there, so that nobody else's files are touched.
 
-Names of the zoo's own temporary files: `.<12 hexadecimal digits>.partial` of a file or folder that takes its name once it
-is complete, and `.<name>.<12 hexadecimal digits>.partial` and `.old` of a folder that is replaced.
+Names of the zoo's own temporary files: `.<12 hexadecimal digits>.partial` of a file or folder that takes its name once
+it is complete, and `.<name>.<12 hexadecimal digits>.partial` and `.old` of a folder that is replaced.
 """
 
 import hashlib
@@ -39,15 +39,14 @@ def check_run_folder(run_dir: Path, flag: str = "--run_dir") -> None:
             foreign = []
         else:
             ours = {name for name in there if _is_ours(run_dir / name)}
-            foreign = (
-                there if not ours else [n for n in there if n in ("metrics.jsonl", "checkpoints") and n not in ours]
-            )
+            # What has no mark of its own belongs to what has.
+            foreign = [n for n in there if not ours or (n in ("metrics.jsonl", "checkpoints") and n not in ours)]
     except OSError as error:
         raise UserError(f"{flag}={run_dir} cannot be read: {error.strerror or error}.") from None
     if foreign:
         raise UserError(
-            f"{flag}={run_dir} holds {', '.join(foreign)} but no run.json of the zoo: a run would overwrite what another "
-            f"program has written there. Name a new or empty folder."
+            f"{flag}={run_dir} holds {', '.join(foreign)} but no run.json: another program has written there, and a run "
+            f"would overwrite it. Name a new or empty folder."
         )
     check_export(flag, run_dir / "saved_model")
 

@@ -261,7 +261,8 @@ def _git_commit() -> str | None:
     try:
         commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"])
         commit, changes = (
-            subprocess.run(c, cwd=home, capture_output=True, check=True).stdout.decode().strip() for c in commands
+            subprocess.run(c, cwd=home, capture_output=True, check=True).stdout.decode(errors="replace").strip()
+            for c in commands
         )
     except (OSError, subprocess.CalledProcessError):
         return None

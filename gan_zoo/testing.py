@@ -282,9 +282,11 @@ def check_xla(make: Make, data: Any) -> None:
 def check_export(make: Make, data: Any) -> None:
     """A generator exported by `gan_zoo.export.saved_model` makes the samples of the one in memory."""
     gan = _trained(make, _tensors(data))  # moving statistics, too, must not be those of a new network
-    with tempfile.TemporaryDirectory() as folder:
-        with tensorflow_path(saved_model.export(gan, Path(folder) / "generator")) as path:
-            exported = tf.saved_model.load(path)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tensorflow_path(saved_model.export(gan, Path(folder) / "generator")) as path,
+    ):
+        exported = tf.saved_model.load(path)
     expected = gan(gan.sample_latent(4, seed=3)).numpy()
     difference = np.abs(exported.sample(4, 3).numpy() - expected).max() / max(1.0, np.abs(expected).max())
     _require(difference <= _TOLERANCE, f"the exported generator's samples differ from its own by {difference:.1g}.")

@@ -25,7 +25,7 @@ def tensorflow_path(folder: str | Path) -> Iterator[str]:
     Raises:
         OSError: If the folder cannot be opened.
     """
-    path = os.path.abspath(folder)
+    path = str(Path(folder).absolute())
     if _is_plain(path):
         yield path
     elif _OPEN_FOLDERS.is_dir():

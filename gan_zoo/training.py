@@ -44,8 +44,8 @@ def run(config: Config) -> Path | None:
         if not job.is_chief:
             return job.train(run_dir)
         # The process that a restarted one follows may be on a machine that died: its lock on a file server outlives it.
+        check_run_folder(run_dir)
         with hold(run_dir, wait=120 if job.cluster else 0):
-            check_run_folder(run_dir)  # again, now that no other process can begin a run there
             clear_leftovers(run_dir)
             open_run(run_dir, settings)
             try:
@@ -59,15 +59,14 @@ def run(config: Config) -> Path | None:
 
 
 def _run_dir(config: Config) -> Path:
-    """The run folder, which is looked at before data are decoded: it must be free, or hold a run.
+    """The run folder; that of a single process is looked at now, before data are decoded.
 
     Raises:
         UserError: If it cannot be one, or holds something else.
     """
     name = config.run_dir or f"runs/{config.model.replace(':', '.')}-{_plain(config.dataset)}"
     run_dir = checks.path("--run_dir", name)
-    cluster = cluster_of(config)
-    if cluster is None or cluster.is_chief:  # other workers write nothing
+    if config.strategy != "multi_worker":  # of several workers the chief alone writes
         check_run_folder(run_dir)
     return run_dir
 

@@ -275,11 +275,13 @@ def _data_dir(name: str, data_dir: str | None) -> str | None:
     """
     given = data_dir if data_dir is not None else os.environ.get("TFDS_DATA_DIR")
     if given is None:
-        if os.path.expanduser("~") == "~":  # TFDS would make a folder of this name
+        try:
+            Path.home()
+        except RuntimeError:  # TFDS would make a folder "~"
             raise UserError(
                 f"dataset {name!r}: this user has no home folder, in which TFDS keeps its datasets: name a folder with "
                 f"--data_dir, or in the variable TFDS_DATA_DIR."
-            )
+            ) from None
         return None
     argument = "TFDS_DATA_DIR" if data_dir is None else "data_dir"
     folder = checks.data_folder(argument, given)
