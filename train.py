@@ -4,7 +4,7 @@ import dataclasses
 
 from absl import flags
 
-from gan_zoo import cli, config, training
+from gan_zoo import cli, config, output, training
 from gan_zoo.data import DATASETS, MAX_SKIPPED, OTHER
 from gan_zoo.networks import FAMILIES, NORMS
 from gan_zoo.precision import PRECISIONS
@@ -121,24 +121,23 @@ def list_all() -> str:
     """Every model with its paper, and every dataset, a line each."""
     from gan_zoo.models import PAPERS
 
-    rows = ["Models:", *(f"  {name:<20}{paper}" for name, paper in PAPERS.items()), "", "Datasets:"]
-    rows += [f"  {name:<20}{dataset.description}" for name, dataset in DATASETS.items()]
-    rows += [f"  {'...':<20}{OTHER.description}"]
-    return "\n".join(rows)
+    datasets = [(name, dataset.description) for name, dataset in DATASETS.items()]
+    parts = {"Models": list(PAPERS.items()), "Datasets": [*datasets, ("...", OTHER.description)]}
+    column = max(len(name) for rows in parts.values() for name, _ in rows)
+    blocks = (f"{title}:\n{cli.described([(n.ljust(column), t) for n, t in rows])}" for title, rows in parts.items())
+    return "\n\n".join(blocks)
 
 
 def main() -> int:
     values = flags.FLAGS
     if values.list:
-        print(list_all())
-        return 0
+        return output.finish(list_all())
     for name in ("model", "dataset"):
         if not values[name].value:
             raise cli.UserError(f"--{name} is missing: --list shows what there is.")
     asked = config.Config(**{f.name: values[f.name].value for f in dataclasses.fields(config.Config)})
     if values.dry_run:
-        print(training.dry_run(asked))
-        return 0
+        return output.finish(training.dry_run(asked))
     training.run(asked)
     return 0
 

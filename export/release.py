@@ -14,8 +14,10 @@ from absl import flags
 
 from gan_zoo import checks, cli
 from gan_zoo.errors import UserError
+from gan_zoo.images import atomic_file
 from gan_zoo.releases import exports
 from gan_zoo.releases.index import update_index
+from gan_zoo.run_folders import check_export, partial_of
 from gan_zoo.runs import read_run
 
 _PRIVATE_SETTINGS = ("data_dir", "run_dir")
@@ -38,20 +40,45 @@ def release(run_dir: Path, output: Path) -> None:
         run = public(read_run(run_dir))
     except (KeyError, TypeError, AttributeError):
         raise UserError(f"--run_dir={run_dir}: its run.json lacks the host or the command: restore it.") from None
+    _check_free(output)
     if not (run_dir / "saved_model" / "saved_model.pb").exists():
         raise UserError(f"--run_dir={run_dir} has no saved_model: let the run end first.")
+    partial = partial_of(output.absolute())
     try:
-        output.mkdir(parents=True, exist_ok=True)
+        partial.mkdir(parents=True)
         # First, for it tells whether the model is sound. It is in no index yet, and of a run of the user's own.
-        write_samples(run_dir / "saved_model", output / "samples.png", num=64, seed=0, trust=True)
-        shutil.rmtree(output / "saved_model", ignore_errors=True)
+        write_samples(run_dir / "saved_model", partial / "samples.png", num=64, seed=0, trust=True)
         with exports.opened(run_dir / "saved_model") as own:
-            shutil.copytree(own or run_dir / "saved_model", output / "saved_model")
-            if own:
-                exports.remember(output / "saved_model")
-        (output / "run.json").write_text(json.dumps(run, indent=1) + "\n")
+            is_own = own is not None
+            shutil.copytree(own or run_dir / "saved_model", partial / "saved_model")
+        output.mkdir(exist_ok=True)
+        with atomic_file(output / "run.json") as file:
+            file.write(json.dumps(run, indent=1).encode() + b"\n")
+        (partial / "samples.png").replace(output / "samples.png")
+        shutil.rmtree(output / "saved_model", ignore_errors=True)
+        (partial / "saved_model").rename(output / "saved_model")
+        if is_own:
+            exports.remember(output / "saved_model")
     except OSError as error:
         raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_free(output: Path) -> None:
+    """Makes sure that what is replaced in the release's folder is a release.
+
+    Raises:
+        UserError: If it is not.
+    """
+    if output.exists() and not output.is_dir():
+        raise UserError(f"--output={output} is a file: name a folder.")
+    check_export("--output", output / "saved_model")
+    there = [name for name in ("saved_model", "samples.png") if (output / name).exists()]
+    if (output / "run.json").exists():
+        read_run(output)
+    elif there:
+        raise UserError(f"--output={output} holds {' and '.join(there)} but no run.json of a release: name another.")
 
 
 def public(run: dict) -> dict:

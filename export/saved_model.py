@@ -23,7 +23,6 @@ Networks run in inference mode. `tf.lite.TFLiteConverter.from_saved_model` conve
 
 import json
 import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +32,11 @@ import tensorflow as tf
 from absl import flags
 
 import gan_zoo
-from gan_zoo import checks, cli
+from gan_zoo import checks, cli, run_folders
 from gan_zoo.errors import UserError, file_errors
 from gan_zoo.gan import GAN
 from gan_zoo.releases import exports
+from gan_zoo.tf_paths import tensorflow_path
 
 METADATA = "assets.extra/metadata.json"
 """Where in the folder the metadata lies, so that it can be read without TensorFlow.
@@ -46,7 +46,6 @@ A JSON object with at least: "model" (the zoo's name, or the class), "dataset" a
 tensorflow and keras.
 """
 
-_PARTS = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"}
 _CHECKED = 4
 
 
@@ -80,10 +79,10 @@ def export(
             called inside of a strategy's scope.
         RuntimeError: If the written model does not make the generator's samples.
     """
-    destination = Path(path).expanduser().resolve()
+    destination = checks.path("path", path).resolve()
     if tf.distribute.has_strategy():
         raise UserError("gan cannot be exported inside of a strategy's scope: export it after the scope's end.")
-    _check_free(destination)
+    run_folders.check_export("path", destination)
     samples_of = gan if generator is None else lambda z: generator(z, training=False)
     z = gan.sample_latent(_CHECKED, seed=0)
     if not tf.is_tensor(z) or z.shape.rank != 2:
@@ -96,7 +95,7 @@ def export(
         )
     document = _document(gan, z.shape[1], expected.shape[1:], metadata or {})
 
-    partial = destination.with_name(f".{destination.name}.{uuid.uuid4().hex[:12]}.partial")
+    partial = run_folders.partial_of(destination)
     # Lower precision, which GPUs have for float32's products too, rounds otherwise when TensorFlow fuses a graph.
     exact = (generator or gan).compute_dtype == "float32" and not tf.config.list_physical_devices("GPU")
     try:
@@ -134,16 +133,7 @@ def export_run(
 
     gan, step, settings = runs.load_gan(run_dir, step, trust)
     metadata = {name: settings[name] for name in ("model", "dataset", "data", "ema_decay")}
-    return export(gan, path or Path(run_dir) / "saved_model", metadata={**metadata, "step": step})
-
-
-def _check_free(destination: Path) -> None:
-    if destination.is_dir():
-        found = {entry.name for entry in destination.iterdir()}
-        if found and not (found <= _PARTS and "saved_model.pb" in found):
-            raise UserError(f"path: {destination} holds other files than a SavedModel's: name a new or empty folder.")
-    elif destination.exists():
-        raise UserError(f"path: {destination} is a file: name a new or empty folder.")
+    return export(gan, path or checks.path("run_dir", run_dir) / "saved_model", metadata={**metadata, "step": step})
 
 
 def _document(gan: GAN, latent_dim: int, shape: tuple[int, ...], extra: dict[str, Any]) -> str:
@@ -194,15 +184,18 @@ def _write(folder: Path, gan: GAN, samples_of, latent_shape, shape: tuple[int, .
     if _are_images(shape):
         archive.add_endpoint("sample_uint8", sample_uint8, request)
     archive.add_endpoint("metadata", lambda: tf.constant(document), [])
-    archive.write_out(str(folder), verbose=False)
+    folder.mkdir()
+    with tensorflow_path(folder) as path:
+        archive.write_out(path, verbose=False)
     extra = folder / METADATA
     extra.parent.mkdir()
-    extra.write_text(document + "\n")
+    extra.write_text(document + "\n", encoding="utf-8")
 
 
 def _check_same(folder: Path, z: tf.Tensor, expected: np.ndarray, tolerance: float) -> None:
     """Loads the folder and compares its samples with those of the generator in memory, by their mean difference."""
-    loaded = tf.saved_model.load(str(folder))
+    with tensorflow_path(folder) as path:
+        loaded = tf.saved_model.load(path)
     for name, samples in (
         ("sample", loaded.sample(_CHECKED, 0)),
         ("serving_default", loaded.serving_default(z)),

@@ -8,6 +8,7 @@ import json
 import math
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import tensorflow as tf
 from gan_zoo import checkpoints, checks, images, precision
 from gan_zoo.errors import NonFiniteLoss
 from gan_zoo.events import Events
+from gan_zoo.output import Tolerant
 from gan_zoo.randomness import stream
 
 
@@ -186,12 +188,20 @@ class StopOnSignal(keras.callbacks.Callback):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Takes the signals until the end of the block, which is to hold all that a first signal may not cut short."""
+        """Takes the signals until the end of the block, which is to hold all that a first signal may not cut short.
+
+        In a thread other than the main one it takes none: Python lets only the main thread set handlers.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            # Python delivers signals to the main thread alone: whoever runs training beside it handles them there.
+            yield
+            return
         previous = {}
 
         def restore():
             for number, handler in previous.items():
-                signal.signal(number, handler)
+                # Python does not know a handler that another language has set.
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
         def handle(number, frame):
             self._received, self.signal, self.reason = True, number, signal.Signals(number).name
@@ -354,10 +364,11 @@ class MetricsLog(StepCallback):
     def on_train_begin(self, logs=None):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
-            kept = [line for line in self.path.read_text(errors="replace").splitlines() if _step_of(line) <= self.step]
-            temporary = self.path.with_suffix(".tmp")
-            temporary.write_text("".join(f"{line}\n" for line in kept))
-            temporary.replace(self.path)
+            kept = [
+                line for line in self.path.read_text("utf-8", "replace").splitlines() if _step_of(line) <= self.step
+            ]
+            with images.atomic_file(self.path) as file:
+                file.write("".join(f"{line}\n" for line in kept).encode())
         self._start = self._start or time.perf_counter()
 
     def on_step(self, previous, logs):
@@ -381,7 +392,7 @@ class MetricsLog(StepCallback):
             "seconds": round(time.perf_counter() - self._start, 3),
             **means,
         }
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if self.events:
             self.events.scalars(self.step, means)
@@ -410,7 +421,9 @@ class Progress(StepCallback):
 
     def __init__(self, total: int, images_shown: Callable[[int], int], seconds=30.0, step: int = 0, output=None):
         super().__init__(step)
-        self.total, self.images_shown, self.output = total, images_shown, output or sys.stdout
+        self.total, self.images_shown = total, images_shown
+        output = sys.stdout if output is None else output
+        self.output = output if isinstance(output, Tolerant) else Tolerant(output, "The progress of training")
         self.terminal = self.output.isatty()
         self.seconds = 1.0 if self.terminal else seconds
         self._printed = None

@@ -16,6 +16,7 @@ import math
 import os
 import shutil
 from pathlib import Path
+from typing import BinaryIO
 
 import keras
 import numpy as np
@@ -24,6 +25,7 @@ from keras.src.backend.common import global_state
 
 from gan_zoo import checks
 from gan_zoo.errors import UserError
+from gan_zoo.machine import sync
 
 _log = logging.getLogger("gan_zoo")
 
@@ -57,13 +59,13 @@ def save(folder: str | Path, gan: keras.Model, step: int, ema: keras.Model | Non
         ema.save_weights(writing / EMA)
     _keep_skipsets()
     index = {"step": step, "sha256": {p.name: _sha256(p) for p in sorted(writing.iterdir())}}
-    (writing / INDEX).write_text(json.dumps(index, indent=1) + "\n")
+    (writing / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     for file in [*writing.iterdir(), writing]:
-        _sync(file)
+        sync(file)
     if path.exists():  # a damaged one of the same step, which the run fell back from
         shutil.rmtree(path)
     writing.replace(path)
-    _sync(folder)
+    sync(folder)
     # Later ones are damaged: the run fell back from them.
     found = list_checkpoints(folder)
     kept = [path for path in found if read_step(path) <= step][-keep:]
@@ -97,11 +99,26 @@ def _reserve(folder: Path, gan: keras.Model, ema: keras.Model | None) -> None:
     size = sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables) + 4096 * (len(variables) + 1)
     path = folder / "room"
     with path.open("wb") as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-        elif shutil.disk_usage(folder).free < size:
+        if not _allocate(file, size) and shutil.disk_usage(folder).free < size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     path.unlink()
+
+
+def _allocate(file: BinaryIO, size: int) -> bool:
+    """Takes room on the disk for a file; returns False where the system or the file system cannot.
+
+    Raises:
+        OSError: If there is not enough.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return False
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        return False
+    return True
 
 
 def _keep_skipsets() -> None:
@@ -141,7 +158,7 @@ def restore(folder: str | Path, gan: keras.Model, ema: keras.Model | None = None
 def verify(path: Path, names: list[str]) -> str | None:
     """What is wrong with the checkpoint at `path`, or None; `names` are the files that it must have."""
     try:
-        sums = json.loads((path / INDEX).read_text())["sha256"]
+        sums = json.loads((path / INDEX).read_text("utf-8"))["sha256"]
         for name in {*names, *sums}:
             if sums[name] != _sha256(path / name):
                 return f"{name} does not match its checksum"
@@ -164,11 +181,3 @@ def list_checkpoints(folder: str | Path) -> list[Path]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,6 +2,8 @@
 
 import operator
 import os
+import re
+import urllib.parse
 from pathlib import Path
 
 import numpy as np
@@ -44,29 +46,71 @@ def number(argument: str, value, *, positive: bool = False, least: float | None 
     return float(value)
 
 
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+"""Of an address. Two letters at least: C:// is a drive of Windows."""
+_SCHEMES = "abfs|abfss|adl|az|dbfs|file|ftp|ftps|gcs|gs|hdfs|hf|http|https|s3|s3a|s3n|sftp|viewfs|wasb|wasbs"
+_SHORT_SCHEME = re.compile(rf"({_SCHEMES}):/", re.IGNORECASE)
+"""Of an address that was a `Path`, which makes one slash of two."""
+
+
+def scheme(value: str | Path) -> str | None:
+    """The scheme of an address such as gs://bucket/folder; None if `value` is the path of a local file or folder."""
+    text = os.fsdecode(value)
+    found = _SCHEME.match(text) or _SHORT_SCHEME.match(text)
+    return found and found[1].lower()
+
+
 def path(argument: str, value: str | Path) -> Path:
-    """Checks that an argument can be the path of a file or folder, which need not be there; expands a "~".
+    """Checks that an argument can be the path of a local file or folder, which need not be there; expands a "~".
 
     Raises:
         UserError: It cannot.
     """
-    text = os.fspath(value)
+    try:
+        text = os.fsdecode(value)
+    except TypeError:
+        raise UserError(f"{argument} must be a path, not {value!r}.") from None
     if not text:
         raise UserError(f"{argument} is empty: give a path, or leave it out.")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise UserError(f"{argument}={text!r} is not text in UTF-8: give another path.") from None
     if "\0" in text:
         raise UserError(f"{argument}={text!r} holds a NUL character, which no path can have.")
+    remote = scheme(text)
+    if remote == "file":
+        plain = urllib.parse.unquote(re.sub(r"^file:(//[^/]*)?(?=/)", "", text, flags=re.IGNORECASE))
+        raise UserError(f"{argument}={text} is an address: write the plain path, {argument}={plain}.")
+    if remote:
+        raise UserError(
+            f"{argument}={text} is an address of {remote}, and this must be a path on this machine: give a local path, "
+            f"and copy between it and the address with the tool of that storage, or mount that storage here."
+        )
     try:
         found = Path(text).expanduser()
     except RuntimeError:
-        raise UserError(f"{argument}={text}: there is no home folder of that user.") from None
+        whom = "that user" if re.match("~[^/]", text) else "this user, and the variable HOME is not set"
+        raise UserError(f"{argument}={text}: there is no home folder of {whom}: write the whole path.") from None
     try:
         found.resolve().exists()
+    except ValueError:  # a name that the encoding of the file system lacks
+        raise UserError(f"{argument}={text!r} cannot be the name of a file here: give another path.") from None
     except OSError as error:  # a name that is too long
         raise UserError(f"{argument}={text} cannot be used: {error.strerror}.") from None
     except RuntimeError:  # what Python makes of it before version 3.13
         raise UserError(f"{argument}={text} cannot be used: its links lead in a circle.") from None
+    return found
+
+
+def data_folder(argument: str, value: str | Path) -> str:
+    """Checks a folder of TFDS's datasets, which may also be an address such as gs://bucket/folder; expands a "~".
+
+    Raises:
+        UserError: It is neither.
+    """
+    remote = scheme(value)
+    if remote not in (None, "file"):
+        return re.sub(r":/+", "://", os.fsdecode(value), count=1)  # a `Path` has made one slash of two
+    found = str(path(argument, value))
+    try:
+        found.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{argument}={found!r} is not text in UTF-8, which TFDS needs: link to it.") from None
     return found

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -10,10 +11,14 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 from absl import logging as absl_logging
 
+from gan_zoo import output
 from gan_zoo.errors import Interrupted, Stopped, UserError
 
 _LONGEST_WORD, _LONGEST_LINE = 300, 1500
 """Characters of an error message. What TFDS says of files to fetch by hand takes about a thousand."""
+
+_LINE, _LEAST_TEXT = 120, 30
+"""Characters: of the longest line of a list, and of its descriptions, however narrow the terminal."""
 
 
 def main(function: Callable[[], int | None], usage: str, groups: dict[str, Sequence[str]]) -> None:
@@ -29,12 +34,15 @@ def main(function: Callable[[], int | None], usage: str, groups: dict[str, Seque
     """
     # TensorFlow's notes on CPU features and absent GPUs; its warnings and errors still come.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    with output.tolerant_streams():
+        logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+        _main(function, usage, groups)
 
+
+def _main(function: Callable[[], int | None], usage: str, groups: dict[str, Sequence[str]]) -> None:
     def parse(argv):
         if any(a in ("--help", "-h", "-help", "--helpshort", "--helpfull") for a in argv[1:]):
-            print(help_text(usage, groups))
-            sys.exit(0)
+            sys.exit(output.finish(help_text(usage, groups)))
         try:
             rest = flags.FLAGS(argv)
         except flags.Error as error:
@@ -54,7 +62,7 @@ def main(function: Callable[[], int | None], usage: str, groups: dict[str, Seque
         except UserError as error:
             _fail(str(error))
         except Interrupted as interruption:
-            print(interruption)
+            output.say(str(interruption))
             sys.exit(interruption.exit_status)
         except Stopped as error:
             _fail(str(error), error.exit_status)
@@ -85,6 +93,24 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Rows of as many cells each as text, a line a row, in columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def described(rows: Sequence[tuple[str, str]], width: int | None = None) -> str:
+    """Names with their descriptions, which are wrapped in a column of their own.
+
+    Args:
+        rows: Of a name and its description.
+        width: Of the lines, as far as the names leave room; by default that of the terminal or `$COLUMNS`, and no
+            more than 120 characters, which is also the width of what goes to a file or a pipe.
+    """
+    if width is None:
+        width = min(shutil.get_terminal_size((_LINE, 24)).columns, _LINE)
+    column = max(len(name) for name, _ in rows) + 4
+    lines = []
+    for name, text in rows:
+        first, *rest = textwrap.wrap(text, max(width - column, _LEAST_TEXT)) or [""]
+        lines += [f"  {name:<{column - 2}}{first}".rstrip(), *(f"{'':<{column}}{line}" for line in rest)]
+    return "\n".join(lines)
 
 
 def help_text(usage: str, groups: dict[str, Sequence[str]]) -> str:

@@ -105,8 +105,9 @@ def check(config: Config) -> None:
     if not 0 < config.worker_timeout <= _LONGEST_WAIT:
         raise UserError(f"--worker_timeout must be positive and at most {_LONGEST_WAIT}, not {config.worker_timeout}.")
     for name in ("data_dir", "cache_dir", "run_dir"):
-        if getattr(config, name) is not None:
-            folder = checks.path(f"--{name}", getattr(config, name))
+        value = getattr(config, name)
+        if value is not None:
+            folder = (checks.data_folder if name == "data_dir" else checks.path)(f"--{name}", value)
             if name == "run_dir" and folder.resolve() == Path(folder.anchor):
                 raise UserError(f"--run_dir={config.run_dir} is the root of the file system: name a folder in it.")
     if not 0 <= config.ema_decay < 1:

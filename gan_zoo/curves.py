@@ -41,7 +41,7 @@ def plot(metrics: str | Path, output: str | Path) -> None:
 def _rows(metrics: Path) -> list[dict[str, float]]:
     """The lines of a file that are whole: a process that was killed, or an editor, may have left others."""
     rows = []
-    for line in metrics.read_text(errors="replace").splitlines():
+    for line in metrics.read_text("utf-8", "replace").splitlines():
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):

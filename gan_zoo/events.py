@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from gan_zoo import checks
 from gan_zoo.errors import file_errors
+from gan_zoo.tf_paths import tensorflow_path
 
 
 class Events:
@@ -22,8 +23,11 @@ class Events:
 
     def __init__(self, folder: str | Path):
         self._folder = checks.path("folder", folder)
-        with file_errors(self._folder):
-            self._writer = tf.summary.create_file_writer(str(self._folder))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # TensorFlow opens the file now, and keeps it open.
+        with file_errors(self._folder), tensorflow_path(self._folder) as path:
+            self._writer = tf.summary.create_file_writer(path)
+            self._writer.init()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes numbers of a step.

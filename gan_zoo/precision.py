@@ -163,7 +163,7 @@ def _cpu_flags() -> set[str]:
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return set()
-    for line in info.read_text().splitlines():
+    for line in info.read_text("utf-8", "replace").splitlines():
         if line.startswith("flags"):
             return set(line.split())
     return set()

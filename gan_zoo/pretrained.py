@@ -15,16 +15,18 @@ package before TensorFlow sees them, what this user exported on this machine aga
 import difflib
 import json
 import operator
+import os
 import secrets
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gan_zoo import releases
+from gan_zoo import checks, releases
 from gan_zoo.errors import UserError
 from gan_zoo.images import to_uint8
 from gan_zoo.releases import exports
+from gan_zoo.tf_paths import tensorflow_path
 
 _CHUNK = 256
 """Samples made at once: what large numbers of them take in memory is then the samples alone."""
@@ -104,8 +106,9 @@ def find(path: str | Path, index: str | Path | None = None) -> Path:
     Raises:
         UserError: If there is none.
     """
-    given, path = str(path), Path(path).expanduser()
-    if not given or not path.exists():
+    given = os.fsdecode(path)
+    path = checks.path("name_or_path", path) if given else None
+    if path is None or not path.exists():
         raise UserError(f"There is no pretrained model and no folder {given!r}. {hint(given, index)}")
     for folder in (path, path / "saved_model"):
         if (folder / "saved_model.pb").is_file():
@@ -134,7 +137,8 @@ def _read(folder: Path, path: Path) -> Any:
     import tensorflow as tf
 
     try:
-        return tf.saved_model.load(str(folder))
+        with tensorflow_path(folder) as path_of_it:
+            return tf.saved_model.load(path_of_it)
     except Exception as error:
         # TensorFlow raises a dozen kinds of exception for broken files.
         raise UserError(f"{path} cannot be read as a SavedModel ({type(error).__name__}: {error}).") from error

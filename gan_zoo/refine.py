@@ -395,7 +395,7 @@ def fine_tune_run(
     if learning_rate is not None:
         checks.number("--learning_rate", learning_rate, positive=True)
     if data_dir is not None:
-        checks.path("--data_dir", data_dir)
+        checks.data_folder("--data_dir", data_dir)
     if output.exists():
         raise UserError(f"--output={output} is there already: name a new folder.")
     gan, step, settings = runs.load_gan(run_dir, trust=trust)
@@ -417,7 +417,7 @@ def fine_tune_run(
         **{"of": str(run_dir), "steps": steps, "learning_rate": learning_rate, **options},
         "dynamics": dataclasses.asdict(dynamics),
     }
-    partial = output.with_name(f".{output.name}.{uuid.uuid4().hex[:12]}.partial")
+    partial = output.with_name(f".{uuid.uuid4().hex[:12]}.partial")
     try:
         partial.mkdir(parents=True)  # told now rather than after the training
     except OSError as error:
@@ -426,7 +426,7 @@ def fine_tune_run(
         fine_tune(gan, batches, steps, dynamics, optimizer=optimizer, callbacks=[progress], **options)
         run = runs.read_run(run_dir)
         run["settings"] = {**settings, "fine_tuned": how}
-        (partial / "run.json").write_text(json.dumps(run, indent=1) + "\n")
+        (partial / "run.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
         checkpoints.save(partial / "checkpoints", gan, step, gan.generator, keep=1)
         metadata = {name: settings[name] for name in ("model", "dataset", "data", "ema_decay")}
         saved_model.export(gan, partial / "saved_model", metadata={**metadata, "step": step})

@@ -23,8 +23,9 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_zoo import checks
+from gan_zoo import checks, run_folders
 from gan_zoo.errors import UserError
+from gan_zoo.images import atomic_file
 
 if TYPE_CHECKING:
     from gan_zoo.gan import GAN
@@ -80,12 +81,12 @@ def clear_leftovers(run_dir: Path) -> None:
         UserError: If the folder cannot be written.
     """
     try:
-        for old in run_dir.glob(".saved_model.*.old"):
+        for old in run_folders.replaced_exports(run_dir):
             if (run_dir / "saved_model").exists():
                 shutil.rmtree(old)
             else:
                 old.rename(run_dir / "saved_model")
-        for partial in [*run_dir.glob(".*.partial"), *(run_dir / "samples").glob(".*.partial")]:
+        for partial in [*run_folders.partials(run_dir), *run_folders.partials(run_dir / "samples")]:
             shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
     except OSError as error:
         raise UserError(f"--run_dir={run_dir} cannot be written: {error.strerror or error}.") from None
@@ -168,9 +169,8 @@ def open_run(run_dir: Path, settings: dict) -> dict:
         run = {"settings": settings, **circumstances()}
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(run, indent=1) + "\n")
-        temporary.replace(path)
+        with atomic_file(path) as file:
+            file.write(json.dumps(run, indent=1).encode() + b"\n")
     except OSError as error:
         raise UserError(f"--run_dir={run_dir} cannot be written: {error.strerror}.") from None
     return run
@@ -183,7 +183,7 @@ def read_run(run_dir: Path) -> dict:
         UserError: If there is none that can be read.
     """
     try:
-        run = json.loads((checks.path("run_dir", run_dir) / "run.json").read_text())
+        run = json.loads((checks.path("run_dir", run_dir) / "run.json").read_text("utf-8"))
         if not isinstance(run["settings"], dict):
             raise TypeError("settings have names")
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -283,7 +283,7 @@ def versions() -> dict[str, str]:
 def cpu_model() -> str:
     """What the processor calls itself."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text("utf-8", "replace").splitlines() if info.exists() else []
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
@@ -301,7 +301,8 @@ def _git_commit() -> str | None:
     try:
         commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"])
         commit, changes = (
-            subprocess.run(c, cwd=home, capture_output=True, text=True, check=True).stdout.strip() for c in commands
+            subprocess.run(c, cwd=home, capture_output=True, check=True).stdout.decode(errors="replace").strip()
+            for c in commands
         )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -180,7 +180,7 @@ class _Refined:
             Dynamics(**self._dynamics)
         except UserError as error:
             raise UserError(f"--refine_{error}") from None
-        run_dir = Path(run_dir).expanduser()
+        run_dir = checks.path("--model", run_dir)
         if not checkpoints.list_checkpoints(run_dir / "checkpoints"):
             if str(run_dir) not in pretrained.released():
                 pretrained.find(run_dir)  # says so if there is no such model at all

@@ -37,6 +37,7 @@ from gan_zoo.export import saved_model
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.layers import synchronize
 from gan_zoo.randomness import seeded
+from gan_zoo.tf_paths import tensorflow_path
 
 Make = Callable[[], GAN]
 
@@ -282,8 +283,11 @@ def check_xla(make: Make, data: Any) -> None:
 def check_export(make: Make, data: Any) -> None:
     """A generator exported by `gan_zoo.export.saved_model` makes the samples of the one in memory."""
     gan = _trained(make, _tensors(data))  # moving statistics, too, must not be those of a new network
-    with tempfile.TemporaryDirectory() as folder:
-        exported = tf.saved_model.load(str(saved_model.export(gan, Path(folder) / "generator")))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tensorflow_path(saved_model.export(gan, Path(folder) / "generator")) as path,
+    ):
+        exported = tf.saved_model.load(path)
     expected = gan(gan.sample_latent(4, seed=3)).numpy()
     difference = np.abs(exported.sample(4, 3).numpy() - expected).max() / max(1.0, np.abs(expected).max())
     _require(difference <= _TOLERANCE, f"the exported generator's samples differ from its own by {difference:.1g}.")

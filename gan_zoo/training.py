@@ -7,17 +7,16 @@ import hashlib
 import json
 import logging
 import math
-import os
-import resource
 import statistics
-import sys
 from pathlib import Path
 from typing import Any
 
-from gan_zoo import checks, data, workers
+from gan_zoo import checks, data, machine, workers
 from gan_zoo.config import DEFAULTS, MOST, MOST_TURNS, Config, check
 from gan_zoo.errors import Interrupted, NonFiniteLoss, NotWritten, Stopped, UserError
+from gan_zoo.output import say
 from gan_zoo.randomness import stream
+from gan_zoo.run_folders import check_run_folder
 from gan_zoo.runs import check_run, clear_leftovers, hold, open_run
 from gan_zoo.strategies import cluster_of, make_strategy
 from gan_zoo.variants import build_gan, find_model, parse_arguments, rehearse, told
@@ -40,9 +39,9 @@ def run(config: Config) -> Path | None:
         NotWritten: If a file cannot be written, say because the disk is full. The last checkpoint stays.
         WorkerLost: If another worker has gone. The last checkpoint stays.
     """
+    run_dir = _run_dir(config)
     with _noticing(config):
         job = Job(config)
-        run_dir = Path(config.run_dir or f"runs/{config.model.replace(':', '.')}-{_plain(config.dataset)}").expanduser()
         if job.is_chief:
             check_run(run_dir, job.settings(run_dir, job.found))
         job.check_data(job.source)
@@ -50,6 +49,7 @@ def run(config: Config) -> Path | None:
             return job.train(run_dir)
         settings = job.settings(run_dir)
         # The process that a restarted one follows may be on a machine that died: its lock on a file server outlives it.
+        check_run_folder(run_dir)
         with hold(run_dir, wait=120 if job.cluster else 0):
             clear_leftovers(run_dir)
             open_run(run_dir, settings)
@@ -61,6 +61,19 @@ def run(config: Config) -> Path | None:
                     f"{what}. Training has stopped; {_last_checkpoint(run_dir)}. Once that is put right, the same "
                     f"command goes on from there."
                 ) from error
+
+
+def _run_dir(config: Config) -> Path:
+    """The run folder; that of a single process is looked at now, before data are decoded.
+
+    Raises:
+        UserError: If it cannot be one, or holds something else.
+    """
+    name = config.run_dir or f"runs/{config.model.replace(':', '.')}-{_plain(config.dataset)}"
+    run_dir = checks.path("--run_dir", name)
+    if config.strategy != "multi_worker":  # of several workers the chief alone writes
+        check_run_folder(run_dir)
+    return run_dir
 
 
 def dry_run(config: Config) -> str:
@@ -242,7 +255,7 @@ class Job:
             made = sum(math.prod(side or 1 for side in shape) for shape in sides)
             share = self.batch_size // self.strategy.num_replicas_in_sync
             size = self.batch_size * turns * math.prod(self.found.shape) + share * made
-        has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        has = machine.memory()
         if 4 * size > has:
             raise UserError(
                 f"--batch_size={self.batch_size}: a step of {turns} such minibatches takes {4 * size / 2**30:.3g} GiB "
@@ -370,9 +383,9 @@ class Job:
         ema.set_model(gan)
         step = checkpoints.restore(run_dir / "checkpoints", gan, ema.generator) if chief else 0
         step = self._share(talk, ema, step)
-        print(self.describe(), flush=True)
+        say(self.describe())
         if step:
-            print(f"continuing {run_dir} from step {step}", flush=True)
+            say(f"continuing {run_dir} from step {step}")
         interrupted = callbacks.StopOnSignal(talk.any)
         events = Events(run_dir / "events") if chief else None
         with interrupted.listening():
@@ -402,7 +415,7 @@ class Job:
             if isinstance(error.__cause__, OSError):  # not bad input, but a disk that is full
                 raise error.__cause__ from None
             raise
-        print(f"samples  {run_dir / 'samples'}\ncurves   {run_dir / 'curves.png'}\nmodel    {path}", flush=True)
+        say(f"samples  {run_dir / 'samples'}\ncurves   {run_dir / 'curves.png'}\nmodel    {path}")
         return path
 
     def _compare(self, talk: workers.Communication) -> None:
@@ -561,13 +574,12 @@ class Job:
             count += len(timer.seconds) - 1
             total += seconds[-1] * (end - start)
             start = end
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         times = " to ".join(f"{s * 1000:.2f}" for s in dict.fromkeys((min(seconds), max(seconds))))
         rows = {
             "step time": f"{times} ms (medians of {count // len(seconds)})",
             "speed": f"{self.images_shown(self.steps) / total:.1f} images/s",
             "total time": f"{callbacks.duration(total)} for {self.steps} steps",
-            "peak memory": f"{peak / 2**30:.2f} GiB",
+            "peak memory": f"{machine.peak_memory() / 2**30:.2f} GiB",
         }
         return self.describe() + "\n" + "\n".join(f"{name:<17}{value}" for name, value in rows.items())
 

@@ -72,9 +72,10 @@ def main() -> int:
             raise UserError(f"--{name} must be {least} or more, not {values[name].value}.")
         if values[name].value > most:
             raise UserError(f"--{name} must be at most {most}, not {values[name].value}.")
-    for name in ("data_dir", "output"):
-        if values[name].value is not None:
-            checks.path(f"--{name}", values[name].value)
+    if values.data_dir is not None:
+        checks.data_folder("--data_dir", values.data_dir)
+    if values.output is not None:
+        checks.path("--output", values.output)
 
     import dataclasses
 

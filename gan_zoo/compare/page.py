@@ -79,13 +79,13 @@ def build(results: dict[str, Any], panels: Panels, reference: plots.Reference | 
             _e("meta", name="color-scheme", content="light dark"),
             _e("link", rel="icon", href="data:,"),
             _e("title", title),
-            _e("style", _colours(), (source / "report.css").read_text()),
+            _e("style", _colours(), (source / "report.css").read_text("utf-8")),
         ),
         _e(
             "body",
             _e("header", _e("h1", title), _summary(results), _e("nav", _e("ul", links), aria_label="Contents")),
             _e("main", sections),
-            _e("script", (source / "report.js").read_text()),
+            _e("script", (source / "report.js").read_text("utf-8")),
         ),
         lang="en",
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from gan_zoo import checks
 from gan_zoo.compare import page, plots
 from gan_zoo.errors import UserError
 from gan_zoo.images import atomic_file
@@ -112,7 +113,7 @@ def write(results: dict[str, Any], folder: str | Path) -> Path:
     Raises:
         UserError: If the folder cannot be written.
     """
-    folder = Path(folder).expanduser()
+    folder = checks.path("folder", folder)
     table = _csv(results)
     reference = plots.reference(results) if results["dataset"]["kind"] == "points" else None
     panels = _panels(results, reference)

@@ -41,7 +41,7 @@ class Job:
     def result(self) -> dict | None:
         """What the run found, or None if it is still to be done. Results are written whole or not at all."""
         try:
-            return json.loads(self.path.read_text())
+            return json.loads(self.path.read_text("utf-8"))
         except (FileNotFoundError, ValueError):
             return None
 
@@ -87,7 +87,7 @@ def check_folder(folder: Path, settings: Settings) -> dict | None:
     wanted = settings.asdict()
     if path.exists():
         try:
-            document = json.loads(path.read_text())
+            document = json.loads(path.read_text("utf-8"))
             there = document["settings"]
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(f"{path} cannot be read: repair it, or give another --output.") from None
@@ -176,6 +176,7 @@ def _start(log: Path, workers: int) -> subprocess.Popen:
             stderr=errors,
             env=environment,
             text=True,
+            encoding="utf-8",
         )
 
 
@@ -242,7 +243,7 @@ def collect(
         described: The methods, see `describe`.
         folder: Of the comparison.
     """
-    document = json.loads((folder / SETTINGS).read_text())
+    document = json.loads((folder / SETTINGS).read_text("utf-8"))
     latest = [document, *document.get("continued", [])][-1]
     found = [result for job in wanted if (result := job.result) is not None]
     shown = _metrics(found)

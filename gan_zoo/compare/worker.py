@@ -23,7 +23,7 @@ from gan_zoo.methods import Method
 
 def main() -> None:
     # What TensorFlow and users' modules print, by whatever means, goes to standard error: the pipe is for answers.
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
     def answer(**fields):

@@ -22,19 +22,28 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 
+from gan_zoo import checks
 from gan_zoo.data.images import PIXELS_VERSION, ImageSet, Report, check_skipped, decode_all
 from gan_zoo.errors import UserError
 
 MEMORY_LIMIT = 2 * 2**30
 """Bytes. Decoded sets up to this size are kept in memory, larger ones are mapped from the disk."""
 
+NOWHERE = Path(os.devnull)
+"""In the place of a folder that nobody has named: no folder can be made there."""
+
 _log = logging.getLogger(__name__)
 _BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError)
 
 
 def default_dir() -> Path:
-    """`$GAN_ZOO_CACHE`, or `~/.cache/gan_zoo/data`."""
-    return Path(os.environ.get("GAN_ZOO_CACHE") or "~/.cache/gan_zoo/data").expanduser()
+    """`$GAN_ZOO_CACHE`, or `~/.cache/gan_zoo/data`; `NOWHERE` for a user without a home folder."""
+    if os.environ.get("GAN_ZOO_CACHE"):
+        return checks.path("GAN_ZOO_CACHE", os.environ["GAN_ZOO_CACHE"])
+    try:
+        return Path("~/.cache/gan_zoo/data").expanduser()
+    except RuntimeError:
+        return NOWHERE
 
 
 def fetch(
@@ -82,7 +91,7 @@ def channels(images: ImageSet, *, resolution: int, crop: int | None, cache_dir: 
     """The channels of a set that was decoded before, from the notes in its folder; None if there are none."""
     path, key = _place(images, resolution, crop, cache_dir)
     try:
-        meta = json.loads((path / "meta.json").read_text())
+        meta = json.loads((path / "meta.json").read_text("utf-8"))
         return meta["channels"] if meta["key"] == key and meta["channels"] in (1, 3) else None
     except _BROKEN:
         return None
@@ -92,7 +101,7 @@ def _place(images: ImageSet, resolution: int, crop: int | None, cache_dir: str |
     """The folder of a decoded set, and all that decides what is in it."""
     key = {**images.key, "resolution": resolution, "crop": crop, "pixels_version": PIXELS_VERSION}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    root = default_dir() if cache_dir is None else Path(cache_dir).expanduser()
+    root = default_dir() if cache_dir is None else checks.path("cache_dir", cache_dir)
     return root / f"{re.sub(r'[^A-Za-z0-9.]+', '_', images.name)[-40:]}-{resolution}-{digest}", key
 
 
@@ -119,7 +128,7 @@ def _in_memory(images: ImageSet, channels: int, crop: int | None, resolution: in
 
 
 def _open(path: Path, key: dict, memory_limit: int):
-    meta = json.loads((path / "meta.json").read_text())
+    meta = json.loads((path / "meta.json").read_text("utf-8"))
     report = _read_report(meta["report"])
     shape = (report.count, key["resolution"], key["resolution"], meta["channels"])
     file = path / "images.u8"
@@ -154,6 +163,8 @@ def _make(
     channels = images.channels()
     size = images.count * resolution * resolution * channels
     try:
+        if path.parent == NOWHERE:
+            raise OSError("this user has no home folder: name one with --cache_dir, or in the variable GAN_ZOO_CACHE")
         path.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path, images.name):
             if path.exists():
@@ -169,12 +180,13 @@ def _make(
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
+        folder = "~/.cache/gan_zoo/data" if path.parent == NOWHERE else path.parent
         if size > memory_limit:
             raise UserError(
-                f"cache_dir {path.parent} cannot be used ({error}), and {images.name} takes {_mib(size)} decoded, more "
+                f"cache_dir {folder} cannot be used ({error}), and {images.name} takes {_mib(size)} decoded, more "
                 f"than the memory limit of {_mib(memory_limit)}. Choose another cache_dir, or raise memory_limit."
             ) from error
-        _log.warning("cache_dir %s cannot be used (%s): %s is decoded at every start.", path.parent, error, images.name)
+        _log.warning("cache_dir %s cannot be used (%s): %s is decoded at every start.", folder, error, images.name)
         return _in_memory(images, channels, crop, resolution, max_skipped)
 
 
@@ -221,7 +233,7 @@ def _write(
             _sync(file)
         sums = {"images": pixels_sum, "labels": google_crc32c.value(labels.tobytes())}
         meta = {"key": key, "channels": channels, "report": dataclasses.asdict(report), "crc32c": sums}
-        with (partial / "meta.json").open("w") as file:
+        with (partial / "meta.json").open("w", encoding="utf-8") as file:
             json.dump(meta, file, indent=1)
             _sync(file)
     except OSError as error:

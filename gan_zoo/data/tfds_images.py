@@ -11,8 +11,11 @@ import contextlib
 import dataclasses
 import json
 import logging
+import os
+import queue
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,6 +31,9 @@ from gan_zoo.errors import UserError
 
 PROBE_TIMEOUT = 10
 """Seconds that a server has to answer before a download counts as impossible."""
+
+REACH_TIMEOUT = 30
+"""Seconds in which a remote data folder has to answer."""
 
 _log = logging.getLogger(__name__)
 _BATCH = 256
@@ -50,7 +56,8 @@ def find(name: str, *, split: str, data_dir: str | None, labels: bool) -> ImageS
     Raises:
         UserError: There is no such dataset or split, or it holds no images or labels.
     """
-    builder = _builder(name, data_dir)
+    with _owners_without_names():
+        builder = _builder(name, data_dir)
     info = builder.info
     image, label = _features(name, info.features)
     if labels and not label:
@@ -81,13 +88,19 @@ def find(name: str, *, split: str, data_dir: str | None, labels: bool) -> ImageS
 
 def _with_files(found: ImageSet, builder, split: str) -> ImageSet:
     """A prepared set, with what its files decide."""
-    files = [(p.name, p.stat().length, p.stat().mtime) for p in builder.data_path.iterdir()]
+    files = _stamps(builder.data_path)
     return dataclasses.replace(
         found,
         key={**found.key, "files": [list(file) for file in sorted(files)]},
         count=_split(found.name, split, builder.info).num_examples,
         prepare=None,
     )
+
+
+def _stamps(folder) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of a set's files."""
+    with _owners_without_names():
+        return [(p.name, stat.length, stat.mtime) for p in folder.iterdir() for stat in [p.stat()]]
 
 
 def _records(name: str, builder, split: str, image: str, label: str | None) -> Iterator[Record]:
@@ -240,8 +253,7 @@ def _builder(name: str, data_dir: str | None):
     from tensorflow_datasets.core import read_only_builder
     from tensorflow_datasets.core.registered import DatasetNotFoundError
 
-    if data_dir is not None:
-        data_dir = data_dir if "://" in data_dir else str(Path(data_dir).expanduser().resolve())
+    data_dir = _data_dir(name, data_dir)
     try:
         return read_only_builder.builder_from_files(name, data_dir=data_dir)
     except DatasetNotFoundError:
@@ -261,6 +273,95 @@ def _builder(name: str, data_dir: str | None):
     except Exception as error:
         # TFDS raises whatever it meets on the way.
         raise UserError(f"dataset {name!r}: {_first_line(error)}") from error
+
+
+def _data_dir(name: str, data_dir: str | None) -> str | None:
+    """The folder of prepared sets as TFDS takes it; None where its own default will do.
+
+    Raises:
+        UserError: It is an address that does not answer, or there is no default.
+    """
+    given = data_dir if data_dir is not None else os.environ.get("TFDS_DATA_DIR")
+    if given is None:
+        try:
+            Path.home()
+        except RuntimeError:  # TFDS would make a folder "~"
+            raise UserError(
+                f"dataset {name!r}: this user has no home folder, in which TFDS keeps its datasets: name a folder with "
+                f"--data_dir, or in the variable TFDS_DATA_DIR."
+            ) from None
+        return None
+    argument = "TFDS_DATA_DIR" if data_dir is None else "data_dir"
+    folder = checks.data_folder(argument, given)
+    if checks.scheme(folder):
+        _reach(argument, folder)
+        return folder
+    return str(Path(folder).resolve())
+
+
+def _reach(argument: str, address: str) -> None:
+    """Makes sure that TensorFlow reads from an address; some storage is asked again for minutes if it is silent.
+
+    Raises:
+        UserError: If it cannot be reached.
+    """
+    import tensorflow as tf
+
+    answers: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def ask():
+        try:
+            tf.io.gfile.exists(address)
+        except Exception as error:  # of any storage's own code
+            answers.put(error)
+        else:
+            answers.put(None)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        error = answers.get(timeout=REACH_TIMEOUT)
+    except queue.Empty:
+        error = TimeoutError(f"no answer within {REACH_TIMEOUT} seconds")
+    if error is None:
+        return
+    if isinstance(error, tf.errors.UnimplementedError):
+        reason = f"TensorFlow has no file system for {checks.scheme(address)}:// here"
+    else:
+        reason = _first_line(error).removesuffix(".")
+    raise UserError(
+        f"{argument}={address} cannot be reached ({reason}): see that the address and the access to it are right, or "
+        f"copy the prepared datasets to a folder here."
+    ) from error
+
+
+@contextlib.contextmanager
+def _owners_without_names():
+    """Lets TFDS look at files whose owner or group has no name here, as in containers: it would raise a KeyError."""
+    try:
+        import grp
+        import pwd
+    except ModuleNotFoundError:  # Windows, where TFDS asks for no names
+        yield
+        return
+    user, group = pwd.getpwuid, grp.getgrgid
+
+    def user_of(number):
+        try:
+            return user(number)
+        except KeyError:
+            return pwd.struct_passwd((str(number), "x", number, number, "", "~", ""))
+
+    def group_of(number):
+        try:
+            return group(number)
+        except KeyError:
+            return grp.struct_group((str(number), "x", number, []))
+
+    pwd.getpwuid, grp.getgrgid = user_of, group_of
+    try:
+        yield
+    finally:
+        pwd.getpwuid, grp.getgrgid = user, group
 
 
 def _check_known(name: str):
@@ -333,9 +434,10 @@ def _prepare(name: str, builder):
     try:
         if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
             _probe(builder)
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(try_download_gcs=False, compute_stats="skip")
-        )
+        with _owners_without_names():
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(try_download_gcs=False, compute_stats="skip")
+            )
     except Exception as error:
         # The code of any dataset, over a network: nothing says what it may raise.
         raise UserError(_cannot_prepare(name, builder, error)) from error

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags
 
-from gan_zoo import cli, randomness, releases, runs
+from gan_zoo import checks, cli, randomness, releases, runs
 from gan_zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def load_classifier(folder: str | Path | None = None) -> "keras.Model":
     """
     if folder is None:
         return _released()
-    path = Path(folder).expanduser() / FILE
+    path = checks.path("folder", folder) / FILE
     if not path.is_file():
         raise UserError(f"there is no classifier of digits in {path.parent}: {_TRAIN}")
     return _load(path, path.stat().st_mtime_ns)
@@ -217,7 +217,7 @@ def train(
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("learning_rate", learning_rate)):
         if not value > 0:
             raise UserError(f"--{name} must be positive, not {value}.")
-    output = Path(output).expanduser()
+    output = checks.path("--output", output)
     digits = {split: data.open_source("mnist", split=split, data_dir=data_dir) for split in ("train", "test")}
     steps = digits["train"].steps_per_epoch(batch_size)
     try:
@@ -250,8 +250,8 @@ def train(
     bare.set_weights(model.get_weights())
     try:
         bare.save(output / FILE)
-        (output / "run.json").write_text(json.dumps(record, indent=1) + "\n")
-        (output / "card.md").write_text(_card(record))
+        (output / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        (output / "card.md").write_text(_card(record), encoding="utf-8")
     except OSError as error:
         raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
     return record

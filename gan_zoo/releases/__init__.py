@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from gan_zoo import checks
 from gan_zoo.errors import UserError
 from gan_zoo.releases import archives, downloads, files
 from gan_zoo.releases.index import Release, read_index
@@ -89,20 +90,31 @@ def is_here(name: str, part: str = "") -> bool:
     Only names and sizes are looked at.
     """
     release = read_index()[name]
-    folder = _folder(release, _place(release, None, None), None)
     try:
+        folder = _folder(release, _place(release, None, None), None)
         return all(
             (folder / path).is_file() and (folder / path).stat().st_size == file.size
             for path, file in release.sources(part).items()
         )
-    except OSError:
-        # A folder above them may not be entered.
+    except (OSError, UserError):
+        # A folder above them may not be entered, or there is no folder to look into.
         return False
 
 
 def default_cache() -> Path:
-    """`$GAN_ZOO_CACHE/pretrained`, or `~/.cache/gan_zoo/pretrained`."""
-    return Path(os.environ.get("GAN_ZOO_CACHE") or "~/.cache/gan_zoo").expanduser() / "pretrained"
+    """`$GAN_ZOO_CACHE/pretrained`, or `~/.cache/gan_zoo/pretrained`.
+
+    Raises:
+        UserError: If the variable names no local folder, or is not set and the user has no home folder.
+    """
+    if os.environ.get("GAN_ZOO_CACHE"):
+        return checks.path("GAN_ZOO_CACHE", os.environ["GAN_ZOO_CACHE"]) / "pretrained"
+    try:
+        return Path("~/.cache/gan_zoo/pretrained").expanduser()
+    except RuntimeError:
+        raise UserError(
+            "cache_dir: this user has no home folder to keep downloads in: name a folder in the variable GAN_ZOO_CACHE."
+        ) from None
 
 
 def clone_folder() -> Path:
@@ -114,14 +126,14 @@ def _place(release: Release, mirror: str | Path | None, index: str | Path | None
     """The folder or the address of the mirror; None if there is neither, so that only the cache can help."""
     argument = "mirror"
     if not mirror and index is not None:
-        return Path(index).expanduser().parent
+        return checks.path("index", index).parent
     if not mirror:
         mirror, argument = os.environ.get(MIRROR), MIRROR
     if not mirror:
         source = clone_folder() / (release.archive or release.name)
         return clone_folder() if source.exists() else None
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", str(mirror)):
-        folder = Path(mirror).expanduser()
+        folder = checks.path(argument, mirror)
         if not folder.is_dir():
             raise UserError(f"{argument}={mirror} is no folder, and no http or https address.")
         return folder
@@ -140,7 +152,7 @@ def _folder(release: Release, place: Path | str | None, cache_dir: str | Path | 
     """The folder with the release's files or its archive: in the mirror if that is a folder, or else in the cache."""
     if isinstance(place, Path):
         return place if release.archive else place / release.name
-    return (default_cache() if cache_dir is None else Path(cache_dir).expanduser()) / release.key
+    return (default_cache() if cache_dir is None else checks.path("cache_dir", cache_dir)) / release.key
 
 
 def _copy_local(release: Release, part: str, source: Path, private: Path) -> Path:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gan_zoo import checks
 from gan_zoo.errors import UserError
 from gan_zoo.images import atomic_file
 from gan_zoo.releases import archives, files
@@ -77,7 +78,7 @@ def read_index(path: str | Path | None = None) -> dict[str, Release]:
     Raises:
         UserError: If it cannot be read or is malformed.
     """
-    path = PATH if path is None else Path(path).expanduser()
+    path = PATH if path is None else checks.path("index", path)
     content = _load(path)
     try:
         _require(isinstance(content, dict), "is no object")
@@ -100,7 +101,7 @@ def update_index(path: str | Path, folder: Path) -> Release:
     Raises:
         UserError: If the index is malformed or cannot be written, or the folder has files that it cannot name.
     """
-    path = Path(path).expanduser()
+    path = checks.path("index", path)
     content = {"version": _VERSION, "models": {}}
     if path.exists():
         read_index(path)

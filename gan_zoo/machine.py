@@ -1,0 +1,50 @@
+"""What is asked of the operating system, on every system that TensorFlow runs on."""
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+_NO_SYNC = {errno.EACCES, errno.EPERM, errno.EBADF, errno.EINVAL, errno.EISDIR, errno.ENOSYS, errno.EOPNOTSUPP}
+"""What systems and file systems say that cannot sync a folder; Windows does not even open one."""
+
+
+def memory() -> int:
+    """Bytes of memory that the machine has."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        import psutil
+
+        return psutil.virtual_memory().total
+
+
+def peak_memory() -> int:
+    """The most bytes of memory that this process has taken so far."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        import psutil
+
+        info = psutil.Process().memory_info()
+        return getattr(info, "peak_wset", info.rss)  # the peak is known on Windows, which has no `resource`
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or the list of a folder's files, is on the disk; a folder only where the system can do that.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    folder = path.is_dir()
+    try:
+        # Windows syncs only what is open for writing.
+        descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if not folder or error.errno not in _NO_SYNC:
+            raise
