@@ -11,10 +11,12 @@ PROBABILITIES = frozenset({"sigmoid", "hard_sigmoid", "softmax"})
 SIGMOIDS = frozenset({"sigmoid", "hard_sigmoid"})
 """Activations onto [0, 1]."""
 
-_SHAPING = (
-    "Cropping1D Cropping2D Cropping3D Dropout Flatten Identity InputLayer Permute Reshape Resizing SpatialDropout2D "
-    "Squeeze Transpose UpSampling2D ZeroPadding2D"
-).split()
+_SHAPING = frozenset(
+    {
+        *("Cropping1D", "Cropping2D", "Cropping3D", "Flatten", "Permute", "Reshape", "Squeeze", "Transpose"),
+        *("Dropout", "Identity", "InputLayer", "Resizing", "SpatialDropout2D", "UpSampling2D", "ZeroPadding2D"),
+    }
+)
 """Classes of layers and operations that move values about without changing them."""
 
 

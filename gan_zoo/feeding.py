@@ -1,5 +1,6 @@
 """Keras's ways to hand over data, `fit` and `train_on_batch`, for a GAN: see `gan_zoo.examples` for what it takes."""
 
+import contextlib
 import inspect
 import logging
 from collections.abc import Callable, Iterator
@@ -28,9 +29,9 @@ _FIT = inspect.signature(keras.Model.fit)
 _STREAMS = tf.data.Dataset | tf.distribute.DistributedDataset | keras.utils.PyDataset | Iterator
 
 _COLLISION = (
-    "TensorFlow mixed up the collectives of two strategies: each MirroredStrategy of a process numbers its own from the "
-    "same start. Make one strategy and use it for all models, give each further one "
-    "cross_device_ops=tf.distribute.ReductionToOneDevice(), or train in separate processes."
+    "Two MirroredStrategy objects of this process mixed up their messages, which TensorFlow numbers alike in both. "
+    "Start the program again with one strategy for all models, with "
+    "cross_device_ops=tf.distribute.ReductionToOneDevice() in each strategy, or with one process for each."
 )
 
 
@@ -74,21 +75,15 @@ class TakesData:
         if arguments.get("validation_split"):
             _split_for_validation(arguments)
         own = {name: arguments.pop(name, None) for name in ("x", "y", "batch_size", "class_weight", "sample_weight")}
-        self._warn_of_endings(wanted)
-        fed = feed(wanted, source, shuffle=shuffle, steps=arguments.get("steps_per_epoch"), tell=self._tell_range, **own)
-        try:
+        self._warn_of_endings()
+        _check_compiler(self)
+        fed = feed(
+            wanted, source, shuffle=shuffle, steps=arguments.get("steps_per_epoch"), tell=self._tell_range, **own
+        )
+        self.batches_in_epoch = fed.num_batches
+        with self._user_errors(wanted, source, fed.element):
             history = super().fit(fed, **arguments)
-        except tf.errors.InvalidArgumentError as error:
-            told = examples.as_user_error(error, wanted, source)
-            if told is None and "Inconsistent" in str(error) and self.distribute_strategy.num_replicas_in_sync > 1:
-                told = UserError(_COLLISION)
-            if told is None:
-                raise
-            raise told from None
-        except Exception as error:  # whatever a user's own code makes of data of another structure
-            if wanted.structures and tf.nest.is_nested(fed.element):
-                error.add_note(f"{type(self).__name__} was given {_structure(fed.element)}.")
-            raise
+        fed.tell_left_out()
         if history.epoch and not history.history:
             usable = f" that can be divided by {wanted.parts_told()}" if fed.left_out else ""
             raise UserError(f"{source.name} gives no batch{usable}, so no step was taken.")
@@ -112,7 +107,8 @@ class TakesData:
         self._assert_compile_called("train_on_batch")
         wanted = Examples.of(self)
         _refuse_labels(wanted, ARRAY, y, sample_weight, class_weight)
-        self._warn_of_endings(wanted)
+        self._warn_of_endings()
+        _check_compiler(self)
         data = _packed(x, y, sample_weight)
         if wanted.untouched:
             batch = tf.nest.map_structure(tf.convert_to_tensor, data)
@@ -121,11 +117,36 @@ class TakesData:
             if not tf.nest.is_nested(batch):
                 wanted.check_count(batch.shape[0], "give")
         self.make_train_function()
-        logs = self.train_function(iter([_shared_out(self.distribute_strategy, batch)]))
+        with self._user_errors(wanted, ARRAY, batch):
+            logs = self.train_function(iter([_shared_out(self.distribute_strategy, batch)]))
         logs = {name: float(np.squeeze(value)) for name, value in logs.items()}
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
-    def _warn_of_endings(self, wanted: Examples) -> None:
+    @contextlib.contextmanager
+    def _user_errors(self, wanted: Examples, source: Source, batch: Any) -> Iterator[None]:
+        """Turns what TensorFlow and Keras say of a batch, or its specification, into what the user can do about it."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            told = examples.as_user_error(error, wanted, source)
+            mirrored = isinstance(self.distribute_strategy, tf.distribute.MirroredStrategy)
+            if told is None and mirrored and "Collective ops is aborted" in str(error):
+                told = UserError(_COLLISION)
+            if told is None:
+                raise
+            raise told from None
+        except Exception as error:  # whatever a user's own code makes of data of another structure
+            # AutoGraph, which replicas' steps go through, wraps errors that are not Python's own.
+            inner = error
+            while type(inner).__name__ == "StagingError":
+                inner = inner.__context__
+            if isinstance(inner, UserError):
+                raise inner from None
+            if wanted.structures and tf.nest.is_nested(batch):
+                error.add_note(f"If {type(self).__name__} reads no labels: {wanted.structure_told(batch, source)}")
+            raise
+
+    def _warn_of_endings(self) -> None:
         """Tells once of networks that end in probabilities: losses take raw scores, and images lie in [-1, 1]."""
         if self._warned:
             return
@@ -133,7 +154,7 @@ class TakesData:
         ending = endings.last_activation(self.generator)
         if ending in endings.SIGMOIDS:
             _log.warning(
-                "The generator ends in a %s and cannot make values below 0, where images lie in [-1, 1]: end it in tanh.",
+                "The generator ends in a %s, which makes no values below 0, and images lie in [-1, 1]: end it in tanh.",
                 ending,
             )
         ending = endings.last_activation(self.discriminator)
@@ -154,6 +175,15 @@ class TakesData:
             _log.warning(
                 "x lies in [0, 1], from %g to %g, and the generator makes values in [-1, 1]: pass x * 2 - 1.", low, high
             )
+
+
+def _check_compiler(gan) -> None:
+    replicas = gan.distribute_strategy.num_replicas_in_sync
+    if gan.jit_compile and replicas > 1 and all("CPU" in d for d in gan.distribute_strategy.extended.worker_devices):
+        raise UserError(
+            f"jit_compile=True does not work with {replicas} replicas on CPUs: compile with jit_compile=False, or train on "
+            f"one."
+        )
 
 
 def source_of(x: Any) -> Source:
@@ -191,11 +221,12 @@ class Feed(data_adapter.DataAdapter):
         adapter: Keras's own, which is told of epochs.
         dataset: The batches.
         num_batches: In an epoch; None if it is not known.
+        wanted: What the networks take.
     """
 
-    def __init__(self, adapter: data_adapter.DataAdapter, dataset: Any, num_batches: int | None):
+    def __init__(self, adapter: data_adapter.DataAdapter, dataset: Any, num_batches: int | None, wanted: Examples):
         self._adapter, self._dataset, self._num_batches = adapter, dataset, num_batches
-        self.left_out = False
+        self._wanted, self._told, self._untold = wanted, False, 0
 
     @property
     def element(self) -> Any:
@@ -227,13 +258,27 @@ class Feed(data_adapter.DataAdapter):
     def on_epoch_end(self):
         self._adapter.on_epoch_end()
 
-    def leave_out(self, n: int, wanted: Examples) -> None:
-        """Tells, once, that a last batch is left out."""
-        if not self.left_out:
+    @property
+    def left_out(self) -> bool:
+        """Whether a batch was left out."""
+        return self._told or bool(self._untold)
+
+    def leave_out(self, n: int, is_first: bool = False) -> None:
+        """Tells, once, that a batch of `n` examples is left out; of the first of all, `tell_left_out` does."""
+        if is_first:
+            self._untold = n
+        elif not self._told:
             _log.warning(
-                "The last %d examples of an epoch are left out: they cannot be divided by %s.", n, wanted.parts_told()
+                "The last %d examples of an epoch are left out: they cannot be divided by %s.",
+                n,
+                self._wanted.parts_told(),
             )
-        self.left_out = True
+            self._told = True
+
+    def tell_left_out(self) -> None:
+        """Tells of a first batch that was left out, now that others were not."""
+        if self._untold:
+            self.leave_out(self._untold)
 
 
 def feed(
@@ -272,13 +317,11 @@ def feed(
             wanted.check(x, source)
     if source is GENERATOR:
         x = _tuples(x)
-    adapter = get_data_adapter(
-        x, y, sample_weight, batch_size, steps, shuffle=shuffle, class_weight=class_weight
-    )
+    adapter = get_data_adapter(x, y, sample_weight, batch_size, steps, shuffle=shuffle, class_weight=class_weight)
     dataset, count = adapter.get_tf_dataset(), adapter.num_batches
     if not wanted.untouched:
         return _of_stream(wanted, source, adapter, dataset, count, x)
-    return Feed(adapter, _without_autotuning(dataset), count)
+    return Feed(adapter, _without_autotuning(dataset), count, wanted)
 
 
 def _refuse_labels(wanted: Examples, source: Source, y: Any, sample_weight: Any, class_weight: Any) -> None:
@@ -322,18 +365,18 @@ def _of_array(wanted: Examples, x: Any, batch_size: int | None, shuffle: bool | 
     size = batch_size or (-(-n // steps) if steps else 32)
     full, rest = divmod(n, size)
     if full:
-        wanted.check_count(size, f"batch_size={batch_size}, set it to" if batch_size else "set batch_size to")
+        wanted.check_count(size, "set batch_size to")
     elif rest % wanted.parts:
-        raise UserError(f"x has {n} examples, and a step takes a multiple of {wanted.parts}, {wanted.parts_told()}.")
+        raise UserError(wanted.too_few_told(n, ARRAY))
     adapter = get_data_adapter(x, batch_size=size, steps_per_epoch=steps, shuffle=shuffle)
     dataset, drops = adapter.get_tf_dataset(), rest % wanted.parts
     if drops:
         dataset = dataset.take(full).map(_as_is(lambda t: tf.ensure_shape(t, [size, *t.shape[1:]])))
     if dataset.element_spec.dtype != wanted.dtype:
         dataset = dataset.map(_as_is(wanted.cast))
-    fed = Feed(adapter, _without_autotuning(dataset), full if drops else adapter.num_batches)
+    fed = Feed(adapter, _without_autotuning(dataset), full if drops else adapter.num_batches, wanted)
     if drops:
-        fed.leave_out(rest, wanted)
+        fed.leave_out(rest)
     return fed
 
 
@@ -365,18 +408,18 @@ def _of_stream(wanted: Examples, source: Source, adapter, dataset: tf.data.Datas
     size = size[0] if size.rank else None
     if size is not None:
         wanted.check_count(size, "batch the dataset by")
-        return Feed(adapter, _without_autotuning(dataset), count)
+        return Feed(adapter, _without_autotuning(dataset), count, wanted)
     if wanted.parts == 1:
-        return Feed(adapter, _without_autotuning(dataset), count)
+        return Feed(adapter, _without_autotuning(dataset), count, wanted)
     full, rest = _batching(x, count)
     if full:
         wanted.check_count(full, "batch the dataset by")
-    fed = Feed(adapter, None, count)
+    fed = Feed(adapter, None, count, wanted)
     if rest and rest % wanted.parts:
         if count == 1:
-            raise UserError(f"{source.name} has {rest} examples: " + wanted.count_told(rest, "give"))
+            raise UserError(wanted.too_few_told(rest, source))
         fed._num_batches = count - 1
-        fed.leave_out(rest, wanted)
+        fed.leave_out(rest)
     fed._dataset = _without_autotuning(_divisible(dataset, wanted, full or 0, fed.leave_out))
     return fed
 
@@ -406,15 +449,17 @@ def _divisible(dataset: tf.data.Dataset, wanted: Examples, full: int, tell: Call
     One that is not is an error, but for the first of all, which may be the remainder in a dataset that was shuffled.
     """
 
-    def note(n):
-        tell(int(n), wanted)
+    def note(n, largest):
+        tell(int(n), is_first=not largest)
         return n
 
     def judge(largest, batch):
         n = tf.shape(tf.nest.flatten(batch)[0])[0]
         fine = n % wanted.parts == 0
         with tf.control_dependencies([examples.count_assertion(n, fine | (n < largest) | (largest == 0))]):
-            told = tf.cond(fine, lambda: n, lambda: tf.ensure_shape(tf.numpy_function(note, [n], tf.int32), []))
+            told = tf.cond(
+                fine, lambda: n, lambda: tf.ensure_shape(tf.numpy_function(note, [n, largest], tf.int32), [])
+            )
         return tf.maximum(largest, told), (fine, batch)
 
     judged = dataset.scan(tf.constant(full), _as_is(judge))
@@ -452,19 +497,19 @@ def _batching(x: Any, count: int | None) -> tuple[int | None, int | None]:
 
 
 def _distributed(wanted: Examples, x: Any) -> Feed:
-    """A dataset that a strategy has already shared out: nothing can be put behind it, so its first batch is looked at."""
+    """A dataset that a strategy has already shared out. Nothing can follow it, so its first batch is looked at."""
     adapter = get_data_adapter(x)
-    fed = Feed(adapter, x, adapter.num_batches)
+    fed = Feed(adapter, x, adapter.num_batches, wanted)
     if wanted.untouched:
         return fed
     for element in x:
-        for part in wanted_parts(element):
+        for part in _parts_of(element):
             wanted.bring(part, DATASET)
         break
     return fed
 
 
-def wanted_parts(element: Any) -> list[Any]:
+def _parts_of(element: Any) -> list[Any]:
     """The replicas' own parts of one element of a `DistributedDataset`."""
     leaves = tf.nest.flatten(element)
     values = [leaf.values if isinstance(leaf, tf.distribute.DistributedValues) else (leaf,) for leaf in leaves]
@@ -529,7 +574,3 @@ def _shared_out(strategy: tf.distribute.Strategy, batch: Any) -> Any:
         return tf.nest.map_structure(rows, batch)
 
     return strategy.experimental_distribute_values_from_function(part)
-
-
-def _structure(spec: Any) -> str:
-    return f"batches of the structure {tf.nest.map_structure(lambda s: str(tuple(s.shape)), spec)}"

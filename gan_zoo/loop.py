@@ -1,5 +1,7 @@
 """How Keras's `fit` runs training steps: several in one graph, also on several replicas."""
 
+import weakref
+
 import keras
 import tensorflow as tf
 
@@ -13,6 +15,8 @@ class RunsSteps:
     """
 
     _made_for: int | None = None
+    batches_in_epoch: int | None = None
+    """What an iterator that `fit` trains from will give, if that is known."""
 
     def make_train_function(self, force: bool = False):
         """Makes what `fit` calls with an iterator for each `steps_per_execution` steps, for the last one's logs."""
@@ -25,7 +29,8 @@ class RunsSteps:
             self.train_function = self._steps_on_replicas(self.train_function)
 
     def _steps_on_replicas(self, keras_function):
-        strategy, count = self.distribute_strategy, self.steps_per_execution
+        strategy, most = self.distribute_strategy, self.steps_per_execution
+        seen, taken = None, 0
 
         @tf.function(reduce_retracing=True, jit_compile=self.jit_compile)
         def step(data):
@@ -33,17 +38,24 @@ class RunsSteps:
             return keras.tree.map_structure(lambda value: strategy.experimental_local_results(value)[0], logs)
 
         @tf.function(reduce_retracing=True)
-        def steps(iterator):
+        def steps(iterator, count):
             logs = step(next(iterator))
             for _ in tf.range(count - 1):
                 logs = step(next(iterator))
             return logs
 
         def function(iterator):
+            nonlocal seen, taken
             if not isinstance(iterator, tf.distribute.DistributedIterator):
                 return keras_function(iterator)
+            if seen is None or seen() is not iterator:
+                seen, taken = weakref.ref(iterator), 0
+            # The last call of an epoch may find fewer batches than it could take.
+            left = most if self.batches_in_epoch is None else self.batches_in_epoch - taken
+            count = min(most, left) if left > 0 else most
+            taken += count
             try:
-                return steps(iterator)
+                return steps(iterator, tf.constant(count))
             except tf.errors.OutOfRangeError:
                 raise StopIteration from None
 

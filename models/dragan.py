@@ -72,7 +72,9 @@ class DRAGAN(GAN):
 
     def discriminator_loss(self, x, z):
         std = tf.sqrt(global_mean(tf.square(x - global_mean(x))))
-        penalty = self.penalty(x + self.noise_scale * std * tf.cast(self.random.normal([batch_size(x), *x.shape[1:]]), x.dtype))
+        penalty = self.penalty(
+            x + self.noise_scale * std * tf.cast(self.random.normal([batch_size(x), *x.shape[1:]]), x.dtype)
+        )
         self.record("penalty", penalty)
         return cross_entropy_discriminator(*self.D(x, self.G(z))) + self.gp_weight * penalty
 
