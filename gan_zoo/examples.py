@@ -121,7 +121,7 @@ class Examples:
         """
         if tf.nest.is_nested(x):
             if not self.structures:
-                raise UserError(self._structure_told(x, source))
+                raise UserError(self.structure_told(x, source))
             return
         if isinstance(x, tf.RaggedTensor | tf.RaggedTensorSpec):
             raise UserError(
@@ -166,8 +166,9 @@ class Examples:
     def shape_told(self, shape: tuple[int | None, ...], source: Source) -> str:
         """The sentence for batches of another shape than the generator's."""
         advice = self._reshaping(shape, source)
+        what = "shape" if source is ARRAY else "batches of shape"
         return (
-            f"{source.name} has batches of shape {_shape(shape)}, and the generator makes {_shape((None, *self.shape))}"
+            f"{source.name} has {what} {_shape(shape)}, and the generator makes {_shape((None, *self.shape))}"
             f"{advice and ': '}{advice}."
         )
 
@@ -215,8 +216,8 @@ class Examples:
     def _is_image(self) -> bool:
         return self.shape is not None and len(self.shape) == 3
 
-    def _structure_told(self, x: Any, source: Source) -> str:
-        """The sentence for labels, dicts and lists."""
+    def structure_told(self, x: Any, source: Source) -> str:
+        """The sentence for labels, dicts and lists where the networks take one tensor."""
         if isinstance(x, dict):
             keys = list(x)
             chosen = next((key for key in keys if self._is_x(x[key])), None)
@@ -274,6 +275,12 @@ class Examples:
             f"such as {nearest}."
         )
 
+    def too_few_told(self, n: int, source: Source) -> str:
+        """The sentence for data that do not fill one step."""
+        return (
+            f"{source.name} has {n} examples in all, and a step takes a multiple of {self.parts} ({self.parts_told()})."
+        )
+
     # The numbers themselves.
 
     def check_values(self, x: Any, source: Source) -> tuple[float, float] | None:
@@ -289,9 +296,9 @@ class Examples:
 
     def range_told(self, low: float, high: float, source: Source) -> str:
         """The sentence for numbers out of range."""
-        seen = f"{source.name} has values from {low:g} to {high:g}"
         if not (math.isfinite(low) and math.isfinite(high)):
-            return f"{seen}, and networks learn from finite numbers only: remove or replace the others."
+            return f"{source.name} has values that are NaN or infinite: remove or replace them."
+        seen = f"{source.name} has values from {low:g} to {high:g}"
         return f"{seen}, and the networks work in [-1, 1]: {source.change.format(_formula('x', low, high))}."
 
     def cast(self, x: Any) -> Any:
@@ -342,6 +349,8 @@ def as_user_error(error: tf.errors.InvalidArgumentError, examples: Examples, sou
     text = str(error.message)
     if found := re.search(_OUT_OF_RANGE.format(r"(\S+)", r"([^\s\]]+)"), text):
         return UserError(examples.range_told(*map(float, found.groups()), source))
+    if found := re.search(_PART_NOT_DIVIDED.format(r"(\d+)"), text):
+        return UserError(dataclasses.replace(examples, replicas=1).count_told(int(found[1])))
     if found := re.search(_NOT_DIVIDED.format(r"(\d+)"), text):
         return UserError(examples.count_told(int(found[1])))
     if (found := re.search(r"Shape of tensor \S* ?\[([^\]]*)\] is not compatible", text)) and examples.shape:
@@ -353,6 +362,7 @@ def as_user_error(error: tf.errors.InvalidArgumentError, examples: Examples, sou
 
 _OUT_OF_RANGE = "examples out of range: {} to {}"
 _NOT_DIVIDED = "examples cannot be divided: {}"
+_PART_NOT_DIVIDED = "examples of a replica cannot be divided: {}"
 
 
 def range_assertion(x: tf.Tensor, limit: float) -> tf.Operation:
@@ -361,9 +371,10 @@ def range_assertion(x: tf.Tensor, limit: float) -> tf.Operation:
     return tf.debugging.Assert((low >= -limit) & (high <= limit), [tf.strings.format(_OUT_OF_RANGE, (low, high))])
 
 
-def count_assertion(n: tf.Tensor, fine: tf.Tensor) -> tf.Operation:
-    """In a graph, the check of `Examples.check_count`: see `as_user_error`."""
-    return tf.debugging.Assert(fine, [tf.strings.format(_NOT_DIVIDED, (n,))])
+def count_assertion(n: tf.Tensor, fine: tf.Tensor, is_part: bool = False) -> tf.Operation:
+    """In a graph, the check of `Examples.check_count`, of a batch or a replica's part: see `as_user_error`."""
+    text = _PART_NOT_DIVIDED if is_part else _NOT_DIVIDED
+    return tf.debugging.Assert(fine, [tf.strings.format(text, (n,))])
 
 
 def _is_ours(method: Any) -> bool:
@@ -404,8 +415,14 @@ def _formula(x: str, low: float, high: float) -> str:
         return f"{x} / 127.5 - 1"
     if low >= 0 and 256 < high <= 65536:
         return f"{x} / 32767.5 - 1"
+    # The ends of the range that was seen, outwards to two digits, or to 0 where that is near.
+    unit = 10.0 ** (math.floor(math.log10(max(-low, high))) - 1)
+    low, high = math.floor(low / unit) * unit, math.ceil(high / unit) * unit
+    if math.isclose(low, -high):
+        return f"{x} / {high:g}"
     shifted = f"({x} - {low:g})" if low > 0 else f"({x} + {-low:g})" if low else x
-    return f"{shifted} / {(high - low) / 2:g} - 1"
+    half = (high - low) / 2
+    return f"{shifted} - 1" if math.isclose(half, 1) else f"{shifted} / {half:g} - 1"
 
 
 def _cast(name: str, item: Any) -> str:

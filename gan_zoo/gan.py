@@ -306,7 +306,7 @@ class GAN(KeepsArguments, KeepsOptimizers, TakesData, Retraces, RunsSteps, Evalu
             own = dataclasses.replace(Examples.of(self), replicas=1)
             raise UserError(own.count_told(n))
         if not isinstance(n, int):
-            with tf.control_dependencies([count_assertion(n, n % self.n_critic == 0)]):
+            with tf.control_dependencies([count_assertion(n, n % self.n_critic == 0, is_part=True)]):
                 data = tf.nest.map_structure(tf.identity, data)
         parts = tf.nest.map_structure(lambda t: tf.reshape(t, [-1, self.n_critic, *t.shape[1:]]), data)
         return [tf.nest.map_structure(lambda t, k=k: t[:, k], parts) for k in range(self.n_critic)]
