@@ -52,7 +52,10 @@ def whole_batch(x: tf.Tensor) -> tf.Tensor:
     """The rows of all replicas' `x`, [B / N, ...] each, as one, [B, ...]; nothing is differentiated through it."""
     replicas, _ = replica_context()
     x = tf.stop_gradient(x)
-    return x if replicas == 1 else tf.distribute.get_replica_context().all_gather(x, axis=0)
+    if replicas == 1:
+        return x
+    # Gathering rows of an unknown number loses what is known of the other axes.
+    return tf.ensure_shape(tf.distribute.get_replica_context().all_gather(x, axis=0), [None, *x.shape[1:]])
 
 
 def joined(x: tf.Tensor) -> tf.Tensor:
@@ -141,7 +144,9 @@ def _own_rows(draw, shape, seed, **kwargs) -> tf.Tensor:
     replicas, index = replica_context()
     if replicas == 1:
         return draw(shape, seed, alg=_ALGORITHM, **kwargs)
-    return draw([replicas, *tf.unstack(tf.convert_to_tensor(shape))], seed, alg=_ALGORITHM, **kwargs)[index]
+    # An axis whose length is a number must stay one: unstacked from a tensor, its length is unknown to the graph.
+    axes = shape if isinstance(shape, list | tuple | tf.TensorShape) else tf.unstack(tf.convert_to_tensor(shape))
+    return draw([replicas, *axes], seed, alg=_ALGORITHM, **kwargs)[index]
 
 
 def _uniform_of_bits(shape, seed, alg) -> tf.Tensor:

@@ -1,5 +1,6 @@
 """The players' losses on held-out data: what `evaluate` and `fit`'s `validation_data` compute."""
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -7,6 +8,8 @@ import keras
 import tensorflow as tf
 
 from gan_zoo.errors import UserError
+from gan_zoo.examples import Examples
+from gan_zoo.feeding import Feed, feed, source_of
 from gan_zoo.penalties import in_every_turn
 from gan_zoo.precision import cast_floats, dtype_of
 
@@ -30,13 +33,56 @@ class Evaluates:
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The losses of one batch of held-out data, scalars by their names; changes nothing."""
-        x = cast_floats(_examples(data), dtype_of(self.generator, self.discriminator))
+        x = cast_floats(Examples.of(self).bring(data), dtype_of(self.generator, self.discriminator))
         draws = tf.stack([self.random.state.value[0], _FIRST_DRAW + _DRAWS * tf.cast(self._batch_index, tf.int64)])
         # The scope takes what layers and the random stream would assign.
         with self.recording() as recorded, in_every_turn(), keras.StatelessScope([(self.random.state, draws)]):
             z = self.sample_latent(tf.nest.flatten(x)[0].shape[0])
             logs = {"d_loss": self.discriminator_loss(x, z), "g_loss": self.generator_loss(x, z)}
             return logs | {name: tf.reduce_mean(tf.stack(values)) for name, values in recorded.items()}
+
+    def fit(self, x: Any = None, *args, validation_data: Any = None, **kwargs) -> keras.callbacks.History:
+        if validation_data is not None:
+            held_out, y, sample_weight = keras.utils.unpack_x_y_sample_weight(validation_data)
+            size, steps = kwargs.get("validation_batch_size"), kwargs.get("validation_steps")
+            validation_data = self._held_out(held_out, y, sample_weight, size, steps)
+        return super().fit(x, *args, validation_data=validation_data, **kwargs)
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs,
+    ) -> dict[str, float] | list[float]:
+        """The losses on held-out data, as `keras.Model.evaluate` has them: see the class.
+
+        Args:
+            x: Real examples as for `fit`.
+            y: As for `fit`, and so are `sample_weight`, `verbose` and `callbacks`.
+            batch_size: Examples in a batch of an array.
+            steps: Batches to look at; by default all.
+            return_dict: Whether to return the losses by name; else they are a list, in the order of their names.
+
+        Raises:
+            UserError: If the networks cannot take x.
+        """
+        options = {"verbose": verbose, "steps": steps, "callbacks": callbacks, "return_dict": return_dict}
+        if isinstance(x, Feed):  # from `fit`
+            return super().evaluate(x, **options, **kwargs)
+        held_out = self._held_out(x, y, sample_weight, batch_size, steps)
+        with self._user_errors(Examples.of(self), source_of(x), held_out.element):
+            return super().evaluate(held_out, **options, **kwargs)
+
+    def _held_out(self, x: Any, y: Any, sample_weight: Any, batch_size: int | None, steps: int | None) -> Feed:
+        wanted = dataclasses.replace(Examples.of(self, probe=True), n_critic=1, replicas=1)
+        own = {"x": x, "y": y, "sample_weight": sample_weight, "class_weight": None, "batch_size": batch_size}
+        return feed(wanted, source_of(x), shuffle=False, steps=steps, tell=lambda low, high: None, **own)
 
     def make_test_function(self, force: bool = False):
         """Makes what `evaluate` calls with an iterator for each `steps_per_execution` batches, for the means so far."""
@@ -120,13 +166,6 @@ def _whole(strategy: tf.distribute.Strategy, value: Any) -> Any:
     if value is None or isinstance(value, tf.experimental.Optional):
         return None
     return tf.concat(strategy.experimental_local_results(value), axis=0)
-
-
-def _examples(data: Any) -> Any:
-    """The x of what Keras hands to a step, which adds places for labels and weights where x comes as an array."""
-    while isinstance(data, tuple) and len(data) > 1 and data[-1] is None:
-        data = data[:-1]
-    return data[0] if isinstance(data, tuple) and len(data) == 1 else data
 
 
 def _require_latents(z: Any, generator: keras.Model) -> None:

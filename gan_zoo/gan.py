@@ -1,6 +1,7 @@
 """The base class: Algorithm 1 of Goodfellow et al. (2014) as a Keras model that a variant completes with two losses."""
 
 import contextlib
+import dataclasses
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,8 @@ from gan_zoo.checks import whole
 from gan_zoo.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.errors import UserError
 from gan_zoo.evaluation import Evaluates
+from gan_zoo.examples import Examples, count_assertion
+from gan_zoo.feeding import TakesData
 from gan_zoo.learning_rates import Optimizers
 from gan_zoo.loop import Retraces, RunsSteps
 from gan_zoo.precision import at_least_float32, cast_floats, computes_in_float16, dtype_of, policy
@@ -28,7 +31,7 @@ Loss = Callable[[Any, Any], tf.Tensor]
 Variables = Sequence[keras.Variable]
 
 
-class GAN(KeepsArguments, KeepsOptimizers, Retraces, RunsSteps, Evaluates, Saves, keras.Model):
+class GAN(KeepsArguments, KeepsOptimizers, TakesData, Retraces, RunsSteps, Evaluates, Saves, keras.Model):
     """A generative adversarial network: two players, two losses, and the loop that trains them in turn.
 
     A variant subclasses `GAN` and states what its paper states, the losses:
@@ -226,7 +229,8 @@ class GAN(KeepsArguments, KeepsOptimizers, Retraces, RunsSteps, Evaluates, Saves
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """`n_critic` discriminator turns, then a generator turn, on `n_critic` minibatches; returns the logs."""
         with self.recording() as recorded:
-            *minibatches, last = self.split(cast_floats(data, dtype_of(self.generator, self.discriminator)))
+            data = cast_floats(Examples.of(self).bring(data), dtype_of(self.generator, self.discriminator))
+            *minibatches, last = self.split(data)
             for x in minibatches:
                 self.discriminator_step(x)
             self.both_step(last)
@@ -294,10 +298,11 @@ class GAN(KeepsArguments, KeepsOptimizers, Retraces, RunsSteps, Evaluates, Saves
             return [data]
         n = batch_size(data)
         if isinstance(n, int) and n % self.n_critic:
-            raise UserError(
-                f"One dataset batch holds n_critic minibatches, and {n} examples cannot be divided by "
-                f"n_critic={self.n_critic}: batch the dataset by a multiple of it."
-            )
+            own = dataclasses.replace(Examples.of(self), replicas=1)
+            raise UserError(own.count_told(n))
+        if not isinstance(n, int):
+            with tf.control_dependencies([count_assertion(n, n % self.n_critic == 0, is_part=True)]):
+                data = tf.nest.map_structure(tf.identity, data)
         parts = tf.nest.map_structure(lambda t: tf.reshape(t, [-1, self.n_critic, *t.shape[1:]]), data)
         return [tf.nest.map_structure(lambda t, k=k: t[:, k], parts) for k in range(self.n_critic)]
 
@@ -306,12 +311,6 @@ class GAN(KeepsArguments, KeepsOptimizers, Retraces, RunsSteps, Evaluates, Saves
     def call(self, z: Any) -> tf.Tensor:
         """Samples for the latents z, [B, Z], in inference mode: images, [B, H, W, C] in [-1, 1]."""
         return self.generator(z, training=False)
-
-    def fit(self, x: Any = None, *args, shuffle: bool | None = None, **kwargs) -> keras.callbacks.History:
-        """Trains, as `keras.Model.fit` does. `shuffle` is for arrays: a dataset brings its own order."""
-        if shuffle is None:
-            shuffle = not isinstance(x, tf.data.Dataset | tf.distribute.DistributedDataset)
-        return super().fit(x, *args, shuffle=shuffle, **kwargs)
 
     def compile(
         self,

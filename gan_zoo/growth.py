@@ -154,6 +154,12 @@ class Grows:
         """Whether the networks are of those that grow."""
         return isinstance(self.discriminator, growing.GrowingDiscriminator)
 
+    @property
+    def example_shape(self):
+        """Images of any side: `at_stage` brings them to that of the networks."""
+        shape = super().example_shape
+        return (None, None, shape[-1]) if self.is_growing else shape
+
     def growth(self, batch_size: int) -> Growth | None:
         """The schedule for minibatches of `batch_size` examples; None if the networks do not grow."""
         if not self.is_growing:

@@ -253,7 +253,7 @@ class InstanceNoise(keras.layers.Layer):
         def noisy(x):
             if not x.dtype.is_floating:
                 return x
-            noise = self.stddev * tf.cast(self.random.normal(tf.shape(x)), x.dtype)
+            noise = self.stddev * tf.cast(self.random.normal([tf.shape(x)[0], *x.shape[1:]]), x.dtype)
             return x + (noise if left is None else tf.cast(left, x.dtype) * noise)
 
         return tf.nest.map_structure(noisy, inputs)

@@ -1,5 +1,6 @@
 """How Keras's `fit` runs training steps: several in one graph, also on several replicas; and when it traces anew."""
 
+import weakref
 from collections.abc import Callable
 
 import keras
@@ -61,6 +62,8 @@ class RunsSteps:
 
     _made_for: tuple[Callable, ...] = ()
     _followers: tuple[Callable, ...] = ()
+    batches_in_epoch: int | None = None
+    """What an iterator that `fit` trains from will give, if that is known."""
 
     def follow(self, follower: Callable[[dict], None]) -> None:
         """Calls `follower(logs)` in the graph after every step, until the end of the `fit` that runs or comes next.
@@ -86,7 +89,8 @@ class RunsSteps:
             self.train_function = self._own_loop(self.train_function)
 
     def _own_loop(self, keras_function):
-        strategy, count, followers = self.distribute_strategy, self.steps_per_execution, self._followers
+        strategy, most, followers = self.distribute_strategy, self.steps_per_execution, self._followers
+        seen, taken = None, 0
 
         def graph(**options):
             return (lambda function: function) if self.run_eagerly else tf.function(reduce_retracing=True, **options)
@@ -103,17 +107,24 @@ class RunsSteps:
             return logs
 
         @graph()
-        def steps(iterator):
+        def steps(iterator, count):
             logs = followed(next(iterator))
             for _ in tf.range(count - 1):
                 logs = followed(next(iterator))
             return logs
 
         def function(iterator):
+            nonlocal seen, taken
             if not isinstance(iterator, tf.distribute.DistributedIterator | tf.data.Iterator):
                 return keras_function(iterator)
+            if seen is None or seen() is not iterator:
+                seen, taken = weakref.ref(iterator), 0
+            # The last call of an epoch may find fewer batches than it could take.
+            left = most if self.batches_in_epoch is None else self.batches_in_epoch - taken
+            count = min(most, left) if left > 0 else most
+            taken += count
             try:
-                return steps(iterator)
+                return steps(iterator, tf.constant(count))
             except tf.errors.OutOfRangeError:
                 raise StopIteration from None
 

@@ -144,7 +144,9 @@ class Source:
         # Every worker computes the same elements and takes its part of each: sharding the source by file or by element
         # would give other minibatches than one worker sees.
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-        return dataset.prefetch(2).with_options(options)
+        dataset = dataset.prefetch(2).with_options(options)
+        dataset.is_checked = True  # spares `fit` the look at every batch
+        return dataset
 
     def _described(self) -> str:
         split = self._settings["split"]

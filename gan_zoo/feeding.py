@@ -1,0 +1,578 @@
+"""Keras's ways to hand over data, `fit` and `train_on_batch`, for a GAN: see `gan_zoo.examples` for what it takes."""
+
+import contextlib
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.trainers.data_adapters import (
+    data_adapter,
+    get_data_adapter,
+    is_grain_dataset,
+    is_torch_dataloader,
+)
+
+from gan_zoo import endings, examples
+from gan_zoo.errors import UserError
+from gan_zoo.examples import ARRAY, DATASET, GENERATOR, LOADER, PY_DATASET, Examples, Source
+
+_log = logging.getLogger("gan_zoo")
+
+_as_is = tf.autograph.experimental.do_not_convert
+
+_FIT = inspect.signature(keras.Model.fit)
+
+_STREAMS = tf.data.Dataset | tf.distribute.DistributedDataset | keras.utils.PyDataset | Iterator
+
+_COLLISION = (
+    "Two MirroredStrategy objects of this process mixed up their messages, which TensorFlow numbers alike in both. "
+    "Start the program again with one strategy for all models, with "
+    "cross_device_ops=tf.distribute.ReductionToOneDevice() in each strategy, or with one process for each."
+)
+
+
+class TakesData:
+    """A mixin for a GAN: `fit` and `train_on_batch` with data as Keras's users have it."""
+
+    _warned = False
+
+    @property
+    def example_shape(self) -> tuple[int | None, ...] | None:
+        """Shape of one real example, None at axes of any length: that of a sample. None if it is not known."""
+        try:
+            return tuple(self.generator.output_shape[1:])
+        except (AttributeError, ValueError, TypeError):  # a network with a `call` of its own, or several outputs
+            return None
+
+    def fit(self, x: Any = None, y: Any = None, *args, **kwargs) -> keras.callbacks.History:
+        """Trains, as `keras.Model.fit` does.
+
+        Args:
+            x: Real examples without labels: an array of floats, [N, H, W, C] in [-1, 1] for images; or batches of such,
+                by a `tf.data.Dataset`, a `keras.utils.PyDataset`, an iterator or a DataLoader, alone or as `(x,)`.
+            y: None, unless the class's own losses read labels.
+            *args: As for `keras.Model.fit`.
+            **kwargs: As for `keras.Model.fit`. `batch_size` is that of a whole step, a multiple of `n_critic` times the
+                number of replicas. `shuffle` is for arrays and a `PyDataset`: other data bring their own order.
+
+        A last batch of an epoch that `n_critic` minibatches cannot share out equally is left out, with a warning. A
+        warning also tells of networks that end in a sigmoid, and of an array in [0, 1] for a generator of [-1, 1].
+
+        Raises:
+            UserError: If the networks cannot take x: see `gan_zoo.examples`.
+        """
+        arguments = dict(_FIT.bind(self, x, y, *args, **kwargs).arguments)
+        del arguments["self"]
+        wanted = Examples.of(self, probe=True)
+        source = source_of(x)
+        shuffle = arguments.pop("shuffle", None)
+        if shuffle is None:
+            shuffle = source in (ARRAY, PY_DATASET)
+        if arguments.get("validation_split"):
+            _split_for_validation(arguments)
+        own = {name: arguments.pop(name, None) for name in ("x", "y", "batch_size", "class_weight", "sample_weight")}
+        if arguments.get("validation_batch_size") is None:
+            arguments["validation_batch_size"] = own["batch_size"]
+        self._warn_of_endings()
+        _check_compiler(self)
+        fed = feed(
+            wanted, source, shuffle=shuffle, steps=arguments.get("steps_per_epoch"), tell=self._tell_range, **own
+        )
+        self.batches_in_epoch = fed.num_batches
+        with self._user_errors(wanted, source, fed.element):
+            history = super().fit(fed, **arguments)
+        fed.tell_left_out()
+        if history.epoch and not history.history:
+            usable = f" that can be divided by {wanted.parts_told()}" if fed.left_out else ""
+            raise UserError(f"{source.name} gives no batch{usable}, so no step was taken.")
+        return history
+
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
+    ) -> dict[str, float] | list[float]:
+        """One training step on one batch of real examples, which replicas share out.
+
+        Args:
+            x: An array or tensor as for `fit`; its length is a multiple of `n_critic` times the number of replicas.
+            y: As for `fit`.
+            sample_weight: As for `fit`.
+            class_weight: None.
+            return_dict: Whether to return the logs by name; else they are a list, in the order of their names.
+
+        Raises:
+            UserError: If the networks cannot take x.
+        """
+        self._assert_compile_called("train_on_batch")
+        wanted = Examples.of(self)
+        _refuse_labels(wanted, ARRAY, y, sample_weight, class_weight)
+        self._warn_of_endings()
+        _check_compiler(self)
+        data = _packed(x, y, sample_weight)
+        if wanted.untouched:
+            batch = tf.nest.map_structure(tf.convert_to_tensor, data)
+        else:
+            batch = wanted.bring(_as_arrays(data))
+            if not tf.nest.is_nested(batch):
+                wanted.check_count(batch.shape[0], "give")
+        self.make_train_function()
+        with self._user_errors(wanted, ARRAY, batch):
+            logs = self.train_function(iter([_shared_out(self.distribute_strategy, batch)]))
+        logs = {name: float(np.squeeze(value)) for name, value in logs.items()}
+        return logs if return_dict else self._flatten_metrics_in_order(logs)
+
+    @contextlib.contextmanager
+    def _user_errors(self, wanted: Examples, source: Source, batch: Any) -> Iterator[None]:
+        """Turns what TensorFlow and Keras say of a batch, or its specification, into what the user can do about it."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            told = examples.as_user_error(error, wanted, source)
+            mirrored = isinstance(self.distribute_strategy, tf.distribute.MirroredStrategy)
+            if told is None and mirrored and "Collective ops is aborted" in str(error):
+                told = UserError(_COLLISION)
+            if told is None:
+                raise
+            raise told from None
+        except Exception as error:  # whatever a user's own code makes of data of another structure
+            # AutoGraph, which replicas' steps go through, wraps errors that are not Python's own.
+            inner = error
+            while type(inner).__name__ == "StagingError":
+                inner = inner.__context__
+            if isinstance(inner, UserError):
+                raise inner from None
+            if wanted.structures and tf.nest.is_nested(batch):
+                error.add_note(f"If {type(self).__name__} reads no labels: {wanted.structure_told(batch, source)}")
+            raise
+
+    def _warn_of_endings(self) -> None:
+        """Tells once of networks that end in probabilities: losses take raw scores, and images lie in [-1, 1]."""
+        if self._warned:
+            return
+        self._warned = True
+        ending = endings.last_activation(self.generator)
+        if ending in endings.SIGMOIDS:
+            _log.warning(
+                "The generator ends in a %s, which makes no values below 0, and images lie in [-1, 1]: end it in tanh.",
+                ending,
+            )
+        ending = endings.last_activation(self.discriminator)
+        if ending in endings.PROBABILITIES and not self._reconstructs():
+            _log.warning(
+                "The discriminator ends in a %s, and the losses take raw scores, to which they apply their own: leave "
+                "that activation out.",
+                ending,
+            )
+
+    def _reconstructs(self) -> bool:
+        """Whether the discriminator makes examples, as an autoencoder, instead of scores."""
+        return self.example_shape == tuple(getattr(self.discriminator, "output_shape", None) or ())[1:]
+
+    def _tell_range(self, low: float, high: float) -> None:
+        ending = endings.last_activation(self.generator)
+        if 0 <= low < 0.1 and 0.9 < high <= 1 and ending in endings.BOUNDED - endings.PROBABILITIES:
+            _log.warning(
+                "x lies in [0, 1], from %g to %g, and the generator makes values in [-1, 1]: pass x * 2 - 1.", low, high
+            )
+
+
+def _check_compiler(gan) -> None:
+    replicas = gan.distribute_strategy.num_replicas_in_sync
+    if gan.jit_compile and replicas > 1 and all("CPU" in d for d in gan.distribute_strategy.extended.worker_devices):
+        raise UserError(
+            f"jit_compile=True does not work with {replicas} replicas on CPUs: compile with jit_compile=False, or train on "
+            f"one."
+        )
+
+
+def source_of(x: Any) -> Source:
+    """How data comes in.
+
+    Raises:
+        UserError: If `fit` cannot take it at all.
+    """
+    if x is None:
+        raise UserError("fit needs data: pass x, an array or a dataset of real examples.")
+    if isinstance(x, str | bytes):
+        raise UserError(f"fit takes data, not a name: pass gan_zoo.data.load({x!r}).")
+    if isinstance(x, tf.data.Dataset | tf.distribute.DistributedDataset):
+        return DATASET
+    if isinstance(x, keras.utils.PyDataset):
+        return PY_DATASET
+    if is_torch_dataloader(x) or is_grain_dataset(x):
+        return LOADER
+    if isinstance(x, Iterator):
+        return GENERATOR
+    if isinstance(x, data_adapter.DataAdapter):
+        return LOADER
+    if hasattr(x, "__array__") or tf.is_tensor(x) or isinstance(x, tuple | list | dict) or hasattr(x, "tocoo"):
+        return ARRAY
+    raise UserError(
+        f"fit takes an array, a tf.data.Dataset, a keras.utils.PyDataset, an iterator or a DataLoader, not "
+        f"{type(x).__name__}: pass iter(x) if it gives batches."
+    )
+
+
+class Feed(data_adapter.DataAdapter):
+    """A Keras data adapter whose batches are as the networks take them.
+
+    Args:
+        adapter: Keras's own, which is told of epochs.
+        dataset: The batches.
+        num_batches: In an epoch; None if it is not known.
+        wanted: What the networks take.
+    """
+
+    def __init__(self, adapter: data_adapter.DataAdapter, dataset: Any, num_batches: int | None, wanted: Examples):
+        self._adapter, self._dataset, self._num_batches = adapter, dataset, num_batches
+        self._wanted, self._told, self._untold = wanted, False, 0
+
+    @property
+    def element(self) -> Any:
+        """The specification of a batch."""
+        return self._dataset.element_spec
+
+    def get_tf_dataset(self):
+        return self._dataset
+
+    @property
+    def num_batches(self) -> int | None:
+        return self._num_batches
+
+    @property
+    def batch_size(self) -> int | None:
+        return self._adapter.batch_size
+
+    @property
+    def has_partial_batch(self) -> bool | None:
+        return self._adapter.has_partial_batch
+
+    @property
+    def partial_batch_size(self) -> int | None:
+        return self._adapter.partial_batch_size
+
+    def on_epoch_begin(self):
+        self._adapter.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self._adapter.on_epoch_end()
+
+    @property
+    def left_out(self) -> bool:
+        """Whether a batch was left out."""
+        return self._told or bool(self._untold)
+
+    def leave_out(self, n: int, is_first: bool = False) -> None:
+        """Tells, once, that a batch of `n` examples is left out; of the first of all, `tell_left_out` does."""
+        if is_first:
+            self._untold = n
+        elif not self._told:
+            _log.warning(
+                "The last %d examples of an epoch are left out: they cannot be divided by %s.",
+                n,
+                self._wanted.parts_told(),
+            )
+            self._told = True
+
+    def tell_left_out(self) -> None:
+        """Tells of a first batch that was left out, now that others were not."""
+        if self._untold:
+            self.leave_out(self._untold)
+
+
+def feed(
+    wanted: Examples,
+    source: Source,
+    *,
+    x: Any,
+    y: Any,
+    batch_size: int | None,
+    class_weight: Any,
+    sample_weight: Any,
+    shuffle: bool | str,
+    steps: int | None,
+    tell: Callable[[float, float], None],
+) -> Feed:
+    """What Keras reads x from.
+
+    Args:
+        wanted: What the networks take.
+        source: How x comes in.
+        x: As for `fit`, and so are `y`, `batch_size`, `class_weight`, `sample_weight` and `shuffle`.
+        steps: As `steps_per_epoch` for `fit`.
+        tell: Gets the smallest and the largest number of an array.
+
+    Raises:
+        UserError: If the networks cannot take x.
+    """
+    _refuse_labels(wanted, source, y, sample_weight, class_weight)
+    if isinstance(x, tf.distribute.DistributedDataset):
+        return _distributed(wanted, x)
+    if source is ARRAY and not wanted.untouched:
+        x = examples.unpack(_as_arrays(x))
+        if not tf.nest.is_nested(x) and y is None:
+            return _of_array(wanted, x, batch_size, shuffle, steps, tell)
+        if tf.nest.is_nested(x):
+            wanted.check(x, source)
+    if source is GENERATOR:
+        x = _tuples(x)
+    adapter = get_data_adapter(x, y, sample_weight, batch_size, steps, shuffle=shuffle, class_weight=class_weight)
+    dataset, count = adapter.get_tf_dataset(), adapter.num_batches
+    if not wanted.untouched:
+        return _of_stream(wanted, source, adapter, dataset, count, x)
+    return Feed(adapter, _without_autotuning(dataset), count, wanted)
+
+
+def _refuse_labels(wanted: Examples, source: Source, y: Any, sample_weight: Any, class_weight: Any) -> None:
+    if wanted.structures or wanted.untouched:
+        return
+    for name, value in (("y", y), ("sample_weight", sample_weight), ("class_weight", class_weight)):
+        if value is not None:
+            raise UserError(f"{name} was given, and this GAN learns from x alone, without labels: leave {name} out.")
+
+
+def _as_arrays(x: Any) -> Any:
+    """Tensors of other libraries as arrays, in any structure; what is none stays."""
+
+    def array(leaf):
+        if isinstance(leaf, tf.Tensor | tf.Variable | tf.RaggedTensor | tf.SparseTensor | np.ndarray):
+            return leaf
+        if hasattr(leaf, "detach"):  # PyTorch's
+            leaf = leaf.detach().cpu()
+        return np.asarray(leaf) if hasattr(leaf, "__array__") or hasattr(leaf, "__array_interface__") else leaf
+
+    return array(x) if not isinstance(x, tuple | list | dict) else keras.tree.map_structure(array, x)
+
+
+def _of_array(wanted: Examples, x: Any, batch_size: int | None, shuffle: bool | str, steps: int | None, tell) -> Feed:
+    """An array's examples in batches of one size, and the remainder if it can be divided."""
+    if hasattr(x, "tocoo"):
+        raise UserError("x is a sparse matrix, and the networks take dense arrays: pass x.toarray().")
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        raise UserError(
+            f"x is an array of {len(x)} objects: bring all examples to one shape, and pass np.stack of them, as floats."
+        )
+    if len(getattr(x, "shape", ())) == 0:
+        raise UserError(f"x is {type(x).__name__} {x!r}, and the networks take an array of examples.")
+    wanted.check(x, ARRAY)
+    n = int(x.shape[0])
+    if not n:
+        raise UserError("x is empty: it has no examples.")
+    tell(*wanted.check_values(x, ARRAY))
+    if isinstance(x, np.ndarray) and tf.as_dtype(x.dtype) != wanted.dtype:
+        x = x.astype(wanted.dtype.as_numpy_dtype)
+    size = batch_size or (-(-n // steps) if steps else 32)
+    full, rest = divmod(n, size)
+    if full:
+        wanted.check_count(size, "set batch_size to")
+    elif rest % wanted.parts:
+        raise UserError(wanted.too_few_told(n, ARRAY))
+    adapter = get_data_adapter(x, batch_size=size, steps_per_epoch=steps, shuffle=shuffle)
+    dataset, drops = adapter.get_tf_dataset(), rest % wanted.parts
+    if drops:
+        dataset = dataset.take(full).map(_as_is(lambda t: tf.ensure_shape(t, [size, *t.shape[1:]])))
+    if dataset.element_spec.dtype != wanted.dtype:
+        dataset = dataset.map(_as_is(wanted.cast))
+    fed = Feed(adapter, _without_autotuning(dataset), full if drops else adapter.num_batches, wanted)
+    if drops:
+        fed.leave_out(rest)
+    return fed
+
+
+def _of_stream(wanted: Examples, source: Source, adapter, dataset: tf.data.Dataset, count: int | None, x: Any) -> Feed:
+    """Batches of a dataset, of which only the specification is known beforehand."""
+    if count == 0:
+        raise UserError(f"{source.name} is empty: it has no batch.")
+    spec = examples.unpack(dataset.element_spec)
+    if source is DATASET and not tf.nest.is_nested(spec) and spec.dtype.is_integer and not wanted.structures:
+        _refuse_integers(wanted, dataset)
+    wanted.check(spec, source)
+    if not tf.nest.is_nested(spec) and spec.shape.rank is None and wanted.shape is None:
+        raise UserError(f"{source.name} has an unknown shape: give it an output_signature.")
+
+    def bring(*element):
+        batch = wanted.cast(examples.unpack(element))
+        if tf.nest.is_nested(batch):
+            return batch
+        batch = wanted.with_shape(batch)
+        if not wanted.limit:
+            return batch
+        with tf.control_dependencies([examples.range_assertion(batch, wanted.limit)]):
+            return tf.identity(batch)
+
+    is_checked = getattr(x, "is_checked", False)
+    if (wanted.limit and not is_checked) or not _is_brought(dataset.element_spec, wanted):
+        dataset = dataset.map(_as_is(bring))
+    size = tf.nest.flatten(spec)[0].shape[:1]
+    size = size[0] if size.rank else None
+    if size is not None:
+        wanted.check_count(size, "batch the dataset by")
+        return Feed(adapter, _without_autotuning(dataset), count, wanted)
+    if wanted.parts == 1:
+        return Feed(adapter, _without_autotuning(dataset), count, wanted)
+    full, rest = _batching(x, count)
+    if full:
+        wanted.check_count(full, "batch the dataset by")
+    fed = Feed(adapter, None, count, wanted)
+    if rest and rest % wanted.parts:
+        if count == 1:
+            raise UserError(wanted.too_few_told(rest, source))
+        fed._num_batches = count - 1
+        fed.leave_out(rest)
+    fed._dataset = _without_autotuning(_divisible(dataset, wanted, full or 0, fed.leave_out))
+    return fed
+
+
+def _refuse_integers(wanted: Examples, dataset: tf.data.Dataset) -> None:
+    """Reads one batch, for a sentence that says what is in it."""
+    spec = examples.unpack(dataset.element_spec)
+    for element in dataset.take(1):
+        values = np.asarray(examples.unpack(element))
+        raise UserError(wanted.integers_told(spec.dtype, float(values.min()), float(values.max()), DATASET))
+
+
+def _is_brought(spec: Any, wanted: Examples) -> bool:
+    leaves = tf.nest.flatten(spec)
+    if not tf.nest.is_nested(spec):
+        (leaf,) = leaves
+        if wanted.shape is not None and (leaf.shape.rank is None or None in leaf.shape[1:]):
+            return False
+    elif examples.unpack(spec) is not spec:
+        return False
+    return all(leaf.dtype == wanted.dtype or not leaf.dtype.is_floating for leaf in leaves)
+
+
+def _divisible(dataset: tf.data.Dataset, wanted: Examples, full: int, tell: Callable) -> tf.data.Dataset:
+    """The batches that can be shared out; others are left out if they are smaller than one before, or than `full`.
+
+    One that is not is an error, but for the first of all, which may be the remainder in a dataset that was shuffled.
+    """
+
+    def note(n, largest):
+        tell(int(n), is_first=not largest)
+        return n
+
+    def judge(largest, batch):
+        n = tf.shape(tf.nest.flatten(batch)[0])[0]
+        fine = n % wanted.parts == 0
+        with tf.control_dependencies([examples.count_assertion(n, fine | (n < largest) | (largest == 0))]):
+            told = tf.cond(
+                fine, lambda: n, lambda: tf.ensure_shape(tf.numpy_function(note, [n, largest], tf.int32), [])
+            )
+        return tf.maximum(largest, told), (fine, batch)
+
+    judged = dataset.scan(tf.constant(full), _as_is(judge))
+    return judged.filter(_as_is(lambda fine, batch: fine)).map(_as_is(lambda fine, batch: batch))
+
+
+def _batching(x: Any, count: int | None) -> tuple[int | None, int | None]:
+    """The size of a dataset's batches and of its last, smaller one: None where they cannot be told.
+
+    A dataset keeps what it was made of. Operations that keep the number of elements, such as `map` and `prefetch`, may
+    stand between `batch` and the end. What a `map` makes of a full batch is not known.
+    """
+    if isinstance(x, keras.utils.PyDataset):
+        if not count:
+            return None, None
+        sizes = [len(tf.nest.flatten(examples.unpack(x[k]))[0]) for k in dict.fromkeys((0, count - 1))]
+        return (sizes[0], sizes[1] if sizes[1] < sizes[0] else 0) if len(sizes) > 1 else (None, sizes[0])
+    is_sure = True
+    while isinstance(x, tf.data.Dataset):
+        inputs = x._inputs()
+        if hasattr(x, "_batch_size") and hasattr(x, "_drop_remainder"):
+            size, total = int(tf.get_static_value(x._batch_size)), int(inputs[0].cardinality())
+            if 0 <= total < size:
+                return None, total if count == 1 else None
+            return (size if is_sure else None), (total % size if count == -(-total // size) else None)
+        if len(inputs) != 1:
+            break
+        if int(x.cardinality()) != int(inputs[0].cardinality()):
+            if not hasattr(x, "_count"):  # of `repeat`, `take` and `skip`, which leave open what the last batch is
+                break
+            count = None
+        is_sure = is_sure and not hasattr(x, "_map_func")
+        x = inputs[0]
+    return None, None
+
+
+def _distributed(wanted: Examples, x: Any) -> Feed:
+    """A dataset that a strategy has already shared out. Nothing can follow it, so its first batch is looked at."""
+    adapter = get_data_adapter(x)
+    fed = Feed(adapter, x, adapter.num_batches, wanted)
+    if wanted.untouched:
+        return fed
+    for element in x:
+        for part in _parts_of(element):
+            wanted.bring(part, DATASET)
+        break
+    return fed
+
+
+def _parts_of(element: Any) -> list[Any]:
+    """The replicas' own parts of one element of a `DistributedDataset`."""
+    leaves = tf.nest.flatten(element)
+    values = [leaf.values if isinstance(leaf, tf.distribute.DistributedValues) else (leaf,) for leaf in leaves]
+    return [tf.nest.pack_sequence_as(element, part) for part in zip(*values, strict=True)]
+
+
+def _tuples(x: Iterator) -> Iterator[tuple]:
+    """Keras asks generators for tuples."""
+    for batch in x:
+        if isinstance(batch, list):
+            batch = tuple(batch)
+        yield batch if isinstance(batch, tuple) else (batch,)
+
+
+def _without_autotuning(dataset: Any) -> Any:
+    """The dataset, whose pipeline is not tuned, unless that was asked for.
+
+    The thread that tunes a pipeline waits ever longer between its trials, and the end of `fit` waits for it.
+    """
+    if dataset.options().autotune.enabled is not None:
+        return dataset
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def _split_for_validation(arguments: dict[str, Any]) -> None:
+    """Takes the last part of arrays for validation, as Keras does."""
+    share = arguments.pop("validation_split")
+    if arguments.get("validation_data") is not None:
+        return
+    x, y = arguments.get("x"), arguments.get("y")
+    if not hasattr(x, "shape") or not 0 < share < 1:
+        raise UserError(f"validation_split={share!r} takes a part between 0 and 1 of an array x, and of nothing else.")
+    n = int(x.shape[0] * (1 - share))
+    arguments["x"], held = x[:n], x[n:]
+    arguments["validation_data"] = (held,) if y is None else (held, y[n:])
+    if y is not None:
+        arguments["y"] = y[:n]
+
+
+def _packed(x: Any, y: Any, sample_weight: Any) -> Any:
+    parts = (x, y, sample_weight)
+    while len(parts) > 1 and parts[-1] is None:
+        parts = parts[:-1]
+    return parts if len(parts) > 1 else x
+
+
+def _shared_out(strategy: tf.distribute.Strategy, batch: Any) -> Any:
+    """A batch in equal, consecutive parts for the replicas of this process."""
+    if strategy.num_replicas_in_sync == 1:
+        return batch
+    count = len(strategy.extended.worker_devices)
+
+    def part(context):
+        k = context.replica_id_in_sync_group % count
+
+        def rows(t):
+            n = t.shape[0] // count
+            return t[k * n : (k + 1) * n]
+
+        return tf.nest.map_structure(rows, batch)
+
+    return strategy.experimental_distribute_values_from_function(part)
