@@ -1,5 +1,6 @@
 """The players' losses on held-out data: what `evaluate` and `fit`'s `validation_data` compute."""
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from gan_zoo.errors import UserError
 from gan_zoo.examples import Examples
+from gan_zoo.feeding import Feed, feed, source_of
 from gan_zoo.penalties import in_every_turn
 
 _FIRST_DRAW = -(2**62)
@@ -37,6 +39,49 @@ class Evaluates:
             z = self.sample_latent(tf.nest.flatten(x)[0].shape[0])
             logs = {"d_loss": self.discriminator_loss(x, z), "g_loss": self.generator_loss(x, z)}
             return logs | {name: tf.reduce_mean(tf.stack(values)) for name, values in recorded.items()}
+
+    def fit(self, x: Any = None, *args, validation_data: Any = None, **kwargs) -> keras.callbacks.History:
+        if validation_data is not None:
+            held_out, y, sample_weight = keras.utils.unpack_x_y_sample_weight(validation_data)
+            size, steps = kwargs.get("validation_batch_size"), kwargs.get("validation_steps")
+            validation_data = self._held_out(held_out, y, sample_weight, size, steps)
+        return super().fit(x, *args, validation_data=validation_data, **kwargs)
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs,
+    ) -> dict[str, float] | list[float]:
+        """The losses on held-out data, as `keras.Model.evaluate` has them: see the class.
+
+        Args:
+            x: Real examples as for `fit`.
+            y: As for `fit`, and so are `sample_weight`, `verbose` and `callbacks`.
+            batch_size: Examples in a batch of an array.
+            steps: Batches to look at; by default all.
+            return_dict: Whether to return the losses by name; else they are a list, in the order of their names.
+
+        Raises:
+            UserError: If the networks cannot take x.
+        """
+        options = {"verbose": verbose, "steps": steps, "callbacks": callbacks, "return_dict": return_dict}
+        if isinstance(x, Feed):  # from `fit`
+            return super().evaluate(x, **options, **kwargs)
+        held_out = self._held_out(x, y, sample_weight, batch_size, steps)
+        with self._user_errors(Examples.of(self), source_of(x), held_out.element):
+            return super().evaluate(held_out, **options, **kwargs)
+
+    def _held_out(self, x: Any, y: Any, sample_weight: Any, batch_size: int | None, steps: int | None) -> Feed:
+        wanted = dataclasses.replace(Examples.of(self, probe=True), n_critic=1, replicas=1)
+        own = {"x": x, "y": y, "sample_weight": sample_weight, "class_weight": None, "batch_size": batch_size}
+        return feed(wanted, source_of(x), shuffle=False, steps=steps, tell=lambda low, high: None, **own)
 
     def make_test_function(self, force: bool = False):
         """Makes what `evaluate` calls with an iterator for each `steps_per_execution` batches, for the means so far."""

@@ -75,6 +75,8 @@ class TakesData:
         if arguments.get("validation_split"):
             _split_for_validation(arguments)
         own = {name: arguments.pop(name, None) for name in ("x", "y", "batch_size", "class_weight", "sample_weight")}
+        if arguments.get("validation_batch_size") is None:
+            arguments["validation_batch_size"] = own["batch_size"]
         self._warn_of_endings()
         _check_compiler(self)
         fed = feed(
