@@ -18,6 +18,7 @@ import tensorflow as tf
 from gan_zoo import checkpoints, images, precision
 from gan_zoo.errors import NonFiniteLoss
 from gan_zoo.events import Events
+from gan_zoo.loop import RunsSteps
 from gan_zoo.randomness import stream
 
 
@@ -79,7 +80,7 @@ class GeneratorEMA(StepCallback):
                 self._count = keras.Variable(self.step, trainable=False, dtype="int64", name="averaged_steps")
             self._pairs = list(zip(self.generator.variables, model.generator.variables, strict=True))
             self._update = tf.function(self._average)
-        if model.steps_per_execution > 1:
+        if isinstance(model, RunsSteps):
             self._count.assign(self.step)
             model.follow(self._follow)
 

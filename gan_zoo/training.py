@@ -295,8 +295,9 @@ class Job:
 
     def real_points(self):
         """Points of the data to draw samples over, [N, D]; None for images."""
-        batches = self.source.batches(2048, seed=stream(self.config.seed, "pictures"))
-        return next(batches.as_numpy_iterator()) if self.points else None
+        if not self.points:
+            return None
+        return next(self.source.batches(2048, seed=stream(self.config.seed, "pictures")).as_numpy_iterator())
 
     def real_examples(self, step: int):
         """A minibatch of real examples at the resolution of the networks at step `step`, the same each time.
