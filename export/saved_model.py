@@ -32,7 +32,7 @@ import tensorflow as tf
 from absl import flags
 
 import gan_zoo
-from gan_zoo import checks, cli, run_folders
+from gan_zoo import checks, cli, precision, run_folders
 from gan_zoo.errors import UserError, file_errors
 from gan_zoo.gan import GAN
 from gan_zoo.releases import exports
@@ -97,7 +97,7 @@ def export(
 
     partial = run_folders.partial_of(destination)
     # Lower precision, which GPUs have for float32's products too, rounds otherwise when TensorFlow fuses a graph.
-    exact = (generator or gan).compute_dtype == "float32" and not tf.config.list_physical_devices("GPU")
+    exact = not precision.computes_in_half(generator or gan.generator) and not tf.config.list_physical_devices("GPU")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with file_errors(destination):

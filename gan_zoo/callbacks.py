@@ -19,6 +19,7 @@ import tensorflow as tf
 from gan_zoo import checkpoints, checks, images, precision
 from gan_zoo.errors import NonFiniteLoss
 from gan_zoo.events import Events
+from gan_zoo.loop import RunsSteps
 from gan_zoo.output import Tolerant
 from gan_zoo.randomness import stream
 
@@ -82,7 +83,7 @@ class GeneratorEMA(StepCallback):
             self._pairs = list(zip(self.generator.variables, model.generator.variables, strict=True))
             # Traced here: TensorFlow warns where calls of several models' updates trace one after the other.
             self._update = tf.function(self._average).get_concrete_function(tf.TensorSpec([], tf.float64))
-        if model.steps_per_execution > 1:
+        if isinstance(model, RunsSteps):
             self._count.assign(self.step)
             model.follow(self._follow)
 

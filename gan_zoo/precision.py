@@ -127,6 +127,11 @@ def with_float32_weights(network: "keras.Model") -> "keras.Model":
     return type(network).from_config(mixed(network.get_config()))
 
 
+def computes_in_half(network: "keras.Model") -> bool:
+    """Whether some layer of the network computes in half precision."""
+    return any(layer.compute_dtype in ("float16", "bfloat16") for layer in network._flatten_layers())
+
+
 def inner_gradient(
     tape: "tf.GradientTape", value: "tf.Tensor", sources: Any, scale: float = INNER_SCALE, **kwargs
 ) -> Any:
