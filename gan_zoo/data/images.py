@@ -215,6 +215,8 @@ def pixel_limit() -> Iterator[None]:
         with warnings.catch_warnings():
             # Up to twice its limit Pillow would only warn.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            # It says so of formats that a later Pillow will not read.
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
             yield
     finally:
         with _LIMIT.lock:
