@@ -31,12 +31,20 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1) -> tf.Tensor:
     @tf.custom_gradient
     def call(x, kernel):
         y = _convolve(tf.stop_gradient(x), tf.stop_gradient(kernel), stride)
-        return y, lambda dy: (
-            convolve_transpose(dy, kernel, stride, size),
-            kernel_gradient(x, dy, stride, kernel.shape[:2]),
-        )
+
+        def gradients(dy):
+            dy = _known_as(y, dy)
+            return convolve_transpose(dy, kernel, stride, size), kernel_gradient(x, dy, stride, kernel.shape[:2])
+
+        return y, gradients
 
     return call(x, kernel)
+
+
+def _known_as(value: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+    """The gradient in a value, of whose shape as much is known: that of a concatenation forgets all of it."""
+    gradient.set_shape(value.shape)
+    return gradient
 
 
 def convolve_transpose(dy: tf.Tensor, kernel: tf.Tensor, stride: int, size) -> tf.Tensor:
@@ -45,7 +53,12 @@ def convolve_transpose(dy: tf.Tensor, kernel: tf.Tensor, stride: int, size) -> t
     @tf.custom_gradient
     def call(dy, kernel):
         x = _convolve_transpose(tf.stop_gradient(dy), tf.stop_gradient(kernel), stride, size)
-        return x, lambda dx: (convolve(dx, kernel, stride), kernel_gradient(dx, dy, stride, kernel.shape[:2]))
+
+        def gradients(dx):
+            dx = _known_as(x, dx)
+            return convolve(dx, kernel, stride), kernel_gradient(dx, dy, stride, kernel.shape[:2])
+
+        return x, gradients
 
     return call(dy, kernel)
 

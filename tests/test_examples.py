@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import DCGAN, VARIANTS, WGANGP, PrimalDualGAN, ProgressiveGAN, VanillaGAN
+from gan_zoo.models import DCGAN, VARIANTS, ProgressiveGAN, VanillaGAN
 
 from gan_zoo import GAN, UserError, data, models
 from gan_zoo.examples import Examples
@@ -87,42 +87,37 @@ def test_data_that_is_taken(x, settings):
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_variant_takes_batches_of_unknown_size_and_width(name):
-    gan = getattr(models, VARIANTS[name]).for_images((8, 8, 1), network="dcgan", width=2, latent_dim=2, n_critic=2)
-    gan.compile()
-    logs = gan.train_step(tf.constant(GREY[:4].astype("float64")))
-    step = tf.function(gan.train_step, autograph=False)
-    step.get_concrete_function(tf.TensorSpec([None, 8, 8, 1], tf.float64))
-    step.get_concrete_function(tf.TensorSpec(None, tf.float16))
-    assert all(np.isfinite(value) for value in logs.values())
+def test_every_variant_takes_batches_of_unknown_shape(name):
+    gan = small(getattr(models, VARIANTS[name]), n_critic=1, instance_noise=0.1)
+    step = tf.function(gan.train_step, autograph=False, input_signature=[tf.TensorSpec(None, tf.float64)])
+    assert all(np.isfinite(value) for value in step(X[:4].astype("float64")).values())
 
 
-@pytest.mark.parametrize("name", ["dragan", "primal_dual_gan", "kl_wgan", "wgan_gp", "ebgan"])
+@pytest.mark.parametrize("name", ["dragan", "primal_dual_gan", "kl_wgan"])
 def test_replicas_take_batches_of_unknown_size(two_replicas, name):
-    cls = getattr(models, VARIANTS[name])
     with two_replicas.scope():
-        gan = cls.for_images((8, 8, 1), network="dcgan", width=2, latent_dim=2, n_critic=2, instance_noise=0.1)
-        gan.compile()
-    x = slices(GREY[:18].astype("float64")).batch(8)  # the last two do not do for two minibatches on two replicas
+        gan = small(getattr(models, VARIANTS[name]), n_critic=1, instance_noise=0.1)
+    x = slices(X[:19].astype("float64")).batch(8)  # two replicas cannot share the last 3
     assert fit(x, gan) == 2
 
 
 def test_samples_in_float64_get_examples_in_float64():
     keras.config.set_dtype_policy("float64")
-    gan = small(WGANGP, n_critic=1)
+    gan = VanillaGAN(own_generator(), discriminator(None))
+    gan.compile()
     assert Examples.of(gan).dtype == tf.float64
     assert fit(X, gan, batch_size=20) == 2
     assert fit(slices(X).batch(20), gan) == 4
 
 
 def test_growing_networks_take_images_of_any_stage():
-    gan = ProgressiveGAN.for_images((16, 16, 3), width=2, latent_dim=2)
+    gan = ProgressiveGAN.for_images((8, 8, 3), width=2, latent_dim=2)
     gan.compile()
     for stage in (0, 1):
         gan.grow(stage, 1.0)
-        fit(slices(np.tile(X, (1, 2, 2, 1))).batch(20), gan)
-    with pytest.raises(UserError, match=r"has shape \[40, 16, 16, 1\], and the generator makes \[B, any, any, 3\]"):
-        gan.fit(np.tile(GREY, (1, 2, 2, 1)), verbose=0)
+        fit(slices(X).batch(20), gan)
+    with pytest.raises(UserError, match=r"has shape \[40, 8, 8, 1\], and the generator makes \[B, any, any, 3\]"):
+        gan.fit(GREY, verbose=0)
 
 
 class Labelled(VanillaGAN):
@@ -325,7 +320,6 @@ def test_a_remainder_that_can_be_divided_is_taken(x, caplog):
 @pytest.mark.parametrize(
     "x",
     [
-        X,
         slices(X).batch(32),
         slices(X).batch(32, drop_remainder=True),
         slices(X).batch(32).repeat(2),
@@ -338,6 +332,12 @@ def test_a_batch_size_that_cannot_be_divided(x, caplog):
     with pytest.raises(UserError, match="32 examples cannot be divided by n_critic=5: .* such as 30 or 35"):
         small(n_critic=5).fit(x, verbose=0, steps_per_epoch=3)
     assert not caplog.records
+
+
+@pytest.mark.parametrize("settings", [{}, dict(batch_size=32)])
+def test_a_batch_size_of_arrays_that_cannot_be_divided(settings):
+    with pytest.raises(UserError, match="set batch_size to a multiple of 5, such as 30 or 35"):
+        small(n_critic=5).fit(X, verbose=0, **settings)
 
 
 @pytest.mark.parametrize("x", [X[:3], slices(X[:3]).batch(20), Batches(X[:3])])
@@ -357,14 +357,22 @@ def test_no_step_is_an_error():
 
 def test_batches_on_replicas(two_replicas, caplog):
     with two_replicas.scope():
-        gan = small(PrimalDualGAN, n_critic=5)
-    assert fit(X[:25], gan, batch_size=20) == 1
-    assert "they cannot be divided by n_critic=5 times 2 replicas" in caplog.text
-    with pytest.raises(UserError, match="15 examples cannot be divided by n_critic=5 times 2 replicas: set batch_size"):
-        gan.fit(X, batch_size=15, verbose=0)
-    shared = two_replicas.experimental_distribute_dataset(slices(X).batch(12, drop_remainder=True))
-    with pytest.raises(UserError, match="6 examples cannot be divided by n_critic=5"):
+        gan = small(n_critic=2)
+    assert fit(X[:22], gan, batch_size=20) == 1
+    assert "they cannot be divided by n_critic=2 times 2 replicas" in caplog.text
+    with pytest.raises(UserError, match="10 examples cannot be divided by n_critic=2 times 2 replicas: set batch_size"):
+        gan.fit(X, batch_size=10, verbose=0)
+    shared = two_replicas.experimental_distribute_dataset(slices(X).batch(10, drop_remainder=True))
+    with pytest.raises(UserError, match="5 examples cannot be divided by n_critic=2"):
         gan.fit(shared, verbose=0)
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_the_last_steps_of_an_epoch_on_replicas_may_be_fewer_than_are_taken_at_a_time(two_replicas, steps):
+    with two_replicas.scope():
+        gan = VanillaGAN.for_points(width=2)
+        gan.compile(steps_per_execution=steps)
+    assert fit(POINTS, gan, batch_size=8, epochs=2) == 10
 
 
 def test_a_step_in_a_graph_of_ones_own_says_what_cannot_be_divided():
@@ -377,14 +385,14 @@ def test_a_step_in_a_graph_of_ones_own_says_what_cannot_be_divided():
 # Single batches.
 
 
-@pytest.mark.parametrize("x", [X[:20], tf.constant(X[:20]), X[:20].astype("float64"), (X[:20],)], ids=str)
-def test_train_on_batch(x):
-    gan = small(WGANGP, n_critic=5)
-    logs = gan.train_on_batch(x, return_dict=True)
-    assert logs.keys() == {"d_loss", "g_loss", "penalty"}
-    assert all(isinstance(value, float) and np.isfinite(value) for value in logs.values())
-    assert len(gan.train_on_batch(x)) == 3
-    assert gan.g_optimizer.iterations.numpy() == 2
+def test_train_on_batch():
+    gan = small(n_critic=2)
+    for x in (X[:8], tf.constant(X[:8]), X[:8].astype("float64"), (X[:8],)):
+        logs = gan.train_on_batch(x, return_dict=True)
+        assert logs.keys() == {"d_loss", "g_loss"}
+        assert all(isinstance(value, float) and np.isfinite(value) for value in logs.values())
+        assert len(gan.train_on_batch(x)) == 2
+    assert gan.g_optimizer.iterations.numpy() == 8
 
 
 @pytest.mark.parametrize(
@@ -430,7 +438,7 @@ def discriminator(activation):
         ("tanh", None, []),
         ("tanh", "sigmoid", ["The discriminator ends in a sigmoid"]),
         ("sigmoid", None, ["The generator ends in a sigmoid"]),
-        ("hard_sigmoid", "softmax", ["The generator ends in a hard_sigmoid", "The discriminator ends in a softmax"]),
+        ("hard_sigmoid", "sigmoid", ["The generator ends in a hard_sigmoid", "The discriminator ends in a sigmoid"]),
     ],
 )
 def test_networks_that_end_in_probabilities_are_told_of_once(last, activation, expected, caplog):
