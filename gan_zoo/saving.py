@@ -3,11 +3,22 @@
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from gan_zoo.errors import UserError
 
 
-class Saves:
+class TakesVectors:
+    """A mixin for a `keras.Model` of vectors, [B, Z], with a `call` of its own, of which Keras knows no input shape.
+
+    `tf.lite.TFLiteConverter.from_keras_model` asks for it.
+    """
+
+    def _get_save_spec(self, dynamic_batch: bool = True) -> tf.TensorSpec:
+        return tf.TensorSpec([None if dynamic_batch else 1, self.latent_dim], tf.float32, "z")
+
+
+class Saves(TakesVectors):
     """A mixin for a `GAN`: `save`, `export`, and the end of averages that optimizers with `use_ema` keep."""
 
     def save(self, filepath: str | Path, *args, **kwargs) -> None:
@@ -43,6 +54,15 @@ class Saves:
             super().export(str(filepath), format=format, input_signature=input_signature, **kwargs)
         except ImportError as error:
             raise UserError(f"format={format!r} needs the package {error.name}: pip install {error.name}.") from error
+
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs) -> dict:
+        """As TensorFlow asks for it, for `tf.train.Checkpoint`: Keras leaves the seeds of layers such as dropout out."""
+        children = super()._trackable_children(save_type, **kwargs)
+        if save_type == "checkpoint":
+            known = {id(variable) for variable in (*self.weights, *self.metrics_variables)}
+            seeds = [variable for variable in self.variables if id(variable) not in known]
+            children |= {f"seed_{k}": variable for k, variable in enumerate(seeds)}
+        return children
 
     def fit(self, *args, **kwargs) -> keras.callbacks.History:
         """As `keras.Model.fit`. Weights whose optimizer has `use_ema` end as their average, as with any Keras model."""
