@@ -1,4 +1,4 @@
-"""Every dtype policy of Keras, for every family of networks, every norm and every variant: training, and the way back."""
+"""Every dtype policy of Keras, for every family of networks, norm and variant: training, and files and samples of it."""
 
 import keras
 import numpy as np
@@ -100,7 +100,7 @@ def test_float64_is_float64_throughout():
         x = tf.constant(IMAGES)
         shift = tf.constant(RNG.normal(size=IMAGES.shape))
         for layer in D._flatten_layers():  # smooth at every point: differences do not see kinks
-            if isinstance(layer, layers.LeakyReLU) or isinstance(layer, keras.layers.ReLU):
+            if isinstance(layer, layers.LeakyReLU | keras.layers.ReLU):
                 layer.negative_slope = 1.0
 
         def score(h, D=D, x=x, shift=shift):
