@@ -25,6 +25,12 @@ if _BACKEND != "tensorflow":
 if "keras" in sys.modules and sys.modules["keras"].config.backend() != "tensorflow":
     raise ImportError("gan_zoo needs Keras on TensorFlow, but Keras is already running on another backend here.")
 
+try:
+    Path.home()
+except RuntimeError:
+    # Keras would make a folder "~" in the working directory; it does without one that cannot be made.
+    os.environ.setdefault("KERAS_HOME", os.path.join(os.devnull, "keras"))  # noqa: PTH118
+
 # In a clone that was not installed, models/ and export/ lie beside this folder instead of inside it.
 _PARENT = Path(__file__).resolve().parent.parent
 if (_PARENT / "setup.py").exists():

@@ -45,8 +45,8 @@ def check_run_folder(run_dir: Path, flag: str = "--run_dir") -> None:
         raise UserError(f"{flag}={run_dir} cannot be read: {error.strerror or error}.") from None
     if foreign:
         raise UserError(
-            f"{flag}={run_dir} holds {', '.join(foreign)} but no run.json: another program has written there, and a run "
-            f"would overwrite it. Name a new or empty folder."
+            f"{flag}={run_dir} holds {', '.join(foreign)} but no run.json: another program has written there, and "
+            f"a run would overwrite it. Name a new or empty folder."
         )
     check_export(flag, run_dir / "saved_model")
 

@@ -300,10 +300,7 @@ def _git_commit() -> str | None:
         return None
     try:
         commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"])
-        commit, changes = (
-            subprocess.run(c, cwd=home, capture_output=True, check=True).stdout.decode(errors="replace").strip()
-            for c in commands
-        )
+        said = [subprocess.run(c, cwd=home, capture_output=True, check=True).stdout for c in commands]
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit + ("+" if changes else "")
+    return said[0].decode().strip() + ("+" if said[1].strip() else "")
