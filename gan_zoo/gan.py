@@ -44,14 +44,17 @@ class GAN(KeepsArguments, KeepsOptimizers, TakesData, RunsSteps, keras.Model):
     `generator_step` (one player's turn), `train_step` (who moves when).
 
     Contracts:
-        x: One minibatch as the dataset yields it: images, float32, [B, H, W, C] in [-1, 1], or points, [B, 2].
+        x: One minibatch: images, float32, [B, H, W, C] in [-1, 1], or points, [B, 2]. `gan_zoo.examples` says what data
+            is brought to that form, and what is refused. A class whose own losses read more, say (images, labels),
+            gets any structure as the dataset yields it.
         z: What `sample_latent(B)` returns: [B, Z].
         Losses: Scalars, float32, minimised, averaged over the batch. `minimize` differentiates a player's loss with
             respect to that player's variables only, so a loss needs no `stop_gradient` for the other player's sake.
         Data: One dataset batch holds `n_critic` minibatches of B examples, so that each of the discriminator's turns
             sees fresh data and one Keras step is one generator update. A generator loss that reads x gets the
             minibatch of the discriminator's last turn.
-        Precision: Networks compute in Keras's policy, losses in float32; in float64 if both networks and x are float64.
+        Precision: Networks compute in Keras's policy, losses in float32; in float64 if the networks do. x has
+            the samples' dtype.
         Layers: One with a method `begin_turn()` is told when a player's turn begins, before any network is called.
         Logs: "d_loss" (the mean over the discriminator's turns), "g_loss", and what the losses `record`.
         Replicas: The gradient applied is that of the mean loss over all replicas. Random numbers come from
