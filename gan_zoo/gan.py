@@ -49,7 +49,9 @@ class GAN(KeepsArguments, KeepsOptimizers, TakesData, Retraces, RunsSteps, Evalu
     `generator_step` (one player's turn), `train_step` (who moves when).
 
     Contracts:
-        x: One minibatch as the dataset yields it: images, float32, [B, H, W, C] in [-1, 1], or points, [B, 2].
+        x: One minibatch: images, float32, [B, H, W, C] in [-1, 1], or points, [B, 2]. `gan_zoo.examples` says what data
+            is brought to that form, and what is refused. A class whose own losses read more, say (images, labels),
+            gets any structure as the dataset yields it.
         z: What `sample_latent(B)` returns: [B, Z].
         Losses: Scalars, float32, minimised, averaged over the batch. `minimize` differentiates a player's loss with
             respect to that player's variables only, so a loss needs no `stop_gradient` for the other player's sake.
