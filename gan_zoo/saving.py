@@ -1,25 +1,13 @@
 """Keras's own ways to save, load and export a GAN, where these need to know more of it than Keras does."""
 
 from pathlib import Path
-from typing import Any
 
 import keras
-import tensorflow as tf
 
 from gan_zoo.errors import UserError
 
 
-class TakesVectors:
-    """A mixin for a `keras.Model` of vectors, [B, Z], with a `call` of its own, of which Keras knows no input shape.
-
-    `tf.lite.TFLiteConverter.from_keras_model` asks for it.
-    """
-
-    def _get_save_spec(self, dynamic_batch: bool = True) -> tf.TensorSpec:
-        return tf.TensorSpec([None if dynamic_batch else 1, self.latent_dim], tf.float32, "z")
-
-
-class Saves(TakesVectors):
+class Saves:
     """A mixin for a `GAN`: `save`, `export`, and the end of averages that optimizers with `use_ema` keep."""
 
     def save(self, filepath: str | Path, *args, **kwargs) -> None:
