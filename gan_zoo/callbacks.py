@@ -213,8 +213,8 @@ class Checkpoint(StepCallback):
     """Saves everything that training needs to continue bit for bit: see `gan_zoo.checkpoints`.
 
     Args:
-        folder: Where checkpoints go, one subfolder each; made if it is missing. None writes nothing and only makes sure that the state could
-            be saved, so that all workers find a bad one at the same step as the one that writes.
+        folder: Where checkpoints go, one subfolder each; made if it is missing. None writes nothing and only makes sure
+            that the state could be saved, so that all workers find a bad one at the same step as the one that writes.
         every: Steps between checkpoints; 0 saves at the end only.
         keep: How many of the newest stay.
         ema: The moving average to save, too.

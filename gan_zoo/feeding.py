@@ -183,8 +183,8 @@ def _check_compiler(gan) -> None:
     replicas = gan.distribute_strategy.num_replicas_in_sync
     if gan.jit_compile and replicas > 1 and all("CPU" in d for d in gan.distribute_strategy.extended.worker_devices):
         raise UserError(
-            f"jit_compile=True does not work with {replicas} replicas on CPUs: compile with jit_compile=False, or train on "
-            f"one."
+            f"jit_compile=True does not work with {replicas} replicas on CPUs: compile with jit_compile=False, or "
+            f"train on one."
         )
 
 

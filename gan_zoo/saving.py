@@ -45,7 +45,7 @@ class Saves:
             raise UserError(f"format={format!r} needs the package {error.name}: pip install {error.name}.") from error
 
     def _trackable_children(self, save_type: str = "checkpoint", **kwargs) -> dict:
-        """As TensorFlow asks for it, for `tf.train.Checkpoint`: Keras leaves the seeds of layers such as dropout out."""
+        """What `tf.train.Checkpoint` saves: Keras leaves the seeds of layers such as dropout out."""
         children = super()._trackable_children(save_type, **kwargs)
         if save_type == "checkpoint":
             known = {id(variable) for variable in (*self.weights, *self.metrics_variables)}

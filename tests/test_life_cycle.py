@@ -314,7 +314,7 @@ def test_averages_of_optimizers_are_the_weights_at_the_end(swaps):
     for variable, average in zip(gan.discriminator_variables, averages, strict=True):
         np.testing.assert_array_equal(variable, average)
     with pytest.raises(ValueError, match="use_ema=True"):
-        train(compiled(), callbacks=[keras.callbacks.SwapEMAWeights()])
+        train(compiled(), validation_data=points(), callbacks=[keras.callbacks.SwapEMAWeights()])
 
 
 def test_other_callbacks_of_keras(tmp_path):
@@ -387,6 +387,7 @@ def test_evaluation_is_the_losses_mean_over_the_examples():
     halves = gan.evaluate(x, batch_size=3, verbose=0, return_dict=True)
     gan.steps_per_execution = 4
     assert gan.evaluate(x, batch_size=3, verbose=0, return_dict=True) == halves
+    gan.steps_per_execution = 1
     assert gan.evaluate(x, batch_size=3, verbose=0) == [halves["d_loss"], halves["g_loss"]]
     first = gan.evaluate(x[:3], verbose=0, return_dict=True)["g_loss"]
     assert first != halves["g_loss"]  # the second batch has other latents
