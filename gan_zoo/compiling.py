@@ -26,8 +26,8 @@ _REFUSED = {
 }
 
 
-def check_arguments(arguments: dict[str, Any]) -> None:
-    """Makes sure that arguments of `compile`, other than the players' optimizers, are some that mean something.
+def keras_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those arguments of `compile`, other than the players' optimizers, that Keras gets.
 
     Raises:
         UserError: If one is of models with one loss, or unknown.
@@ -39,6 +39,7 @@ def check_arguments(arguments: dict[str, Any]) -> None:
             raise UserError(
                 f"compile has no argument {name!r}: it takes d_optimizer, g_optimizer, {', '.join(_KERAS_ARGUMENTS)}."
             )
+    return {"optimizer": None, **{name: value for name, value in arguments.items() if name in _KERAS_ARGUMENTS}}
 
 
 def get_optimizer(argument: str, value: Any, variables: Sequence[keras.Variable]) -> keras.optimizers.Optimizer:

@@ -340,11 +340,11 @@ class GAN(KeepsArguments, KeepsOptimizers, TakesData, Retraces, RunsSteps, Evalu
             UserError: If an argument is not an optimizer, both are one object, or `kwargs` has a loss, metrics or one
                 optimizer for both.
         """
-        compiling.check_arguments(kwargs)
+        kwargs = compiling.keras_arguments(kwargs)
         d_optimizer = self._prepare(d_optimizer, "discriminator", self.discriminator_variables)
         g_optimizer = self._prepare(g_optimizer, "generator", self.generator_variables)
         compiling.require_two(d_optimizer, g_optimizer)
-        super().compile(**{**kwargs, "optimizer": None})
+        super().compile(**kwargs)
         self.random.for_xla = self.jit_compile
         self.d_optimizer, self.g_optimizer = d_optimizer, g_optimizer
         self.optimizer = Optimizers(self)  # for Keras's callbacks

@@ -38,7 +38,7 @@ def set_rate(optimizer: keras.optimizers.Optimizer, rate: float, what: str) -> N
 
 
 def scale_rate(optimizer: keras.optimizers.Optimizer, factor: float) -> None:
-    """Multiplies an optimizer's learning rate, or its schedule. A step that was traced before keeps its schedule."""
+    """Multiplies an optimizer's learning rate or schedule; graphs that were traced before keep the old schedule."""
     inner = _inner(optimizer)
     if not has_schedule(inner):
         inner.learning_rate = current_rate(inner) * factor

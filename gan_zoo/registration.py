@@ -28,7 +28,7 @@ _CLASSES = {
         "SpectralNormalization",
         "UpSampling2D",
     ),
-    "gan_zoo.optimizers": ("Adam", "LossScaleOptimizer"),
+    "gan_zoo.optimizers": ("Adam", "LossScaleOptimizer", "RMSprop"),
     "gan_zoo.learning_rates": ("Scaled",),
     "gan_zoo.dynamics.dirac_gan": ("Point",),
 }

@@ -3,22 +3,11 @@
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
 from gan_zoo.errors import UserError
 
 
-class TakesVectors:
-    """A mixin for a `keras.Model` of vectors, [B, Z], with a `call` of its own, of which Keras knows no input shape.
-
-    `tf.lite.TFLiteConverter.from_keras_model` asks for it.
-    """
-
-    def _get_save_spec(self, dynamic_batch: bool = True) -> tf.TensorSpec:
-        return tf.TensorSpec([None if dynamic_batch else 1, self.latent_dim], tf.float32, "z")
-
-
-class Saves(TakesVectors):
+class Saves:
     """A mixin for a `GAN`: `save`, `export`, and the end of averages that optimizers with `use_ema` keep."""
 
     def save(self, filepath: str | Path, *args, **kwargs) -> None:
@@ -56,7 +45,7 @@ class Saves(TakesVectors):
             raise UserError(f"format={format!r} needs the package {error.name}: pip install {error.name}.") from error
 
     def _trackable_children(self, save_type: str = "checkpoint", **kwargs) -> dict:
-        """As TensorFlow asks for it, for `tf.train.Checkpoint`: Keras leaves the seeds of layers such as dropout out."""
+        """What `tf.train.Checkpoint` saves: Keras leaves the seeds of layers such as dropout out."""
         children = super()._trackable_children(save_type, **kwargs)
         if save_type == "checkpoint":
             known = {id(variable) for variable in (*self.weights, *self.metrics_variables)}

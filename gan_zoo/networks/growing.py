@@ -19,7 +19,6 @@ from gan_zoo.errors import UserError
 from gan_zoo.loop import Retraces
 from gan_zoo.networks import inputs, nhwc
 from gan_zoo.precision import interface_dtype, policy
-from gan_zoo.saving import TakesVectors
 
 BASE = 4
 """Pixels. The side of the images of stage 0."""
@@ -144,7 +143,7 @@ class _Growing(KeepsArguments, Retraces, keras.Model):
         return [variable for layer in used for variable in layer.trainable_variables]
 
 
-class GrowingGenerator(TakesVectors, _Growing):
+class GrowingGenerator(_Growing):
     """See the module.
 
     Args:
