@@ -1,4 +1,4 @@
-"""Every dtype policy of Keras, for every family of networks, norm and variant: training, and files and samples of it."""
+"""Every dtype policy of Keras, for every family of networks, norm and variant: training, files and samples."""
 
 import keras
 import numpy as np
