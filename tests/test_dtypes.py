@@ -138,8 +138,9 @@ def test_penalties_and_gradients_are_those_of_float64():
 
 
 def computes_in(gan) -> list[str]:
-    # A functional model has a policy, too, which nothing computes in.
-    return [layer.compute_dtype for layer in gan.generator._flatten_layers() if not isinstance(layer, keras.Model)]
+    # Functional models and their inputs have policies, too, which nothing computes in.
+    kinds = keras.Model | keras.layers.InputLayer
+    return [layer.compute_dtype for layer in gan.generator._flatten_layers() if not isinstance(layer, kinds)]
 
 
 FILES = [(DCGAN, policy) for policy in POLICIES] + [(WGAN, "bfloat16"), (ProgressiveGAN, "float64")]
