@@ -83,7 +83,8 @@ def require_finite(gan: keras.Model, step: int) -> None:
     """
     for variable in gan.variables:
         value = variable.numpy()
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
+        # NumPy does not count bfloat16 among its floating-point numbers.
+        if tf.as_dtype(variable.dtype).is_floating and not np.isfinite(value).all():
             raise FloatingPointError(f"{variable.path} is not finite at step {step}")
 
 
