@@ -107,7 +107,7 @@ def check_run(run_dir: Path, settings: dict) -> None:
     try:
         above = next(folder for folder in (run_dir, *run_dir.absolute().parents) if folder.exists())
         if not above.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, f"{above} is a file")
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if not os.access(above, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:

@@ -410,7 +410,7 @@ def prepare(root: Path):
         (["--dataset=/" + "x" * 300], "File name too long"),
         (["--dataset=mnist", "--data_dir=circle"], ""),
         (["--dataset=mnist", "--data_dir=file"], "mnist"),
-        (["--dataset=folder:full", "--max_skipped=0"], "cannot be decoded"),
+        (["--dataset=folder:full", "--max_skipped=0", "--batch_size=1", "--n_critic=1"], "cannot be decoded"),
         (["--dataset=folder:file"], "there is no folder 'file'"),
         (["--run_dir=file/below"], "--run_dir=file/below cannot be written: Not a directory."),
         (["--run_dir=file"], "--run_dir=file cannot be written"),
