@@ -81,7 +81,7 @@ def test_exports_load_from_folders_of_any_name(tmp_path, name):
     path = saved_model.export(gan, tmp_path / name / name)
     loaded = gan_zoo.load_pretrained(tmp_path / name / name, trust=True)
     np.testing.assert_allclose(loaded.sample(3, seed=1), gan(gan.sample_latent(3, seed=1)), atol=1e-5)
-    assert os.listdir(path.parent) == [name]
+    assert [p.name for p in path.parent.iterdir()] == [name]
     assert saved_model.export(gan, path) == path  # and again, in its place
 
 
@@ -254,7 +254,7 @@ def test_releases_do_not_replace_other_things(tmp_path):
     with pytest.raises(UserError, match=r"samples\.png but no run\.json"):
         release.release(tmp_path / "run", out)
     assert (out / "samples.png").read_text() == "mine"
-    assert os.listdir(out) == ["samples.png"]
+    assert [p.name for p in out.iterdir()] == ["samples.png"]
 
 
 # Users.
