@@ -384,7 +384,7 @@ class _Absent:
         if name in ("resource", "fcntl", "termios"):
             raise ModuleNotFoundError("No module named " + repr(name), name=name)
 sys.meta_path.insert(0, _Absent())
-for name in ("sysconf", "posix_fallocate", "fork", "getuid", "uname", "sched_getaffinity", "statvfs"):
+for name in ("sysconf", "posix_fallocate", "fork", "sched_getaffinity"):
     if hasattr(os, name):
         delattr(os, name)
 """
