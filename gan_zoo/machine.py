@@ -9,23 +9,27 @@ _NO_SYNC = {errno.EACCES, errno.EPERM, errno.EBADF, errno.EINVAL, errno.EISDIR, 
 """What systems and file systems say that cannot sync a folder; Windows does not even open one."""
 
 
-def memory() -> int:
-    """Bytes of memory that the machine has."""
+def memory() -> int | None:
+    """Bytes of memory that the machine has; None where nothing tells."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        import psutil
-
+        try:
+            import psutil
+        except ImportError:
+            return None
         return psutil.virtual_memory().total
 
 
-def peak_memory() -> int:
-    """The most bytes of memory that this process has taken so far."""
+def peak_memory() -> int | None:
+    """The most bytes of memory that this process has taken so far; None where nothing tells."""
     try:
         import resource
-    except ModuleNotFoundError:
-        import psutil
-
+    except ImportError:
+        try:
+            import psutil
+        except ImportError:
+            return None
         info = psutil.Process().memory_info()
         return getattr(info, "peak_wset", info.rss)  # the peak is known on Windows, which has no `resource`
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

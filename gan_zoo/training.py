@@ -256,7 +256,7 @@ class Job:
             share = self.batch_size // self.strategy.num_replicas_in_sync
             size = self.batch_size * turns * math.prod(self.found.shape) + share * made
         has = machine.memory()
-        if 4 * size > has:
+        if has is not None and 4 * size > has:
             raise UserError(
                 f"--batch_size={self.batch_size}: a step of {turns} such minibatches takes {4 * size / 2**30:.3g} GiB "
                 f"of memory or more, and this machine has {has / 2**30:.3g}: take a smaller --batch_size or --width."
@@ -574,12 +574,13 @@ class Job:
             count += len(timer.seconds) - 1
             total += seconds[-1] * (end - start)
             start = end
+        peak = machine.peak_memory()
         times = " to ".join(f"{s * 1000:.2f}" for s in dict.fromkeys((min(seconds), max(seconds))))
         rows = {
             "step time": f"{times} ms (medians of {count // len(seconds)})",
             "speed": f"{self.images_shown(self.steps) / total:.1f} images/s",
             "total time": f"{callbacks.duration(total)} for {self.steps} steps",
-            "peak memory": f"{machine.peak_memory() / 2**30:.2f} GiB",
+            "peak memory": "unknown" if peak is None else f"{peak / 2**30:.2f} GiB",
         }
         return self.describe() + "\n" + "\n".join(f"{name:<17}{value}" for name, value in rows.items())
 
