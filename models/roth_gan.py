@@ -68,7 +68,7 @@ class RothGAN(GAN):
     def default_optimizer(self, player):
         return optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
 
-    def current_gamma(self, dtype):
+    def current_gamma(self, dtype=tf.float32):
         if not self.anneal_turns:
             return self.gamma
         gone = tf.cast(updates(getattr(self, "d_optimizer", None)), dtype) / self.anneal_turns

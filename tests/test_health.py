@@ -118,7 +118,7 @@ def test_a_look_changes_nothing(cls):
         arguments = {} if cls is EBGAN else {"norm": "spectral" if cls is DCGAN else "batch", "instance_noise": 0.1}
         gan = cls.for_images((8, 8, 1), width=4, latent_dim=3, seed=0, **arguments)
         gan.compile()
-        data = np.random.default_rng(0).normal(size=(12, 8, 8, 1)).astype("float32")
+        data = np.random.default_rng(0).uniform(-1, 1, size=(12, 8, 8, 1)).astype("float32")
         dataset = tf.data.Dataset.from_tensors(data).repeat()
         callback = health.Health(lambda step, data=data: data, every)
         gan.fit(dataset, steps_per_epoch=3, verbose=0, callbacks=[callback])
@@ -133,7 +133,7 @@ def test_on_two_replicas(two_replicas):
     with two_replicas.scope():
         gan = RaGAN.for_images((8, 8, 1), width=4, latent_dim=3, seed=0)
         gan.compile()
-    data = np.random.default_rng(0).normal(size=(12, 8, 8, 1)).astype("float32")
+    data = np.random.default_rng(0).uniform(-1, 1, size=(12, 8, 8, 1)).astype("float32")
     callback = health.Health(lambda step: data, 1)
     gan.fit(tf.data.Dataset.from_tensors(data).repeat(), steps_per_epoch=2, verbose=0, callbacks=[callback])
     alone = RaGAN.for_images((8, 8, 1), width=4, latent_dim=3, seed=0)
