@@ -13,6 +13,7 @@ import tensorflow as tf
 from gan_zoo import balance as balances
 from gan_zoo import compiling, layers, networks, optimizers
 from gan_zoo.arguments import KeepsArguments, KeepsOptimizers
+from gan_zoo.building import BuildsNetworks
 from gan_zoo.checks import whole
 from gan_zoo.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.errors import UserError
@@ -21,8 +22,7 @@ from gan_zoo.examples import Examples, count_assertion
 from gan_zoo.feeding import TakesData
 from gan_zoo.learning_rates import Optimizers
 from gan_zoo.loop import Retraces, RunsSteps
-from gan_zoo.networks import independence
-from gan_zoo.precision import at_least_float32, cast_floats, computes_in_float16, dtype_of, policy
+from gan_zoo.precision import at_least_float32, cast_floats, computes_in_float16, dtype_of
 from gan_zoo.saving import Saves
 
 if keras.backend.backend() != "tensorflow":
@@ -32,7 +32,9 @@ Loss = Callable[[Any, Any], tf.Tensor]
 Variables = Sequence[keras.Variable]
 
 
-class GAN(KeepsArguments, KeepsOptimizers, TakesData, Retraces, RunsSteps, Evaluates, Saves, keras.Model):
+class GAN(
+    KeepsArguments, KeepsOptimizers, BuildsNetworks, TakesData, Retraces, RunsSteps, Evaluates, Saves, keras.Model
+):
     """A generative adversarial network: two players, two losses, and the loop that trains them in turn.
 
     A variant subclasses `GAN` and states what its paper states, the losses:
@@ -66,12 +68,7 @@ class GAN(KeepsArguments, KeepsOptimizers, TakesData, Retraces, RunsSteps, Evalu
             `self.random`, whose rows N replicas share out, so N replicas with B / N examples each take the step of
             one with B; batch normalization is the exception, its statistics being each replica's own.
 
-    Class attributes say what `for_images` builds where nothing else is asked for: `discriminator_norm`, the
-    normalization of the paper's discriminator ("none", "batch", "layer" or "spectral"), and `default_network`, the
-    family of networks that belongs to the method, if there is one. `networks`, a module with `for_images` and
-    `for_points`, makes them: by default `gan_zoo.networks`. `gradient_penalty_argument` names the argument that weighs
-    a penalty on the discriminator's gradient at each example, where the losses have one: unless that weight is 0, the
-    discriminator may then have no batch normalization, and `for_images` gives it none.
+    `for_images` and `for_points` build a variant with networks: see `gan_zoo.building`.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1], or points, [B, 2].
@@ -98,11 +95,6 @@ class GAN(KeepsArguments, KeepsOptimizers, TakesData, Retraces, RunsSteps, Evalu
         Sonderby et al., 2017, https://arxiv.org/abs/1610.04490
         Mescheder et al., 2018, https://arxiv.org/abs/1801.04406
     """
-
-    discriminator_norm = "batch"
-    default_network = None
-    gradient_penalty_argument = None
-    networks = networks
 
     def __init__(
         self,
@@ -315,10 +307,6 @@ class GAN(KeepsArguments, KeepsOptimizers, TakesData, Retraces, RunsSteps, Evalu
 
     # Keras.
 
-    def make_train_function(self, force: bool = False):
-        self.check_penalty()
-        return super().make_train_function(force)
-
     def call(self, z: Any) -> tf.Tensor:
         """Samples for the latents z, [B, Z], in inference mode: images, [B, H, W, C] in [-1, 1]."""
         return self.generator(z, training=False)
@@ -364,71 +352,6 @@ class GAN(KeepsArguments, KeepsOptimizers, TakesData, Retraces, RunsSteps, Evalu
         if scaled or not any(map(computes_in_float16, (self.generator, self.discriminator))):
             return optimizer
         return optimizers.LossScaleOptimizer(optimizer)
-
-    # Networks.
-
-    @classmethod
-    def for_images(
-        cls,
-        shape: tuple[int, int, int],
-        *,
-        network: str | None = None,
-        latent_dim: int = 128,
-        width: int = 64,
-        norm: str | None = None,
-        **kwargs,
-    ) -> "GAN":
-        """This variant on networks built for images.
-
-        Args:
-            shape: (H, W, C) of the images.
-            network: One of `gan_zoo.networks.FAMILIES`; by default the variant's own, or the first.
-            latent_dim: Z.
-            width: Channels at the images' own resolution.
-            norm: The discriminator's normalization, "none", "batch", "layer" or "spectral"; by default the variant's
-                own, or "none" where that is "batch" and the network a perceptron.
-            **kwargs: The variant's own arguments. `dtype`, a Keras dtype policy, is the networks', too.
-        """
-        network = network or cls.default_network or networks.FAMILIES[0]
-        norm = norm or cls.default_norm(network, kwargs)
-        with policy(kwargs.get("dtype")):
-            pair = cls.networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm)
-            return cls(*pair, **kwargs)
-
-    @classmethod
-    def default_norm(cls, network: str, arguments: dict[str, Any]) -> str:
-        """The discriminator's normalization where none is asked for.
-
-        Args:
-            network: The family of networks.
-            arguments: The variant's own arguments, other than the defaults.
-        """
-        norm = networks.default_norm(network, cls.discriminator_norm)
-        name = cls.gradient_penalty_argument
-        penalized = name and arguments.get(name, cls.parameters()[name].default)
-        return "none" if penalized and norm == "batch" else norm
-
-    def check_penalty(self) -> None:
-        """Makes sure that a penalty on the discriminator's gradient at each example means what it says.
-
-        Raises:
-            UserError: If there is such a penalty, and the discriminator has batch normalization: each score then
-                depends on all examples, and there is no gradient of one example's own score.
-        """
-        name = self.gradient_penalty_argument
-        if name and getattr(self, name) and independence.has_batch_normalization(self.discriminator):
-            raise UserError(
-                f"{type(self).__name__}: {name}={getattr(self, name):g} penalizes the discriminator's gradient at each "
-                f"example, and batch normalization mixes the examples of a minibatch: build the discriminator without "
-                f"it (norm='none', 'layer' or 'spectral')."
-            )
-
-    @classmethod
-    def for_points(cls, dim: int = 2, *, latent_dim: int = 2, width: int = 128, depth: int = 2, **kwargs) -> "GAN":
-        """This variant on multilayer perceptrons for points, [B, dim]; see `for_images` and `gan_zoo.networks.mlp`."""
-        with policy(kwargs.get("dtype")):
-            pair = cls.networks.for_points(dim, latent_dim=latent_dim, width=width, depth=depth)
-            return cls(*pair, **kwargs)
 
 
 def batch_size(x: Any) -> int | tf.Tensor:

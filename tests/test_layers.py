@@ -274,7 +274,8 @@ def test_convolutions_are_kerass(ours, theirs, settings, dtype):
         layer.set_weights([normal(*weight.shape, seed=k) * 0.3 for k, weight in enumerate(layer.get_weights())])
     weights = normal(*layers[1](x).shape, seed=9)
     results = [value_and_gradients(layer, x, None, weights) for layer in layers]
-    tolerance = 1e-5 if dtype == "float32" else 2e-2
+    # Processors add up in different orders: the sum of 512 numbers in bfloat16, of 8 digits, is off by several units.
+    tolerance = 1e-5 if dtype == "float32" else 5e-2
     for value, expected in zip(*results, strict=True):
         assert value.dtype == expected.dtype
         value, expected = (tf.cast(tensor, tf.float32) for tensor in (value, expected))

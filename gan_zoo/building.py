@@ -1,0 +1,94 @@
+"""A variant on networks that are built for it, from the shape of the examples and a few settings."""
+
+from typing import Any
+
+from gan_zoo import networks
+from gan_zoo.errors import UserError
+from gan_zoo.networks import independence
+from gan_zoo.precision import policy
+
+
+class BuildsNetworks:
+    """A mixin for a `GAN`: the constructors `for_images` and `for_points`, and what a variant says of its networks.
+
+    Attributes:
+        discriminator_norm: Normalization of the paper's discriminator: "none", "batch", "layer" or "spectral".
+        default_network: The family of networks that belongs to the method, or None.
+        gradient_penalty_argument: Name of the argument that weighs a penalty on the discriminator's gradient at each
+            example; None where the losses have no such penalty. Unless the weight is 0, the discriminator may have no
+            batch normalization: `for_images` gives it none, and training refuses it.
+        networks: A module with `for_images` and `for_points`, which makes pairs of a generator and a discriminator.
+    """
+
+    discriminator_norm = "batch"
+    default_network = None
+    gradient_penalty_argument = None
+    networks = networks
+
+    @classmethod
+    def for_images(
+        cls,
+        shape: tuple[int, int, int],
+        *,
+        network: str | None = None,
+        latent_dim: int = 128,
+        width: int = 64,
+        norm: str | None = None,
+        **kwargs,
+    ) -> Any:
+        """This variant on networks built for images.
+
+        Args:
+            shape: (H, W, C) of the images.
+            network: One of `gan_zoo.networks.FAMILIES`; by default the variant's own, or the first.
+            latent_dim: Z.
+            width: Channels at the images' own resolution.
+            norm: The discriminator's normalization, "none", "batch", "layer" or "spectral"; by default the variant's
+                own, or "none" where that is "batch" and the network a perceptron.
+            **kwargs: The variant's own arguments. `dtype`, a Keras dtype policy, is the networks', too.
+        """
+        network = network or cls.default_network or networks.FAMILIES[0]
+        norm = norm or cls.default_norm(network, kwargs)
+        with policy(kwargs.get("dtype")):
+            pair = cls.networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm)
+            return cls(*pair, **kwargs)
+
+    @classmethod
+    def default_norm(cls, network: str, arguments: dict[str, Any]) -> str:
+        """The discriminator's normalization where none is asked for.
+
+        Args:
+            network: The family of networks.
+            arguments: The variant's own arguments, other than the defaults.
+        """
+        norm = networks.default_norm(network, cls.discriminator_norm)
+        name = cls.gradient_penalty_argument
+        penalized = name and arguments.get(name, cls.parameters()[name].default)
+        return "none" if penalized and norm == "batch" else norm
+
+    def check_penalty(self) -> None:
+        """Makes sure that a penalty on the discriminator's gradient at each example means what it says.
+
+        Raises:
+            UserError: If there is such a penalty, and the discriminator has batch normalization: each score then
+                depends on all examples, and there is no gradient of one example's own score.
+        """
+        name = self.gradient_penalty_argument
+        if name and getattr(self, name) and independence.has_batch_normalization(self.discriminator):
+            raise UserError(
+                f"{type(self).__name__}: {name}={getattr(self, name):g} penalizes the discriminator's gradient at each "
+                f"example, and batch normalization mixes the examples of a minibatch: build the discriminator without "
+                f"it (norm='none', 'layer' or 'spectral')."
+            )
+
+    @classmethod
+    def for_points(cls, dim: int = 2, *, latent_dim: int = 2, width: int = 128, depth: int = 2, **kwargs) -> Any:
+        """This variant on multilayer perceptrons for points, [B, dim]; see `for_images` and `gan_zoo.networks.mlp`."""
+        with policy(kwargs.get("dtype")):
+            pair = cls.networks.for_points(dim, latent_dim=latent_dim, width=width, depth=depth)
+            return cls(*pair, **kwargs)
+
+    def make_train_function(self, force: bool = False):
+        """As Keras's method, which makes what `fit` and `train_on_batch` call, after `check_penalty`."""
+        self.check_penalty()
+        return super().make_train_function(force)
