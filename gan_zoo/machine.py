@@ -5,20 +5,30 @@ import os
 import sys
 from pathlib import Path
 
+_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
 _NO_SYNC = {errno.EACCES, errno.EPERM, errno.EBADF, errno.EINVAL, errno.EISDIR, errno.ENOSYS, errno.EOPNOTSUPP}
 """What systems and file systems say that cannot sync a folder; Windows does not even open one."""
 
 
 def memory() -> int | None:
-    """Bytes of memory that the machine has; None where nothing tells."""
+    """Bytes of memory that the machine has, or that the container which the process runs in may take.
+
+    None where nothing tells.
+    """
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         try:
             import psutil
         except ImportError:
             return None
-        return psutil.virtual_memory().total
+        found = psutil.virtual_memory().total
+    try:
+        limit = _CONTAINER_LIMIT.read_text("utf-8").strip()
+    except OSError:
+        return found
+    return min(found, int(limit)) if limit.isdigit() else found
 
 
 def peak_memory() -> int | None:

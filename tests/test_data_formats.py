@@ -192,7 +192,7 @@ class TestSize:
     def test_what_memory_does_not_hold(self, root, caplog, monkeypatch):
         COLOUR.save(root / "a.png")
         Image.new("1", (10_000, 10_000), 1).save(root / "b.png")
-        monkeypatch.setattr(formats, "_memory", lambda: 2**20)
+        monkeypatch.setattr(formats.machine, "memory", lambda: 2**20)
         assert opened(root).size == 1
         assert "more than 89,478,485 pixels, shrink it or cut it up (1): b.png" in caplog.text
 
@@ -211,11 +211,11 @@ class TestSize:
         assert "not enough memory for its pixels, shrink it (1): b.png" in caplog.text
 
     def test_the_limit_follows_the_memory(self, monkeypatch):
-        monkeypatch.setattr(formats, "_memory", lambda: 24 * 10**8)
+        monkeypatch.setattr(formats.machine, "memory", lambda: 24 * 10**8)
         assert formats.most_pixels() == 10**8
-        monkeypatch.setattr(formats, "_memory", lambda: 2**50)
+        monkeypatch.setattr(formats.machine, "memory", lambda: 2**50)
         assert formats.most_pixels() == 2**30
-        monkeypatch.setattr(formats, "_memory", lambda: None)
+        monkeypatch.setattr(formats.machine, "memory", lambda: None)
         assert formats.most_pixels() == 2 * formats.PILLOWS_LIMIT
         for own in (1000, None):
             monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", own)

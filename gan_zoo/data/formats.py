@@ -6,6 +6,8 @@ Importing this module does not import Pillow.
 import os
 from pathlib import Path
 
+from gan_zoo import machine
+
 PILLOWS_LIMIT = 89_478_485
 """Pixels. Pillow's own limit, beyond which images are decoded one at a time."""
 
@@ -107,20 +109,7 @@ def most_pixels() -> int | None:
 
     if Image.MAX_IMAGE_PIXELS != PILLOWS_LIMIT:
         return Image.MAX_IMAGE_PIXELS
-    memory = _memory()
+    memory = machine.memory()
     if memory is None:
         return 2 * PILLOWS_LIMIT  # where Pillow itself draws the line
     return max(PILLOWS_LIMIT, min(_MOST_PIXELS, memory // 2 // _BYTES_PER_PIXEL))
-
-
-def _memory() -> int | None:
-    """Bytes of memory that this machine, or the container that the process runs in, has; None if that is not known."""
-    try:
-        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-    except OSError:
-        return found
-    return min(found, int(limit)) if limit.isdigit() else found
