@@ -41,8 +41,8 @@ from gan_zoo.tf_paths import tensorflow_path
 
 Make = Callable[[], GAN]
 
-# Where two computations of the same step may round differently: float32 sums of a few thousand terms near 1. Weights stay
-# within 1e-7; the unit vectors of spectral normalization, which see a small kernel's relative change, reach 2e-5.
+# Where two computations of the same step may round differently: float32 sums of a few thousand terms near 1. Weights
+# stay within 1e-7; the unit vectors of spectral normalization, which see a small kernel's relative change, reach 2e-5.
 _TOLERANCE = 3e-5
 
 
