@@ -96,11 +96,11 @@ def test_the_batch_size_may_be_unknown(algorithm, name, channels):
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
 @pytest.mark.parametrize("name", ["convolve", "convolve_transpose", "kernel_gradient"])
 def test_a_deep_layer_takes_the_matrix_product(name, dtype):
-    """At the size where the algorithms part; bfloat16 rounds the result once, whichever computes it."""
+    """At the size where the algorithms part; processors without bfloat16 round its sums more than once."""
     case = 4, 2, (8, 8), (512, 512)
     x, kernel, dy = _tensors(*case, dtype)
     ours, reference = _ours(name, x, kernel, dy, 2), _reference(name, x, kernel, dy, 2)
-    tolerance = 1e-5 if dtype == tf.float32 else 2e-2
+    tolerance = 1e-5 if dtype == tf.float32 else 5e-2
     scale = float(tf.reduce_max(tf.abs(tf.cast(reference, tf.float32))))
     np.testing.assert_allclose(tf.cast(ours - reference, tf.float32) / scale, np.zeros(ours.shape), atol=tolerance)
     operations = _operations(name, x, kernel, dy)
