@@ -31,7 +31,8 @@ def test_settings_on_replicas(two_devices, cls, arguments):
     [
         (R1GAN, dict(norm="none", interval=2, simultaneous=True)),
         (DCGAN, dict(norm="batch", balance="until(d_loss=1.38)", instance_noise=0.2)),
-        (WGANGP, dict(norm="layer", n_critic=2)),
+        # A light penalty: with the paper's weight five large steps may amplify the rounding a thousand times.
+        (WGANGP, dict(norm="layer", n_critic=2, gp_weight=0.1)),
         (KLWGAN, dict(norm="spectral", n_critic=2)),
     ],
 )
