@@ -123,8 +123,8 @@ def list_all() -> str:
 
     datasets = [(name, dataset.description) for name, dataset in DATASETS.items()]
     parts = {"Models": list(PAPERS.items()), "Datasets": [*datasets, ("...", OTHER.description)]}
-    column = max(len(name) for rows in parts.values() for name, _ in rows)
-    blocks = (f"{title}:\n{cli.described([(n.ljust(column), t) for n, t in rows])}" for title, rows in parts.items())
+    longest = max(len(name) for rows in parts.values() for name, _ in rows)
+    blocks = (f"{title}:\n{cli.described(rows, longest=longest)}" for title, rows in parts.items())
     return "\n\n".join(blocks)
 
 

@@ -20,6 +20,7 @@ from gan_zoo import checkpoints, checks, images, precision
 from gan_zoo.errors import NonFiniteLoss
 from gan_zoo.events import Events
 from gan_zoo.loop import RunsSteps
+from gan_zoo.optimizers import inner
 from gan_zoo.output import Tolerant
 from gan_zoo.randomness import stream
 
@@ -149,7 +150,7 @@ class Grow(StepCallback):
 
 def _reset(optimizer) -> None:
     """Puts an optimizer's state, except for its learning rate and loss scale, to where it began."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer = inner(optimizer)
     for variable in optimizer.variables:
         if variable is not optimizer._learning_rate:
             variable.assign(tf.zeros_like(variable.value))

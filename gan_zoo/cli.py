@@ -95,17 +95,18 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
-def described(rows: Sequence[tuple[str, str]], width: int | None = None) -> str:
+def described(rows: Sequence[tuple[str, str]], width: int | None = None, longest: int = 0) -> str:
     """Names with their descriptions, which are wrapped in a column of their own.
 
     Args:
         rows: Of a name and its description.
         width: Of the lines, as far as the names leave room; by default that of the terminal or `$COLUMNS`, and no
             more than 120 characters, which is also the width of what goes to a file or a pipe.
+        longest: The length of the longest name elsewhere, with whose descriptions these are to line up.
     """
     if width is None:
         width = min(shutil.get_terminal_size((_LINE, 24)).columns, _LINE)
-    column = max(len(name) for name, _ in rows) + 4
+    column = max(longest, *(len(name) for name, _ in rows)) + 4
     lines = []
     for name, text in rows:
         first, *rest = textwrap.wrap(text, max(width - column, _LEAST_TEXT)) or [""]

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from gan_zoo.errors import UserError
+from gan_zoo.optimizers import inner
 
 _KERAS_ARGUMENTS = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss")
 
@@ -66,11 +67,11 @@ def get_optimizer(argument: str, value: Any, variables: Sequence[keras.Variable]
         optimizer = keras.optimizers.get(value)
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{argument}={value!r} is not an optimizer that Keras knows: {hint}.") from error
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    if inner.built and not {id(v) for v in variables} <= {id(v) for v in inner._trainable_variables}:
+    own = inner(optimizer)
+    if own.built and not {id(v) for v in variables} <= {id(v) for v in own._trainable_variables}:
         raise UserError(
             f"{argument} was built for the variables of another model or player, whose state it keeps: pass a new "
-            f"optimizer, for instance {type(inner).__name__}.from_config(optimizer.get_config())."
+            f"optimizer, for instance {type(own).__name__}.from_config(optimizer.get_config())."
         )
     return optimizer
 
@@ -81,7 +82,7 @@ def require_two(d_optimizer: keras.optimizers.Optimizer, g_optimizer: keras.opti
     Raises:
         UserError: If they do.
     """
-    d, g = (getattr(optimizer, "inner_optimizer", optimizer) for optimizer in (d_optimizer, g_optimizer))
+    d, g = inner(d_optimizer), inner(g_optimizer)
     if d is g:
         raise UserError(
             "d_optimizer and g_optimizer are one object, whose state belongs to the variables of one player: pass two "

@@ -110,6 +110,11 @@ class RandomStream:
         """Numbers from N(0, 1); `shape[0]` is the replica's batch size."""
         return _own_rows(_normal_of_bits if self.for_xla else tf.random.stateless_normal, shape, self._next())
 
+    def normal_like(self, x: tf.Tensor) -> tf.Tensor:
+        """Numbers from N(0, 1) in the shape and dtype of `x`, [B, ...], of which B may be unknown to the graph."""
+        batch = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
+        return tf.cast(self.normal([batch, *x.shape[1:]]), x.dtype)
+
     def normals(self, shape) -> Callable[[tf.Tensor], tf.Tensor]:
         """One draw for all steps of a compiled loop: a function of a step's number, which gives `normal(shape)`."""
         draw, seed = _normal_of_bits if self.for_xla else tf.random.stateless_normal, self._next()

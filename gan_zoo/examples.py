@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from gan_zoo import endings
 from gan_zoo.errors import UserError
-from gan_zoo.precision import dtype_of
+from gan_zoo.precision import cast_floats, dtype_of
 
 SLACK = 1.4
 """The largest absolute value of images for a generator whose output is bounded by 1."""
@@ -303,9 +303,7 @@ class Examples:
 
     def cast(self, x: Any) -> Any:
         """The floats of tensors in the dtype of the samples; what else there is stays as it is."""
-        return tf.nest.map_structure(
-            lambda t: tf.cast(t, self.dtype) if t.dtype.is_floating and t.dtype != self.dtype else t, x
-        )
+        return cast_floats(x, self.dtype)
 
     def with_shape(self, x: tf.Tensor) -> tf.Tensor:
         """x with all that is known of its shape: a batch of another one is an error at run time."""

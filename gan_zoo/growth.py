@@ -180,7 +180,7 @@ class Grows:
     def grow(self, stage: int, alpha: float) -> None:
         """Puts both networks at a stage, 0 being 4 x 4 pixels, of which the share `alpha` shows.
 
-        At another stage than before, the next step of training, evaluation or prediction is traced anew.
+        When the stage changes, the graphs of training, evaluation and prediction are traced again.
 
         Raises:
             UserError: If there is no such stage, or alpha is outside of [0, 1].

@@ -103,13 +103,17 @@ class UpSampling2D(keras.layers.UpSampling2D):
     """
 
     def call(self, inputs):
-        batch, height, width, channels = inputs.shape
-        if self.interpolation != "nearest" or self.data_format != "channels_last" or None in (height, width):
+        if self.interpolation != "nearest" or self.data_format != "channels_last" or None in inputs.shape[1:3]:
             return super().call(inputs)
-        rows, columns = self.size
-        x = inputs[:, :, tf.newaxis, :, tf.newaxis, :]
-        shape = [tf.shape(inputs)[0] if batch is None else batch, height, rows, width, columns, channels]
-        return tf.reshape(tf.broadcast_to(x, shape), [-1, height * rows, width * columns, channels])
+        return repeat_pixels(inputs, *self.size)
+
+
+def repeat_pixels(x: tf.Tensor, rows: int, columns: int) -> tf.Tensor:
+    """Every pixel `rows` times down and `columns` times across: [B, H, W, C] to [B, H * rows, W * columns, C]."""
+    batch, height, width, channels = x.shape
+    shape = [tf.shape(x)[0] if batch is None else batch, height, rows, width, columns, channels]
+    x = tf.broadcast_to(x[:, :, tf.newaxis, :, tf.newaxis, :], shape)
+    return tf.reshape(x, [-1, height * rows, width * columns, channels])
 
 
 def _is_plain(layer, inputs) -> bool:
@@ -253,7 +257,7 @@ class InstanceNoise(keras.layers.Layer):
         def noisy(x):
             if not x.dtype.is_floating:
                 return x
-            noise = self.stddev * tf.cast(self.random.normal([tf.shape(x)[0], *x.shape[1:]]), x.dtype)
+            noise = self.stddev * self.random.normal_like(x)
             return x + (noise if left is None else tf.cast(left, x.dtype) * noise)
 
         return tf.nest.map_structure(noisy, inputs)

@@ -10,11 +10,12 @@ import keras
 import tensorflow as tf
 
 from gan_zoo.errors import UserError
+from gan_zoo.optimizers import inner
 
 
 def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
     """Whether the learning rate follows a schedule, or another function, in place of a number that can be set."""
-    return not isinstance(_inner(optimizer)._learning_rate, keras.Variable)
+    return not isinstance(inner(optimizer)._learning_rate, keras.Variable)
 
 
 def set_rate(optimizer: keras.optimizers.Optimizer, rate: float, what: str) -> None:
@@ -28,24 +29,24 @@ def set_rate(optimizer: keras.optimizers.Optimizer, rate: float, what: str) -> N
     Raises:
         UserError: If the rate follows a schedule.
     """
-    inner = _inner(optimizer)
-    if has_schedule(inner):
+    own = inner(optimizer)
+    if has_schedule(own):
         raise UserError(
-            f"{what} sets a learning rate, but that of {inner.name} follows a schedule, "
-            f"{type(inner._learning_rate).__name__}: leave one of the two out."
+            f"{what} sets a learning rate, but that of {own.name} follows a schedule, "
+            f"{type(own._learning_rate).__name__}: leave one of the two out."
         )
-    inner.learning_rate = rate
+    own.learning_rate = rate
 
 
 def scale_rate(optimizer: keras.optimizers.Optimizer, factor: float) -> None:
     """Multiplies an optimizer's learning rate or schedule; graphs that were traced before keep the old schedule."""
-    inner = _inner(optimizer)
-    if not has_schedule(inner):
-        inner.learning_rate = current_rate(inner) * factor
-    elif isinstance(inner._learning_rate, Scaled):
-        inner.learning_rate = Scaled(inner._learning_rate.schedule, inner._learning_rate.factor * factor)
+    own = inner(optimizer)
+    if not has_schedule(own):
+        own.learning_rate = current_rate(own) * factor
+    elif isinstance(own._learning_rate, Scaled):
+        own.learning_rate = Scaled(own._learning_rate.schedule, own._learning_rate.factor * factor)
     else:
-        inner.learning_rate = Scaled(inner._learning_rate, factor)
+        own.learning_rate = Scaled(own._learning_rate, factor)
 
 
 def current_rate(optimizer: keras.optimizers.Optimizer) -> float:
@@ -139,7 +140,7 @@ class _PlayersOptimizer:
     """A player's optimizer by the player's name, whose rate may be set where it is a number."""
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, name: str):
-        self._optimizer, self.name = _inner(optimizer), name
+        self._optimizer, self.name = inner(optimizer), name
 
     def __getattr__(self, name):
         return getattr(self._optimizer, name)
@@ -151,8 +152,3 @@ class _PlayersOptimizer:
     @learning_rate.setter
     def learning_rate(self, rate):
         set_rate(self._optimizer, rate, f"A callback, or gan.optimizer.learning_rate = {float(rate):g},")
-
-
-def _inner(optimizer: Any) -> Any:
-    """The optimizer itself, where it is one with loss scaling around it."""
-    return getattr(optimizer, "inner_optimizer", optimizer)

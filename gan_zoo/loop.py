@@ -1,4 +1,4 @@
-"""How Keras's `fit` runs training steps: several in one graph, also on several replicas; and when it traces anew."""
+"""How Keras runs training steps: several in one graph, on one replica or several. It also says when to trace again."""
 
 import weakref
 from collections.abc import Callable

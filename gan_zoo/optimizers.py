@@ -44,13 +44,18 @@ class _AsFloat32:
         self._variable.assign(tf.cast(moved, self._variable.dtype))
 
 
+def inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer itself, where it is one with loss scaling around it."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def check_half_precision(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:
     """Makes sure that an optimizer's constants are numbers in the weights' precision.
 
     Raises:
         UserError: If an epsilon would be 0 or a decay 1.
     """
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer = inner(optimizer)
     if isinstance(optimizer, ForHalfPrecision):
         return
     for dtype in {variable.dtype for variable in variables} & {*_HALF}:

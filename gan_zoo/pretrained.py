@@ -80,7 +80,7 @@ def load_pretrained(
     with exports.opened(folder) as copy:
         if copy is not None:
             return Pretrained(_read(copy, folder), folder)
-    what = "has changed since you exported it" if exports.was_own(folder) else "is no released model"
+    what = "has changed since you exported it" if exports.was_own(folder) else "is not a released model"
     raise UserError(
         f"{name_or_path} {what}, and the graph of a SavedModel is code that runs with your rights. "
         f"If you trust where it comes from, load it with trust=True (--trust on the command line)."

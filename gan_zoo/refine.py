@@ -40,7 +40,6 @@ import math
 import numbers
 import shutil
 import sys
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +55,7 @@ from gan_zoo.errors import NonFiniteLoss, UserError
 from gan_zoo.gan import GAN, batch_size
 from gan_zoo.losses import hinge_discriminator, mean, wasserstein_discriminator
 from gan_zoo.precision import inner_gradient
+from gan_zoo.run_folders import partial_of
 
 SPACES = ("latent", "pixel")
 
@@ -417,7 +417,7 @@ def fine_tune_run(
         **{"of": str(run_dir), "steps": steps, "learning_rate": learning_rate, **options},
         "dynamics": dataclasses.asdict(dynamics),
     }
-    partial = output.with_name(f".{uuid.uuid4().hex[:12]}.partial")
+    partial = partial_of(output)
     try:
         partial.mkdir(parents=True)  # told now rather than after the training
     except OSError as error:

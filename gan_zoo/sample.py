@@ -39,7 +39,7 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "trust",
         False,
-        "Load a SavedModel that is no release and not your own export: its graph is code, which runs with your rights.",
+        "Load a SavedModel that is neither a release nor your own export: its graph is code that runs as you.",
     )
     flags.DEFINE_integer("num", 64, "How many samples.")
     flags.DEFINE_integer("seed", 0, "Of the latents.")

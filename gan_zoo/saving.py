@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 
 from gan_zoo.errors import UserError
+from gan_zoo.optimizers import inner
 
 
 class Saves:
@@ -57,6 +58,6 @@ class Saves:
         """As `keras.Model.fit`. Weights whose optimizer has `use_ema` end as their average, as with any Keras model."""
         history = super().fit(*args, **kwargs)
         for optimizer in self.optimizers().values():
-            optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+            optimizer = inner(optimizer)
             optimizer.finalize_variable_values(optimizer._trainable_variables)
         return history

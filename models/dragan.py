@@ -6,7 +6,7 @@ from gan_zoo import optimizers
 from gan_zoo.checks import number
 from gan_zoo.distribution import global_mean
 from gan_zoo.errors import UserError
-from gan_zoo.gan import GAN, batch_size
+from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
 from gan_zoo.penalties import gradient_norm, squared_gradient_norm
 
@@ -73,9 +73,7 @@ class DRAGAN(GAN):
 
     def discriminator_loss(self, x, z):
         std = tf.sqrt(global_mean(tf.square(x - global_mean(x))))
-        penalty = self.penalty(
-            x + self.noise_scale * std * tf.cast(self.random.normal([batch_size(x), *x.shape[1:]]), x.dtype)
-        )
+        penalty = self.penalty(x + self.noise_scale * std * self.random.normal_like(x))
         self.record("penalty", penalty)
         return cross_entropy_discriminator(*self.D(x, self.G(z))) + self.gp_weight * penalty
 

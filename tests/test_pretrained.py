@@ -218,7 +218,7 @@ def test_other_savedmodels_need_trust(folder, tmp_path, monkeypatch):
         with pytest.raises(UserError) as error:
             gan_zoo.load_pretrained(path)
         assert str(error.value) == (
-            f"{path} is no released model, and the graph of a SavedModel is code that runs with your rights. If you "
+            f"{path} is not a released model, and the graph of a SavedModel is code that runs with your rights. If you "
             f"trust where it comes from, load it with trust=True (--trust on the command line)."
         )
 

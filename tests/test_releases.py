@@ -317,7 +317,7 @@ class TestLocalFolder:
             releases.opened("faces", mirror=mirror, index=index).__enter__()
         with pytest.raises(UserError, match="^faces has no file 'nothing' in the index"):
             releases.opened("faces", "nothing", mirror=mirror, index=index).__enter__()
-        with pytest.raises(UserError, match="^'none' is no released model"):
+        with pytest.raises(UserError, match="^'none' is not a released model"):
             releases.opened("none", mirror=mirror, index=index).__enter__()
 
     def test_no_room(self, mirror, index, monkeypatch):

@@ -81,7 +81,7 @@ def test_grey_images_stay_grey(tmp_path):
     [
         ({"model": None}, "--model is missing"),
         ({"model": "no_such"}, "There is no pretrained model and no folder 'no_such'"),
-        ({"trust": False}, ".*/saved_model is no released model, and .*--trust on the command line"),
+        ({"trust": False}, ".*/saved_model is not a released model, and .*--trust on the command line"),
         ({"model": "dcgan-mnist", "index": "none.json"}, "index: none.json cannot be read"),
         ({"model": "wgan_gp-mnist", "mirror": "nowhere"}, "mirror=nowhere is no folder"),
         ({"num": 0}, "--num must be 1 or more, not 0"),

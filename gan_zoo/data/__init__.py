@@ -62,7 +62,7 @@ def load(
     epoch. Synthetic points are drawn afresh at every step.
 
     Args:
-        name: See `open_source`, as for `split`, `data_dir`, `resolution`, `crop`, `cache_dir`, `memory_limit` and
+        name: See `find_source`, as for `split`, `data_dir`, `resolution`, `crop`, `cache_dir`, `memory_limit` and
             `max_skipped`.
         batch_size: See `Source.batches`, as for `n_critic`, `seed`, `labels` and `start_step`.
 

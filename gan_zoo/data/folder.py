@@ -20,26 +20,11 @@ _LOOKED_INTO = 1000
 """Files of unknown suffixes whose content is looked at, only to say what they are."""
 _NO_IMAGES = frozenset(
     [
-        *(
-            ".bak",
-            ".bib",
-            ".bin",
-            ".c",
-            ".cfg",
-            ".ckpt",
-            ".conf",
-            ".cpp",
-            ".css",
-            ".csv",
-            ".dat",
-            ".db",
-            ".doc",
-            ".docx",
-        ),
-        *(".gz", ".h", ".html", ".ini", ".ipynb", ".js", ".json", ".jsonl", ".keras", ".lock", ".log", ".m", ".mat"),
-        *(".md", ".npy", ".npz", ".parquet", ".pb", ".pickle", ".pkl", ".pt", ".pth", ".py", ".rst", ".safetensors"),
-        *(".sh", ".sqlite", ".tar", ".tex", ".tfrecord", ".tgz", ".toml", ".torrent", ".tsv", ".txt", ".url", ".xls"),
-        *(".xlsx", ".xml", ".yaml", ".yml", ".zip"),
+        *(".bak", ".bib", ".bin", ".c", ".cfg", ".ckpt", ".conf", ".cpp", ".css", ".csv", ".dat", ".db", ".doc"),
+        *(".docx", ".gz", ".h", ".html", ".ini", ".ipynb", ".js", ".json", ".jsonl", ".keras", ".lock", ".log", ".m"),
+        *(".mat", ".md", ".npy", ".npz", ".parquet", ".pb", ".pickle", ".pkl", ".pt", ".pth", ".py", ".rst"),
+        *(".safetensors", ".sh", ".sqlite", ".tar", ".tex", ".tfrecord", ".tgz", ".toml", ".torrent", ".tsv", ".txt"),
+        *(".url", ".xls", ".xlsx", ".xml", ".yaml", ".yml", ".zip"),
     ]
 )
 """Suffixes of files that nobody means as images."""

@@ -336,7 +336,23 @@ class PointSource(Source):
         return tf.data.Dataset.counter(first).map(element, num_parallel_calls=PARALLEL)
 
 
-def open_source(
+def open_source(name: str, **settings: Any) -> Source:
+    """Finds a dataset and makes it ready: downloaded, decoded, cropped, resized and cached, each only if need be.
+
+    Args:
+        name: As for `find_source`.
+        **settings: The other arguments of `find_source`.
+
+    Returns:
+        The source.
+
+    Raises:
+        UserError: If any of this fails; the message says what would do.
+    """
+    return find_source(name, **settings).open()
+
+
+def find_source(
     name: str,
     *,
     split: str = "train",
@@ -347,8 +363,8 @@ def open_source(
     cache_dir: str | Path | None = None,
     memory_limit: int = cache.MEMORY_LIMIT,
     max_skipped: int = MAX_SKIPPED,
-) -> Source:
-    """Finds a dataset and makes it ready: downloaded, decoded, cropped, resized and cached, each only if need be.
+) -> Found:
+    """Finds a dataset, without downloading it or decoding an image.
 
     Images are cut to their centred square of side `crop` and then resized with Pillow's bilinear filter, which is
     antialiased.
@@ -370,46 +386,10 @@ def open_source(
             more is an error. Damaged records of TFDS's files count, too, if these are TFRecords.
 
     Returns:
-        The source.
-
-    Raises:
-        UserError: Any of this cannot be; the message says what would do.
-    """
-    return find_source(
-        name,
-        split=split,
-        data_dir=data_dir,
-        resolution=resolution,
-        crop=crop,
-        labels=labels,
-        cache_dir=cache_dir,
-        memory_limit=memory_limit,
-        max_skipped=max_skipped,
-    ).open()
-
-
-def find_source(
-    name: str,
-    *,
-    split: str = "train",
-    data_dir: str | Path | None = None,
-    resolution: int | None = None,
-    crop: int | None = None,
-    labels: bool = False,
-    cache_dir: str | Path | None = None,
-    memory_limit: int = cache.MEMORY_LIMIT,
-    max_skipped: int = MAX_SKIPPED,
-) -> Found:
-    """As `open_source`, as far as it goes without downloading a dataset or decoding an image.
-
-    Args:
-        name: See `open_source`, as for all arguments.
-
-    Returns:
         What is known of the dataset, whose `open()` makes the source.
 
     Raises:
-        UserError: As far as it can be known by now, see `open_source`.
+        UserError: If there is no such dataset, or an argument does not fit; the message says what would do.
     """
     if not isinstance(name, str) or not name:
         raise UserError(f"dataset must be a name such as 'celeb_a' or 'folder:/path', not {name!r}.")

@@ -63,12 +63,7 @@ def stages_of(side: int) -> int:
 
 def upsample(x: tf.Tensor) -> tf.Tensor:
     """Twice the side, by nearest neighbours: [B, H, W, C] to [B, 2 H, 2 W, C]."""
-    batch, height, width, channels = x.shape
-    x = tf.broadcast_to(
-        x[:, :, tf.newaxis, :, tf.newaxis, :],
-        [tf.shape(x)[0] if batch is None else batch, height, 2, width, 2, channels],
-    )
-    return tf.reshape(x, [-1, 2 * height, 2 * width, channels])
+    return layers.repeat_pixels(x, 2, 2)
 
 
 def downsample(x: tf.Tensor, times: int = 1) -> tf.Tensor:

@@ -67,7 +67,7 @@ def opened(
     """
     release = read_index(index).get(name)
     if release is None:
-        raise UserError(f"{name!r} is no released model: the index has no such name.")
+        raise UserError(f"{name!r} is not a released model: the index has no such name.")
     place = _place(release, mirror, index)
     try:
         temporary = tempfile.TemporaryDirectory(prefix="gan_zoo-")
