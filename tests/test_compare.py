@@ -212,7 +212,14 @@ FLAGS = ["--dataset=ring8", "--seeds=2", "--steps=400", "--width=8", "--batch_si
 def workers_in(folder):
     """The workers of comparisons that run in a folder."""
     found = subprocess.run(["pgrep", "-f", "gan_zoo.compare.worker"], capture_output=True, text=True).stdout.split()
-    return [pid for pid in found if Path(f"/proc/{pid}/cwd").resolve() == folder.resolve()]
+
+    def runs_here(pid):
+        try:
+            return Path(f"/proc/{pid}/cwd").readlink() == folder.resolve()
+        except FileNotFoundError:  # it has just ended
+            return False
+
+    return [pid for pid in found if runs_here(pid)]
 
 
 @pytest.mark.slow

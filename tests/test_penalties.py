@@ -52,9 +52,9 @@ class Drawn:
         assert list(shape) == list(self.numbers["uniform"].shape)
         return tf.constant(self.numbers["uniform"])
 
-    def normal(self, shape):
-        assert list(shape) == list(self.numbers["normal"].shape)
-        return tf.constant(self.numbers["normal"])
+    def normal_like(self, x):
+        assert list(x.shape) == list(self.numbers["normal"].shape)
+        return tf.constant(self.numbers["normal"], x.dtype)
 
 
 def analytic(cls, random, **kwargs):

@@ -149,9 +149,9 @@ class _Points:
     def __init__(self, points: np.ndarray):
         self._orders = [tf.constant(part[:, np.newaxis]) for part in (points, uncorrelated(points))]
 
-    def normal(self, shape):
+    def normal_like(self, x):
         self._orders.reverse()
-        return self._orders[-1]
+        return tf.cast(self._orders[-1], x.dtype)
 
 
 def uncorrelated(points: np.ndarray) -> np.ndarray:
