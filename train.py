@@ -6,7 +6,7 @@ from absl import flags
 
 from gan_zoo import cli, config, output, training
 from gan_zoo.data import DATASETS, MAX_SKIPPED, OTHER
-from gan_zoo.networks import FAMILIES, NORMS
+from gan_zoo.networks import CONDITIONS, FAMILIES, NORMS
 from gan_zoo.precision import PRECISIONS
 from gan_zoo.strategies import STRATEGIES
 
@@ -34,6 +34,8 @@ flags.DEFINE_enum("network", None, list(FAMILIES), "Family of networks.")
 flags.DEFINE_integer("width", None, "Channels at the images' resolution, or units of an mlp's layers.")
 flags.DEFINE_integer("latent_dim", None, "Size of the latents.")
 flags.DEFINE_enum("norm", None, list(NORMS), "The discriminator's normalization.")
+flags.DEFINE_bool("conditional", False, "Train with the dataset's labels: sample any class afterwards.")
+flags.DEFINE_enum("condition", None, list(CONDITIONS), "How D reads labels; by default the networks' own.")
 flags.DEFINE_multi_string("set", [], "name=value: any argument of the variant's class. May be repeated.")
 
 flags.DEFINE_integer("batch_size", None, "Examples in a minibatch, over all replicas.")
@@ -44,7 +46,8 @@ flags.DEFINE_string(
 )
 flags.DEFINE_float("learning_rate", None, "Of both players; by default the variant's own.")
 flags.DEFINE_float("d_learning_rate", None, "Of the discriminator.")
-flags.DEFINE_float("g_learning_rate", None, "Of the generator.")
+flags.DEFINE_float("g_learning_rate", None, "Of the generator. Other players have --NAME_learning_rate.")
+PLAYERS_RATES = cli.define_matching(r"[a-z_][a-z_0-9]*_learning_rate", "Learning rate of a player of that name.")
 flags.DEFINE_float("ema_decay", 0.999, "Of the moving average of the generator, which samples and the export use.")
 flags.DEFINE_integer("seed", 0, "Of the initial weights, the data's order and the latents.")
 
@@ -86,7 +89,7 @@ flags.DEFINE_bool("dry_run", False, "Build everything, run a few steps, estimate
 GROUPS = {
     "What": ["model", "dataset", "list"],
     "Data": ["data_dir", "split", "resolution", "crop", "cache_dir", "max_skipped"],
-    "Networks and variant": ["network", "width", "latent_dim", "norm", "set"],
+    "Networks and variant": ["network", "width", "latent_dim", "norm", "conditional", "condition", "set"],
     "Training": [
         *("batch_size", "steps", "n_critic", "balance", "learning_rate", "d_learning_rate", "g_learning_rate"),
         *("ema_decay", "seed"),
@@ -135,7 +138,9 @@ def main() -> int:
     for name in ("model", "dataset"):
         if not values[name].value:
             raise cli.UserError(f"--{name} is missing: --list shows what there is.")
-    asked = config.Config(**{f.name: values[f.name].value for f in dataclasses.fields(config.Config)})
+    fields = [f.name for f in dataclasses.fields(config.Config) if f.name in values]
+    rates = {name.removesuffix("_learning_rate"): values[name].value for name in PLAYERS_RATES}
+    asked = config.Config(**{name: values[name].value for name in fields}, learning_rates=rates)
     if values.dry_run:
         return output.finish(training.dry_run(asked))
     training.run(asked)

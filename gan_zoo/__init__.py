@@ -38,6 +38,8 @@ if (_PARENT / "setup.py").exists():
 
 _LAZY = {
     "GAN": "gan_zoo.gan",
+    "GenerativeModel": "gan_zoo.model",
+    "Player": "gan_zoo.players",
     "UserError": "gan_zoo.errors",
     "load_pretrained": "gan_zoo.pretrained",
 }

@@ -34,7 +34,7 @@ class KeepsArguments:
         for klass in cls.__mro__[: cls.__mro__.index(KeepsArguments)]:
             if "__init__" in vars(klass):
                 for parameter in list(inspect.signature(klass.__init__).parameters.values())[1:]:
-                    if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                    if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                         found.setdefault(parameter.name, parameter)
         return found
 
@@ -42,6 +42,20 @@ class KeepsArguments:
     def argument_names(cls) -> list[str]:
         """The names of the constructor's own arguments, in the order of `parameters`."""
         return list(cls.parameters())
+
+    @classmethod
+    def network_names(cls) -> list[str]:
+        """The constructor's arguments that are networks: those that it asks for by place, without a default."""
+        found = cls.parameters().values()
+        return [p.name for p in found if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
+
+    def rebuilt(self, **changed: Any) -> "KeepsArguments":
+        """A model of the same class and on the same networks, with other values of some arguments.
+
+        Args:
+            **changed: The constructor's arguments that differ.
+        """
+        return type(self)(**({name: getattr(self, name) for name in self.argument_names()} | changed))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments: each is kept in the attribute of its name."""

@@ -49,7 +49,9 @@ class Waiting:
         """Takes the turn, and takes it back where it is not due: strategies allow no optimizer in a condition."""
         count = gan.turn_count.value + tf.constant([gan.n_critic, 0], tf.int64)
         due = self.due(count[0], count[1], gan.recorded("d_loss")[-1])
-        variables = [*gan.generator.variables, *gan.g_optimizer.variables]
+        moving = {id(variable) for variable in gan.generator_variables}
+        networks = [n for n in gan.networks().values() if any(id(v) in moving for v in n.trainable_variables)]
+        variables = [*(v for network in networks for v in network.variables), *gan.g_optimizer.variables]
         before = [tf.identity(variable.value) for variable in variables]
         with tf.control_dependencies([due, count, *before]):
             gan.generator_step(x)

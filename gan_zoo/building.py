@@ -1,6 +1,8 @@
-"""A variant on networks that are built for it, from the shape of the examples and a few settings."""
+"""Models on networks that are built for them, from the shape of the examples and a few settings."""
 
 from typing import Any
+
+import keras
 
 from gan_zoo import networks
 from gan_zoo.errors import UserError
@@ -9,7 +11,7 @@ from gan_zoo.precision import policy
 
 
 class BuildsNetworks:
-    """A mixin for a `GAN`: the constructors `for_images` and `for_points`, and what a variant says of its networks.
+    """A mixin for a `GenerativeModel`: the constructors `for_images` and `for_points`, and what a class says of networks.
 
     Attributes:
         discriminator_norm: Normalization of the paper's discriminator: "none", "batch", "layer" or "spectral".
@@ -17,13 +19,34 @@ class BuildsNetworks:
         gradient_penalty_argument: Name of the argument that weighs a penalty on the discriminator's gradient at each
             example; None where the losses have no such penalty. Unless the weight is 0, the discriminator may have no
             batch normalization: `for_images` gives it none, and training refuses it.
-        networks: A module with `for_images` and `for_points`, which makes pairs of a generator and a discriminator.
     """
 
     discriminator_norm = "batch"
     default_network = None
     gradient_penalty_argument = None
-    networks = networks
+
+    @classmethod
+    def build_networks(cls, builder: networks.Builder) -> dict[str, keras.Model]:
+        """The networks by the names of the constructor's arguments.
+
+        `for_images`, `for_points` and `train.py` call this. A class with networks of its own overrides it:
+
+            return {**super().build_networks(builder), "encoder": builder.encoder(builder.latent_dim)}
+
+        Args:
+            builder: Builds networks for the examples: see `gan_zoo.networks.Builder`.
+
+        Raises:
+            UserError: If the class has other networks than a generator and a discriminator, and does not override this.
+        """
+        makers = {"generator": builder.generator, "discriminator": builder.discriminator}
+        unknown = [name for name in cls.network_names() if name not in makers]
+        if unknown:
+            raise UserError(
+                f"{cls.__name__} does not say how to build its {unknown[0]}: override build_networks(builder), which "
+                f"returns the networks {', '.join(cls.network_names())} by name."
+            )
+        return {name: makers[name]() for name in cls.network_names()}
 
     @classmethod
     def for_images(
@@ -34,9 +57,10 @@ class BuildsNetworks:
         latent_dim: int = 128,
         width: int = 64,
         norm: str | None = None,
+        condition: str | None = None,
         **kwargs,
     ) -> Any:
-        """This variant on networks built for images.
+        """This model on networks built for images.
 
         Args:
             shape: (H, W, C) of the images.
@@ -45,13 +69,29 @@ class BuildsNetworks:
             width: Channels at the images' own resolution.
             norm: The discriminator's normalization, "none", "batch", "layer" or "spectral"; by default the variant's
                 own, or "none" where that is "batch" and the network a perceptron.
-            **kwargs: The variant's own arguments. `dtype`, a Keras dtype policy, is the networks', too.
+            condition: With `classes`, how the discriminator reads labels: "projection" or "concat"; None is the
+                default of its family. See `gan_zoo.networks.Builder`.
+            **kwargs: The class's own arguments. `dtype`, a Keras dtype policy, is the networks', too.
         """
         network = network or cls.default_network or networks.FAMILIES[0]
         norm = norm or cls.default_norm(network, kwargs)
         with policy(kwargs.get("dtype")):
-            pair = cls.networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm)
-            return cls(*pair, **kwargs)
+            builder = networks.Builder(
+                tuple(shape),
+                network=network,
+                latent_dim=latent_dim,
+                width=width,
+                norm=norm,
+                classes=kwargs.get("classes"),
+                condition=condition,
+            )
+            return cls._on(builder, kwargs)
+
+    @classmethod
+    def _on(cls, builder: networks.Builder, arguments: dict[str, Any]) -> Any:
+        if "latent_dim" in cls.parameters():
+            arguments = {"latent_dim": builder.latent_dim, **arguments}
+        return cls(**cls.build_networks(builder), **arguments)
 
     @classmethod
     def default_norm(cls, network: str, arguments: dict[str, Any]) -> str:
@@ -74,7 +114,8 @@ class BuildsNetworks:
                 depends on all examples, and there is no gradient of one example's own score.
         """
         name = self.gradient_penalty_argument
-        if name and getattr(self, name) and independence.has_batch_normalization(self.discriminator):
+        discriminator = self.networks().get("discriminator")
+        if name and getattr(self, name) and discriminator and independence.has_batch_normalization(discriminator):
             raise UserError(
                 f"{type(self).__name__}: {name}={getattr(self, name):g} penalizes the discriminator's gradient at each "
                 f"example, and batch normalization mixes the examples of a minibatch: build the discriminator without "
@@ -82,11 +123,28 @@ class BuildsNetworks:
             )
 
     @classmethod
-    def for_points(cls, dim: int = 2, *, latent_dim: int = 2, width: int = 128, depth: int = 2, **kwargs) -> Any:
-        """This variant on multilayer perceptrons for points, [B, dim]; see `for_images` and `gan_zoo.networks.mlp`."""
+    def for_points(
+        cls,
+        dim: int = 2,
+        *,
+        latent_dim: int = 2,
+        width: int = 128,
+        depth: int = 2,
+        condition: str | None = None,
+        **kwargs,
+    ) -> Any:
+        """This model on multilayer perceptrons for points, [B, dim]; see `for_images` and `gan_zoo.networks.mlp`."""
         with policy(kwargs.get("dtype")):
-            pair = cls.networks.for_points(dim, latent_dim=latent_dim, width=width, depth=depth)
-            return cls(*pair, **kwargs)
+            builder = networks.Builder(
+                (dim,),
+                network="mlp",
+                latent_dim=latent_dim,
+                width=width,
+                depth=depth,
+                classes=kwargs.get("classes"),
+                condition=condition,
+            )
+            return cls._on(builder, kwargs)
 
     def make_train_function(self, force: bool = False):
         """As Keras's method, which makes what `fit` and `train_on_batch` call, after `check_penalty`."""

@@ -49,7 +49,7 @@ class StepCallback(keras.callbacks.Callback):
 
 
 class GeneratorEMA(StepCallback):
-    """An exponential moving average of the generator, batch normalization's statistics included.
+    """An exponential moving average of the networks that make samples, batch normalization's statistics included.
 
     Samples of the average are better than those of the last iterate, which oscillates (Yazici et al., 2019; Karras et
     al., 2018, Section 5). At update t the decay is min(decay, (1 + t) / (10 + t)), so that the average forgets the
@@ -63,7 +63,8 @@ class GeneratorEMA(StepCallback):
         step: The step that training starts from.
 
     Attributes:
-        generator: The averaged generator, a `keras.Model` of its own; exists once the model is set.
+        networks: The averaged networks by name, those in the model's `averaged`: Keras models of their own. They exist
+            once the model is set.
 
     References:
         Yazici et al., 2019, https://arxiv.org/abs/1806.04498
@@ -72,16 +73,42 @@ class GeneratorEMA(StepCallback):
     def __init__(self, decay: float = 0.999, step: int = 0):
         super().__init__(step)
         self.decay = decay
-        self.generator = None
+        self.networks: dict[str, keras.Model] = {}
+        self._averaged_model = None
+
+    @property
+    def generator(self) -> keras.Model | None:
+        """The averaged generator, or whatever network the model samples from; None before the model is set."""
+        return next(iter(self.networks.values()), None)
+
+    @property
+    def average(self) -> keras.Model:
+        """All averaged networks as one Keras model, whose weights checkpoints keep."""
+        return self._average_network
+
+    @property
+    def averaged_model(self) -> keras.Model:
+        """A model of the same class with the averaged networks in place of its own: sample from it, export it."""
+        if self._averaged_model is None:
+            seed = int(self.model.random_state[0])  # drawing one would move Python's global generator
+            with self.model.distribute_strategy.scope():
+                self._averaged_model = self.model.rebuilt(**self.networks, seed=seed)
+        return self._averaged_model
 
     def set_model(self, model):
         super().set_model(model)
-        if self.generator is None:
+        if not self.networks:
             with model.distribute_strategy.scope():
-                self.generator = precision.with_float32_weights(model.generator)
-                self.generator.set_weights(model.generator.get_weights())
+                for name in getattr(model, "averaged", ("generator",)):
+                    self.networks[name] = precision.with_float32_weights(getattr(model, name))
+                    self.networks[name].set_weights(getattr(model, name).get_weights())
+                self._average_network = _as_one(self.networks)
                 self._count = keras.Variable(self.step, trainable=False, dtype="int64", name="averaged_steps")
-            self._pairs = list(zip(self.generator.variables, model.generator.variables, strict=True))
+            self._pairs = [
+                pair
+                for name, network in self.networks.items()
+                for pair in zip(network.variables, getattr(model, name).variables, strict=True)
+            ]
             # Traced here: TensorFlow warns where calls of several models' updates trace one after the other.
             self._update = tf.function(self._average).get_concrete_function(tf.TensorSpec([], tf.float64))
         if isinstance(model, RunsSteps):
@@ -112,6 +139,25 @@ class GeneratorEMA(StepCallback):
         self._count.assign(self.step)
 
 
+def average_of(model: keras.Model) -> keras.Model:
+    """The networks of a model that its average replaces, as the one Keras model whose weights checkpoints keep."""
+    return _as_one({name: getattr(model, name) for name in model.averaged})
+
+
+def _as_one(networks: dict[str, keras.Model]) -> keras.Model:
+    return next(iter(networks.values())) if len(networks) == 1 else _Networks(networks)
+
+
+class _Networks(keras.Model):
+    """Holds networks under their names, so that their weights go into one file."""
+
+    def __init__(self, networks: dict[str, keras.Model]):
+        super().__init__()
+        for name, network in networks.items():
+            setattr(self, name, network)
+        self.built = True
+
+
 class Grow(StepCallback):
     """Moves growing networks along their schedule: stage, fade-in, and new optimizer state in each phase.
 
@@ -136,13 +182,14 @@ class Grow(StepCallback):
     def on_step(self, previous, logs):
         self._grow()
         if self.growth.index(previous) != self.growth.index(self.step):
-            for optimizer in (self.model.d_optimizer, self.model.g_optimizer):
+            for optimizer in self.model.optimizers().values():
                 _reset(optimizer)
 
     def _grow(self):
         state = self.growth.phase(self.step).stage, self.growth.alpha(self.step)
         if self.ema:
-            self.ema.generator.grow(*state)  # each time: the average has moved its alpha, too
+            for network in self.ema.networks.values():
+                network.grow(*state)  # each time: the average has moved its alpha, too
         if state != self._state:
             self._state = state
             self.model.grow(*state)
@@ -258,18 +305,24 @@ class Checkpoint(StepCallback):
         if self.folder is None:
             checkpoints.require_finite(self.model, self.step)
         else:
-            ema = self.ema.generator if self.ema else None
+            ema = self.ema.average if self.ema else None
             checkpoints.save(self.folder, self.model, self.step, ema, self.keep)
         self.saved = self.step
+
+
+_MOST_ROWS = 16
+"""Classes that a picture shows."""
 
 
 class SampleGrid(StepCallback):
     """Writes a picture of samples from the same latents at every interval, at the start and at the end.
 
+    Of a model with classes, each row shows one class: all of them, or 16 at equal distances.
+
     Args:
         folder: Where `step-00001000.png` and so on go; made if it is missing.
         every: Steps between pictures.
-        ema: Whose generator to sample from; None samples from the model's own.
+        ema: Whose averaged model to sample from; None samples from the model itself.
         n: Samples in a picture of images; pictures of points have 16 times as many.
         seed: Of the latents.
         real: Points of the data, [M, D], that pictures of points show underneath.
@@ -308,11 +361,18 @@ class SampleGrid(StepCallback):
 
     def _write(self):
         self.written = self.step
-        generator = self.ema.generator if self.ema else self.model.generator
-        n = self.n if len(generator.output_shape) == 4 else 16 * self.n
-        z = self.model.sample_latent(n, seed=stream(self.seed, "pictures"))
-        samples = precision.at_least_float32(generator(z, training=False))
-        picture = images.picture(samples.numpy(), real=self.real)
+        model = self.ema.averaged_model if self.ema else self.model
+        seed = stream(self.seed, "pictures")
+        is_image = len(model.sampling_network.output_shape) == 4
+        if model.classes and is_image:
+            rows, columns = min(model.classes, _MOST_ROWS), math.isqrt(self.n)
+            shown = [model.classes * row // rows for row in range(rows)]
+            z = model.sample_latent(rows * columns, seed=seed, label=[c for c in shown for _ in range(columns)])
+        else:
+            columns = None
+            z = model.sample_latent(self.n if is_image else 16 * self.n, seed=seed)
+        samples = precision.at_least_float32(model(z))
+        picture = images.picture(samples.numpy(), real=self.real, columns=columns)
         images.save_png(picture, self.folder / f"step-{self.step:08d}.png")
         if self.events:
             self.events.picture(self.step, "samples", picture)

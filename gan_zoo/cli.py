@@ -73,6 +73,21 @@ def _main(function: Callable[[], int | None], usage: str, groups: dict[str, Sequ
     app.run(run, flags_parser=parse)
 
 
+def define_matching(pattern: str, note: str) -> list[str]:
+    """Defines a flag for a number for every name on the command line that has a form, and returns these names.
+
+    Args:
+        pattern: Regular expression that the whole name matches. Flags that are already defined stay as they are.
+        note: Description of the flags.
+    """
+    given = (re.match(r"--?([^=]+)", argument) for argument in sys.argv[1:])
+    names = {match[1] for match in given if match and re.fullmatch(pattern, match[1])}
+    new = sorted(name for name in names if name not in flags.FLAGS)
+    for name in new:
+        flags.DEFINE_float(name, None, note)
+    return new
+
+
 def _fail(sentence: str, status: int = UserError.exit_status):
     print(f"error: {one_line(sentence)}", file=sys.stderr)
     sys.exit(status)

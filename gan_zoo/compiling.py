@@ -1,46 +1,56 @@
-"""What `GAN.compile` takes: an optimizer for each player, and no loss and no metrics."""
+"""Arguments of `compile`: an optimizer for each player, and no loss and no metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from gan_zoo.errors import UserError
 from gan_zoo.optimizers import inner
+from gan_zoo.players import Player
 
 _KERAS_ARGUMENTS = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss")
 
 _LOSSES = (
-    "a GAN's losses are its own: choose the variant that has them, or override discriminator_loss and generator_loss "
-    "in a subclass"
+    "the losses are the model's own: choose the variant that has them, or override the players' losses in a subclass "
+    "(discriminator_loss and generator_loss of a GAN)"
 )
 _METRICS = (
     "it compares predictions with labels, which a GAN does not have: log a term of a loss with record(name, value), or "
     "measure samples with gan_zoo.metrics"
 )
-_REFUSED = {
-    "optimizer": "each player has its own: pass d_optimizer and g_optimizer",
-    "loss": _LOSSES,
-    "loss_weights": _LOSSES,
-    "metrics": _METRICS,
-    "weighted_metrics": _METRICS,
-}
+_REFUSED = {"loss": _LOSSES, "loss_weights": _LOSSES, "metrics": _METRICS, "weighted_metrics": _METRICS}
 
 
-def keras_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Those arguments of `compile`, other than the players' optimizers, that Keras gets.
+def sort_arguments(
+    players: Sequence[Player], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The players' optimizers by `Player.key`, and the arguments for Keras, of the arguments of `compile`.
 
     Raises:
-        UserError: If one is of models with one loss, or unknown.
+        UserError: If an argument is for models with one loss, unknown, or given twice; or two players have one name.
     """
-    for name, value in arguments.items():
-        if name in _REFUSED and (value is not None and value != []):
-            raise UserError(f"compile does not take {name}: {_REFUSED[name]}.")
-        if name not in (*_REFUSED, *_KERAS_ARGUMENTS):
+    keys = [player.key for player in players]
+    if len({*keys}) < len(keys):
+        raise UserError(f"Two players have one name: the names are {', '.join(player.name for player in players)}.")
+    names = [f"{key}_optimizer" for key in keys]
+    if len(args) > len(names):
+        raise UserError(f"compile takes {len(names)} optimizers, {', '.join(names)}, not {len(args)}.")
+    given = dict(zip(keys, args, strict=False))
+    refused = {"optimizer": f"each player has its own: pass {' and '.join(names)}", **_REFUSED}
+    for name, value in kwargs.items():
+        if name in refused and (value is not None and value != []):
+            raise UserError(f"compile does not take {name}: {refused[name]}.")
+        if name not in (*refused, *_KERAS_ARGUMENTS, *names):
             raise UserError(
-                f"compile has no argument {name!r}: it takes d_optimizer, g_optimizer, {', '.join(_KERAS_ARGUMENTS)}."
+                f"compile has no argument {name!r}: it takes {', '.join(names)}, {', '.join(_KERAS_ARGUMENTS)}."
             )
-    return {"optimizer": None, **{name: value for name, value in arguments.items() if name in _KERAS_ARGUMENTS}}
+        if name in names:
+            key = keys[names.index(name)]
+            if key in given:
+                raise UserError(f"compile got {name} twice, by its place and by its name: give it once.")
+            given[key] = value
+    return given, {"optimizer": None, **{name: value for name, value in kwargs.items() if name in _KERAS_ARGUMENTS}}
 
 
 def get_optimizer(argument: str, value: Any, variables: Sequence[keras.Variable]) -> keras.optimizers.Optimizer:
@@ -76,15 +86,21 @@ def get_optimizer(argument: str, value: Any, variables: Sequence[keras.Variable]
     return optimizer
 
 
-def require_two(d_optimizer: keras.optimizers.Optimizer, g_optimizer: keras.optimizers.Optimizer) -> None:
-    """Makes sure that two players do not share an optimizer.
+def require_distinct(optimizers: Mapping[str, keras.optimizers.Optimizer]) -> None:
+    """Makes sure that no two players share an optimizer.
+
+    Args:
+        optimizers: The optimizers by `Player.key`.
 
     Raises:
-        UserError: If they do.
+        UserError: If two do.
     """
-    d, g = inner(d_optimizer), inner(g_optimizer)
-    if d is g:
-        raise UserError(
-            "d_optimizer and g_optimizer are one object, whose state belongs to the variables of one player: pass two "
-            f"optimizers, {type(d).__name__}(...) for each."
-        )
+    owners = {}
+    for key, optimizer in optimizers.items():
+        own = inner(optimizer)
+        other = owners.setdefault(id(own), key)
+        if other != key:
+            raise UserError(
+                f"{other}_optimizer and {key}_optimizer are one object, whose state belongs to the variables of one "
+                f"player: pass an optimizer for each, {type(own).__name__}(...)."
+            )

@@ -33,7 +33,8 @@ _LONGEST_WAIT = 10**6
 class Config:
     """What a run is asked to be; None leaves a setting to the dataset's or the variant's own default.
 
-    The fields are the flags of `train.py`, which documents them.
+    The fields are the flags of `train.py`, which documents them. `learning_rates` are the rates by the names of players
+    other than the discriminator and the generator, `--<name>_learning_rate`.
     """
 
     model: str
@@ -51,10 +52,13 @@ class Config:
     learning_rate: float | None = None
     d_learning_rate: float | None = None
     g_learning_rate: float | None = None
+    learning_rates: dict[str, float] = dataclasses.field(default_factory=dict)
     latent_dim: int | None = None
     width: int | None = None
     network: str | None = None
     norm: str | None = None
+    conditional: bool = False
+    condition: str | None = None
     set: tuple[str, ...] = ()
     ema_decay: float = 0.999
     seed: int = 0
@@ -85,6 +89,13 @@ DEFAULTS = {
 }
 
 
+def rates(config: Config) -> dict[str, float]:
+    """The learning rates that are asked for, by their flags: "learning_rate", "d_learning_rate" and so on."""
+    found = {name: getattr(config, name) for name in ("learning_rate", "d_learning_rate", "g_learning_rate")}
+    found |= {f"{player}_learning_rate": rate for player, rate in config.learning_rates.items()}
+    return {name: rate for name, rate in found.items() if rate is not None}
+
+
 def check(config: Config) -> None:
     """Makes sure that every number and folder of a configuration is one that can be.
 
@@ -98,10 +109,11 @@ def check(config: Config) -> None:
             raise UserError(f"--{name} must be {least}{never} or more, not {value}.")
         if value is not None and value > most:
             raise UserError(f"--{name} must be at most {most}, not {value}.")
-    for name in ("learning_rate", "d_learning_rate", "g_learning_rate"):
-        value = getattr(config, name)
-        if value is not None and not 0 < value < 1e38:
+    for name, value in rates(config).items():
+        if not 0 < value < 1e38:
             raise UserError(f"--{name} must be positive, not {value}.")
+    if config.condition and not config.conditional:
+        raise UserError(f"--condition={config.condition} says how networks read labels: add --conditional.")
     if not 0 < config.worker_timeout <= _LONGEST_WAIT:
         raise UserError(f"--worker_timeout must be positive and at most {_LONGEST_WAIT}, not {config.worker_timeout}.")
     for name in ("data_dir", "cache_dir", "run_dir"):

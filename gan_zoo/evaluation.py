@@ -21,7 +21,7 @@ _DRAWS = 2**32
 class Evaluates:
     """A mixin for a `GAN`: `evaluate`, `test_on_batch` and `validation_data` give the losses on held-out data.
 
-    "d_loss", "g_loss" and what the losses record, averaged over the examples. They are the losses that training
+    Every player's loss, such as "d_loss" and "g_loss", and what the losses record, averaged over the examples. They are the losses that training
     minimises, so networks run in training mode, with the batch's own statistics; but nothing changes, not the weights,
     the moving statistics, the optimizers or the random stream: training goes on as if nobody had looked. Each batch is
     one minibatch, whatever `n_critic` is. Latents are the same in each evaluation. A penalty that is taken in every
@@ -36,8 +36,8 @@ class Evaluates:
         draws = tf.stack([self.random.state.value[0], _FIRST_DRAW + _DRAWS * tf.cast(self._batch_index, tf.int64)])
         # The scope takes what layers and the random stream would assign.
         with self.recording() as recorded, in_every_turn(), keras.StatelessScope([(self.random.state, draws)]):
-            z = self.sample_latent(tf.nest.flatten(x)[0].shape[0])
-            logs = {"d_loss": self.discriminator_loss(x, z), "g_loss": self.generator_loss(x, z)}
+            z = self.latents_for(x)
+            logs = {f"{player.key}_loss": player.loss(x, z) for player in self.players()}
             return logs | {name: tf.reduce_mean(tf.stack(values)) for name, values in recorded.items()}
 
     def fit(self, x: Any = None, *args, validation_data: Any = None, **kwargs) -> keras.callbacks.History:
@@ -123,17 +123,17 @@ class Evaluates:
         Raises:
             UserError: If z has not the shape of the generator's latents; also from `predict` and `predict_on_batch`.
         """
-        _require_latents(z, self.generator)  # here and not in `call`, whose errors Keras wraps
+        _require_latents(z, self.sampling_network)  # here and not in `call`, whose errors Keras wraps
         return super().__call__(z, *args, **kwargs)
 
     def predict(self, x: Any, *args, **kwargs) -> Any:
         """As `keras.Model.predict`: samples for latents, [N, Z], as an array."""
-        _require_latents(x, self.generator)
+        _require_latents(x, self.sampling_network)
         return super().predict(x, *args, **kwargs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """As `keras.Model.predict_on_batch`: samples for latents, [B, Z], as an array."""
-        _require_latents(x, self.generator)
+        _require_latents(x, self.sampling_network)
         return super().predict_on_batch(x)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
@@ -167,13 +167,13 @@ def _whole(strategy: tf.distribute.Strategy, value: Any) -> Any:
     return tf.concat(strategy.experimental_local_results(value), axis=0)
 
 
-def _require_latents(z: Any, generator: keras.Model) -> None:
+def _require_latents(z: Any, network: keras.Model) -> None:
     """Makes sure that latents have the generator's input shape, as far as both are known.
 
     Raises:
         UserError: If they have another.
     """
-    wanted, given = getattr(generator, "input_shape", None), getattr(z, "shape", None)
+    wanted, given = getattr(network, "input_shape", None), getattr(z, "shape", None)
     if not (isinstance(wanted, tuple) and len(wanted) == 2 and wanted[1] is not None) or given is None:
         return
     if getattr(given, "rank", 0) is None:

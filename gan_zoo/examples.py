@@ -5,6 +5,7 @@ The rule, for every way that data comes in (`fit`, `train_on_batch`, a direct `t
 - x is one tensor of the generator's output shape with an axis for the batch before it. `(x,)`, `[x]` and Keras's
   `(x, None, None)` are unpacked. Labels, dicts and lists are refused, unless the class states a loss or a step of its
   own, which may read them, or the discriminator has several inputs.
+- A model with `classes=K` takes (x, labels): labels are integers, [B], from 0 to K - 1.
 - Floats of any width are cast to the dtype of the samples. Integers and booleans are refused.
 - Images lie in [-1, 1]. Resizing with a bicubic or Lanczos filter overshoots by up to a sixth of the range, so values
   up to `SLACK` are accepted where the generator's output is bounded. A generator of the user's own that ends without
@@ -31,7 +32,7 @@ SLACK = 1.4
 FAR = 10.0
 """The same for one whose output has no bound: far beyond any standardised data, far below bytes."""
 
-_LOSSES = ("D", "discriminator_loss", "generator_loss", "discriminator_step", "generator_step", "both_step", "split")
+_STEPS = ("D", "discriminator_step", "generator_step", "both_step", "joint_step", "turn", "play", "split")
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -69,6 +70,8 @@ class Examples:
         untouched: Whether the class's own `train_step` takes the data as they come.
         limit: The largest absolute value, or None for any.
         n_critic: Minibatches in a batch.
+        counted: Name of what gives the number of minibatches, for errors.
+        classes: Number of classes of the labels in (images, labels); None for examples without labels.
         replicas: Replicas that share a batch out.
     """
 
@@ -79,20 +82,26 @@ class Examples:
     limit: float | None
     n_critic: int
     replicas: int
+    counted: str = "n_critic"
+    classes: int | None = None
 
     @classmethod
     def of(cls, gan, probe: bool = False) -> "Examples":
         """What `gan` takes. With `probe`, a generator that does not tell its range is asked for two samples."""
         shape, own = gan.example_shape, type(gan)
-        inputs = getattr(gan.discriminator, "inputs", None)
+        networks, players = gan.networks(), gan.players()
+        inputs = getattr(networks.get("discriminator"), "inputs", None)
+        code = [*(getattr(own, name) for name in _STEPS if hasattr(own, name)), *(player.loss for player in players)]
         return cls(
             shape=shape,
-            dtype=tf.as_dtype(dtype_of(gan.generator, gan.discriminator)),
-            structures=any(not _is_ours(getattr(own, name)) for name in _LOSSES) or len(inputs or [0]) > 1,
+            dtype=tf.as_dtype(dtype_of(*networks.values())),
+            structures=gan.classes is None and (not all(map(_is_ours, code)) or len(inputs or [0]) > 1),
             untouched=not _is_ours(own.train_step),
             limit=_limit(gan, shape, probe),
-            n_critic=gan.n_critic,
+            n_critic=max(player.turns for player in players),
             replicas=gan.distribute_strategy.num_replicas_in_sync,
+            counted="n_critic" if hasattr(gan, "n_critic") else "turns",
+            classes=gan.classes,
         )
 
     @property
@@ -105,7 +114,7 @@ class Examples:
         replicas = f"{self.replicas} replicas"
         if self.n_critic == 1:
             return replicas
-        return f"n_critic={self.n_critic}" + (f" times {replicas}" if self.replicas > 1 else "")
+        return f"{self.counted}={self.n_critic}" + (f" times {replicas}" if self.replicas > 1 else "")
 
     # The static side: structure, dtype and shape, of tensors, arrays or their specifications.
 
@@ -119,7 +128,9 @@ class Examples:
         Raises:
             UserError: If the networks cannot take them.
         """
-        if tf.nest.is_nested(x):
+        if self.classes:
+            x = self._check_labels(x, source)
+        elif tf.nest.is_nested(x):
             if not self.structures:
                 raise UserError(self.structure_told(x, source))
             return
@@ -133,6 +144,43 @@ class Examples:
             raise UserError(f"{source.name} holds a sparse tensor, and the networks take dense ones: {dense}.")
         self._check_dtype(x, source)
         self._check_shape(tf.TensorShape(x.shape), source)
+
+    def _check_labels(self, x: Any, source: Source) -> Any:
+        """The images of (images, labels), whose labels are checked."""
+        if not (isinstance(x, tuple | list) and len(x) == 2):
+            given = f"{len(x)} parts" if tf.nest.is_nested(x) else "no labels"
+            raise UserError(
+                f"{source.name} has {given}, and this model has classes={self.classes}: {source.change.format('(x, y)')}"
+                f" with labels y, whole numbers, [B], from 0 to {self.classes - 1}."
+            )
+        images, labels = x
+        dtype, shape = getattr(labels, "dtype", None), tf.TensorShape(getattr(labels, "shape", ()))
+        if dtype is None or not tf.as_dtype(dtype).is_integer or shape.rank not in (None, 1):
+            what = "something else" if dtype is None else f"{tf.as_dtype(dtype).name} of shape {_shape(tuple(shape))}"
+            how = "tf.argmax(y, axis=-1)" if shape.rank == 2 and shape[-1] == self.classes else "tf.reshape(y, [-1])"
+            fix = f", {how}" if shape.rank == 2 else ""
+            raise UserError(
+                f"{source.name} has labels that are {what}, and this model takes whole numbers, [B]: pass class "
+                f"indices from 0 to {self.classes - 1}{fix}."
+            )
+        return images
+
+    def check_label_values(self, labels: Any, source: Source) -> None:
+        """Checks the numbers of labels, an array or an eager tensor.
+
+        Raises:
+            UserError: If a label is not one of the classes.
+        """
+        low, high = _extremes(labels)
+        if low < 0 or high >= self.classes:
+            raise UserError(self.label_told(low, high, source))
+
+    def label_told(self, low: float, high: float, source: Source) -> str:
+        """The sentence for labels out of range."""
+        return (
+            f"{source.name} has labels from {low:g} to {high:g}, and this model has classes={self.classes}, from 0 to "
+            f"{self.classes - 1}: build it with classes={max(2, int(high) + 1)}, or change the labels."
+        )
 
     def _check_dtype(self, x: Any, source: Source) -> None:
         dtype = tf.as_dtype(x.dtype)
@@ -269,7 +317,11 @@ class Examples:
         """The sentence for a batch that cannot be shared out."""
         below, above = n - n % self.parts, n - n % self.parts + self.parts
         nearest = f"{below} or {above}" if below else f"{above}"
-        holds = "One dataset batch holds n_critic minibatches, and" if self.n_critic > 1 else "Replicas share a batch:"
+        holds = (
+            f"One dataset batch holds {self.counted} minibatches, and"
+            if self.n_critic > 1
+            else "Replicas share a batch:"
+        )
         return (
             f"{holds} {n} examples cannot be divided by {self.parts_told()}: {argument} a multiple of {self.parts}, "
             f"such as {nearest}."
@@ -321,8 +373,19 @@ class Examples:
         """
         x = unpack(data)
         self.check(x, source)
+        if self.classes:
+            return self._bring_images(x[0], source), self._bring_labels(x[1], source)
         if tf.nest.is_nested(x):
             return self.cast(tf.nest.map_structure(tf.convert_to_tensor, x))
+        return self._bring_images(x, source)
+
+    def _bring_labels(self, labels: Any, source: Source) -> tf.Tensor:
+        labels = tf.convert_to_tensor(labels)
+        if tf.executing_eagerly():
+            self.check_label_values(labels, source)
+        return tf.cast(labels, tf.int32)
+
+    def _bring_images(self, x: Any, source: Source) -> tf.Tensor:
         x = self.with_shape(self.cast(tf.convert_to_tensor(x)))
         if self.shape is None and x.shape.rank is None:
             raise UserError(f"{source.name} has an unknown shape: give the dataset an output_signature.")
@@ -347,6 +410,8 @@ def as_user_error(error: tf.errors.InvalidArgumentError, examples: Examples, sou
     text = str(error.message)
     if found := re.search(_OUT_OF_RANGE.format(r"(\S+)", r"([^\s\]]+)"), text):
         return UserError(examples.range_told(*map(float, found.groups()), source))
+    if found := re.search(_LABELS_OUT_OF_RANGE.format(r"(\S+)", r"([^\s\]]+)"), text):
+        return UserError(examples.label_told(*map(float, found.groups()), source))
     if found := re.search(_PART_NOT_DIVIDED.format(r"(\d+)"), text):
         return UserError(dataclasses.replace(examples, replicas=1).count_told(int(found[1])))
     if found := re.search(_NOT_DIVIDED.format(r"(\d+)"), text):
@@ -359,6 +424,7 @@ def as_user_error(error: tf.errors.InvalidArgumentError, examples: Examples, sou
 
 
 _OUT_OF_RANGE = "examples out of range: {} to {}"
+_LABELS_OUT_OF_RANGE = "labels out of range: {} to {}"
 _NOT_DIVIDED = "examples cannot be divided: {}"
 _PART_NOT_DIVIDED = "examples of a replica cannot be divided: {}"
 
@@ -367,6 +433,13 @@ def range_assertion(x: tf.Tensor, limit: float) -> tf.Operation:
     """In a graph, the check of `Examples.check_values`: see `as_user_error`."""
     low, high = tf.reduce_min(x), tf.reduce_max(x)
     return tf.debugging.Assert((low >= -limit) & (high <= limit), [tf.strings.format(_OUT_OF_RANGE, (low, high))])
+
+
+def label_assertion(labels: tf.Tensor, classes: int) -> tf.Operation:
+    """In a graph, the check of `Examples.check_label_values`: see `as_user_error`."""
+    low, high = tf.reduce_min(labels), tf.reduce_max(labels)
+    fine = (low >= 0) & (high < classes)
+    return tf.debugging.Assert(fine, [tf.strings.format(_LABELS_OUT_OF_RANGE, (low, high))])
 
 
 def count_assertion(n: tf.Tensor, fine: tf.Tensor, is_part: bool = False) -> tf.Operation:
@@ -380,8 +453,8 @@ def _is_ours(method: Any) -> bool:
 
 
 def _limit(gan, shape: tuple[int | None, ...] | None, probe: bool) -> float | None:
-    ending = endings.last_activation(gan.generator)
-    bounded = ending in endings.BOUNDED or type(gan.generator).__module__.startswith("gan_zoo.networks.")
+    ending = endings.last_activation(gan.sampling_network)
+    bounded = ending in endings.BOUNDED or type(gan.sampling_network).__module__.startswith("gan_zoo.networks.")
     if shape is None or len(shape) != 3:
         # Points have any units; but a bounded generator's, say images that are flattened, never reach bytes.
         return FAR if shape is not None and ending in endings.BOUNDED else None

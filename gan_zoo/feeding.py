@@ -44,7 +44,7 @@ class TakesData:
     def example_shape(self) -> tuple[int | None, ...] | None:
         """Shape of one real example, None at axes of any length: that of a sample. None if it is not known."""
         try:
-            return tuple(self.generator.output_shape[1:])
+            return tuple(self.sampling_network.output_shape[1:])
         except (AttributeError, ValueError, TypeError):  # a network with a `call` of its own, or several outputs
             return None
 
@@ -52,9 +52,10 @@ class TakesData:
         """Trains, as `keras.Model.fit` does.
 
         Args:
-            x: Real examples without labels: an array of floats, [N, H, W, C] in [-1, 1] for images; or batches of such,
+            x: Real examples: an array of floats, [N, H, W, C] in [-1, 1] for images; or batches of such,
                 by a `tf.data.Dataset`, a `keras.utils.PyDataset`, an iterator or a DataLoader, alone or as `(x,)`.
-            y: None, unless the class's own losses read labels.
+            y: Labels, integers, [N], of a model with `classes`; else None, unless the class's own losses read labels. A
+                dataset of such a model gives (x, y).
             *args: As for `keras.Model.fit`.
             **kwargs: As for `keras.Model.fit`. `batch_size` is that of a whole step, a multiple of `n_critic` times the
                 number of replicas. `shuffle` is for arrays and a `PyDataset`: other data bring their own order.
@@ -116,8 +117,8 @@ class TakesData:
             batch = tf.nest.map_structure(tf.convert_to_tensor, data)
         else:
             batch = wanted.bring(_as_arrays(data))
-            if not tf.nest.is_nested(batch):
-                wanted.check_count(batch.shape[0], "give")
+            if wanted.classes or not tf.nest.is_nested(batch):
+                wanted.check_count(tf.nest.flatten(batch)[0].shape[0], "give")
         self.make_train_function()
         with self._user_errors(wanted, ARRAY, batch):
             logs = self.train_function(iter([_shared_out(self.distribute_strategy, batch)]))
@@ -153,26 +154,27 @@ class TakesData:
         if self._warned:
             return
         self._warned = True
-        ending = endings.last_activation(self.generator)
+        ending = endings.last_activation(self.sampling_network)
         if ending in endings.SIGMOIDS:
             _log.warning(
                 "The generator ends in a %s, which makes no values below 0, and images lie in [-1, 1]: end it in tanh.",
                 ending,
             )
-        ending = endings.last_activation(self.discriminator)
-        if ending in endings.PROBABILITIES and not self._reconstructs():
+        discriminator = self.networks().get("discriminator")
+        ending = discriminator and endings.last_activation(discriminator)
+        if ending in endings.PROBABILITIES and not self._reconstructs(discriminator):
             _log.warning(
                 "The discriminator ends in a %s, and the losses take raw scores, to which they apply their own: leave "
                 "that activation out.",
                 ending,
             )
 
-    def _reconstructs(self) -> bool:
-        """Whether the discriminator makes examples, as an autoencoder, instead of scores."""
-        return self.example_shape == tuple(getattr(self.discriminator, "output_shape", None) or ())[1:]
+    def _reconstructs(self, network: keras.Model) -> bool:
+        """Whether a network makes examples, as an autoencoder does, instead of scores."""
+        return self.example_shape == tuple(getattr(network, "output_shape", None) or ())[1:]
 
     def _tell_range(self, low: float, high: float) -> None:
-        ending = endings.last_activation(self.generator)
+        ending = endings.last_activation(self.sampling_network)
         if 0 <= low < 0.1 and 0.9 < high <= 1 and ending in endings.BOUNDED - endings.PROBABILITIES:
             _log.warning(
                 "x lies in [0, 1], from %g to %g, and the generator makes values in [-1, 1]: pass x * 2 - 1.", low, high
@@ -313,9 +315,11 @@ def feed(
         return _distributed(wanted, x)
     if source is ARRAY and not wanted.untouched:
         x = examples.unpack(_as_arrays(x))
-        if not tf.nest.is_nested(x) and y is None:
+        if not tf.nest.is_nested(x) and y is None and not wanted.classes:
             return _of_array(wanted, x, batch_size, shuffle, steps, tell)
-        if tf.nest.is_nested(x):
+        if wanted.classes:
+            _check_labelled_arrays(wanted, x if y is None else (x, y))
+        elif tf.nest.is_nested(x):
             wanted.check(x, source)
     if source is GENERATOR:
         x = _tuples(x)
@@ -329,9 +333,24 @@ def feed(
 def _refuse_labels(wanted: Examples, source: Source, y: Any, sample_weight: Any, class_weight: Any) -> None:
     if wanted.structures or wanted.untouched:
         return
+    if wanted.classes:
+        for name, value in (("sample_weight", sample_weight), ("class_weight", class_weight)):
+            if value is not None:
+                raise UserError(f"{name} was given, and this model weighs all examples alike: leave {name} out.")
+        return
     for name, value in (("y", y), ("sample_weight", sample_weight), ("class_weight", class_weight)):
         if value is not None:
             raise UserError(f"{name} was given, and this GAN learns from x alone, without labels: leave {name} out.")
+
+
+def _check_labelled_arrays(wanted: Examples, pair: Any) -> None:
+    """Checks arrays of images and labels, whole."""
+    wanted.check(pair, ARRAY)
+    images, labels = pair
+    if len(images) != len(labels):
+        raise UserError(f"x has {len(images)} examples and y {len(labels)} labels: give one label for each example.")
+    wanted.check_values(images, ARRAY)
+    wanted.check_label_values(labels, ARRAY)
 
 
 def _as_arrays(x: Any) -> Any:
@@ -395,8 +414,15 @@ def _of_stream(wanted: Examples, source: Source, adapter, dataset: tf.data.Datas
 
     def bring(*element):
         batch = wanted.cast(examples.unpack(element))
+        if wanted.classes:
+            images, labels = batch
+            with tf.control_dependencies([examples.label_assertion(labels, wanted.classes)]):
+                return bring_images(images), tf.cast(labels, tf.int32)
         if tf.nest.is_nested(batch):
             return batch
+        return bring_images(batch)
+
+    def bring_images(batch):
         batch = wanted.with_shape(batch)
         if not wanted.limit:
             return batch
@@ -404,7 +430,7 @@ def _of_stream(wanted: Examples, source: Source, adapter, dataset: tf.data.Datas
             return tf.identity(batch)
 
     is_checked = getattr(x, "is_checked", False)
-    if (wanted.limit and not is_checked) or not _is_brought(dataset.element_spec, wanted):
+    if ((wanted.limit or wanted.classes) and not is_checked) or not _is_brought(dataset.element_spec, wanted):
         dataset = dataset.map(_as_is(bring))
     size = tf.nest.flatten(spec)[0].shape[:1]
     size = size[0] if size.rank else None

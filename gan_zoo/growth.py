@@ -9,12 +9,14 @@ import bisect
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from gan_zoo.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.networks import growing
+from gan_zoo.structures import map_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +187,7 @@ class Grows:
         Raises:
             UserError: If there is no such stage, or alpha is outside of [0, 1].
         """
-        for network in (self.generator, self.discriminator):
+        for network in self.networks().values():
             network.grow(stage, alpha)
         self.retrace()
 
@@ -193,10 +195,11 @@ class Grows:
         stages = (self.generator.stage, self.discriminator.stage) if self.is_growing else ()
         return (*super().traced_for(), *stages)
 
-    def at_stage(self, x: tf.Tensor) -> tf.Tensor:
-        """Real images as the current stage sees them: [B, H, W, C] to its side, faded like the networks."""
-        if not self.is_growing:
-            return x
+    def at_stage(self, x: Any) -> Any:
+        """Real examples as the current stage sees them: images, [B, H, W, C], at its side, faded like the networks."""
+        return map_images(self._image_at_stage, x) if self.is_growing else x
+
+    def _image_at_stage(self, x: tf.Tensor) -> tf.Tensor:
         network = self.discriminator
         times = int(x.shape[1] // network.side).bit_length() - 1
         if network.side << max(times, 0) != x.shape[1]:

@@ -9,6 +9,7 @@ from gan_zoo import convolution
 from gan_zoo.distribution import global_mean
 from gan_zoo.errors import UserError
 from gan_zoo.precision import at_least_float32
+from gan_zoo.structures import map_images
 
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
@@ -217,8 +218,8 @@ class SpectralNormalization(keras.layers.Wrapper):
 class InstanceNoise(keras.layers.Layer):
     """Adds normal noise to what a discriminator sees, real and generated alike, so that their supports overlap.
 
-    Sonderby et al. (2017), Section 3; Arjovsky & Bottou (2017), Section 3. Every call draws anew. Integers in a
-    structure, such as labels, are passed on as they are.
+    Sonderby et al. (2017), Section 3; Arjovsky & Bottou (2017), Section 3. Every call draws anew. In a
+    structure the noise is on image leaves, see `gan_zoo.structures`.
 
     Args:
         stddev: Of the noise at the start, in units of the data.
@@ -255,12 +256,10 @@ class InstanceNoise(keras.layers.Layer):
             left = tf.maximum(1.0 - tf.maximum(self.taken.value - 1, 0) / self.turns, 0.0)
 
         def noisy(x):
-            if not x.dtype.is_floating:
-                return x
             noise = self.stddev * self.random.normal_like(x)
             return x + (noise if left is None else tf.cast(left, x.dtype) * noise)
 
-        return tf.nest.map_structure(noisy, inputs)
+        return map_images(noisy, inputs)
 
 
 @keras.saving.register_keras_serializable(package="gan_zoo")

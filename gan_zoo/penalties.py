@@ -1,7 +1,7 @@
 """Gradient penalties: pure functions of a discriminator and points, averaged over the batch, without their weight.
 
 The gradient is that of each example's own raw score with respect to that example, and its norm is taken over all axes
-but the first. So the discriminator may not couple the examples of a batch: batch normalization raises a `UserError`.
+but the first. Of examples with labels, (images, labels), it is that with respect to the images. So the discriminator may not couple the examples of a batch: batch normalization raises a `UserError`.
 The points are constants: nothing is differentiated through the generator that made them.
 
 Scores, gradients and norms are float32 whatever D computes in; float16 networks compute the gradient at a scale of its
@@ -19,6 +19,7 @@ import tensorflow as tf
 from gan_zoo.errors import UserError
 from gan_zoo.networks import independence
 from gan_zoo.precision import INNER_SCALE, at_least_float32, inner_gradient
+from gan_zoo.structures import image_indices, map_images
 
 # Keeps the norm differentiable at a zero gradient, where its derivative would be 0 / 0. Gradients of networks are far
 # larger than the square root of it.
@@ -41,15 +42,17 @@ def squared_gradient_norm(D: Discriminator, x: tf.Tensor, usual: float = 1.0) ->
 def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor, usual: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:
     """D(x) and ||grad_x D(x)||_2^2 of each example, both [B], float32, at the cost of the latter alone."""
     _check_independence(D)
-    x = tf.stop_gradient(x)
+    x = tf.nest.map_structure(tf.stop_gradient, x)
+    images = [tf.nest.flatten(x)[k] for k in image_indices(x)]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(x)
+        tape.watch(images)
         scores = tf.reshape(at_least_float32(D(x)), [-1])
         # Examples do not influence each other's scores: the gradient of the sum holds every example's own gradient.
         total = tf.reduce_sum(scores)
     scale = INNER_SCALE / 2.0 ** math.ceil(math.log2(max(1.0, usual)))
-    gradient = tf.cast(inner_gradient(tape, total, x, scale), scores.dtype)
-    return scores, tf.reduce_sum(tf.square(gradient), axis=list(range(1, x.shape.rank)))
+    gradients = [tf.cast(gradient, scores.dtype) for gradient in inner_gradient(tape, total, images, scale)]
+    norms = [tf.reduce_sum(tf.square(g), axis=list(range(1, g.shape.rank))) for g in gradients]
+    return scores, norms[0] if len(norms) == 1 else tf.add_n(norms)
 
 
 def _check_independence(D: Discriminator) -> None:
@@ -149,7 +152,14 @@ def interpolate(real: tf.Tensor, fake: tf.Tensor, epsilon: tf.Tensor) -> tf.Tens
         real: Real examples, [B, ...].
         fake: Generated examples, [B, ...].
         epsilon: One number for each example, [B], drawn from U[0, 1]: the weight of the real one.
+
+    Returns:
+        [B, ...]. Labels and codes in a structure are those of `real`.
     """
-    real = tf.cast(real, fake.dtype)
-    epsilon = tf.reshape(tf.cast(epsilon, real.dtype), [-1] + [1] * (real.shape.rank - 1))
-    return epsilon * real + (1.0 - epsilon) * fake
+
+    def between(real, fake):
+        real = tf.cast(real, fake.dtype)
+        share = tf.reshape(tf.cast(epsilon, real.dtype), [-1] + [1] * (real.shape.rank - 1))
+        return share * real + (1.0 - share) * fake
+
+    return map_images(between, real, fake)

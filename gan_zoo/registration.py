@@ -35,6 +35,7 @@ _CLASSES = {
 """Classes that are registered as "gan_zoo>Class", by their modules."""
 
 _MODELS = {
+    "gan_zoo.model": ("GenerativeModel",),
     "gan_zoo.gan": ("GAN",),
     "gan_zoo.networks.growing": ("GrowingGenerator", "GrowingDiscriminator"),
     **{f"gan_zoo.models.{file}": (class_name,) for file, class_name in VARIANTS.items()},

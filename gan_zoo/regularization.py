@@ -8,6 +8,7 @@ from gan_zoo.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.optimizers import updates
 from gan_zoo.penalties import lazily, zero_centered_penalty
+from gan_zoo.structures import images_of
 
 
 class ZeroCentered:
@@ -45,6 +46,6 @@ class ZeroCentered:
     def regularizer(self, points: tf.Tensor) -> tf.Tensor:
         """gamma / 2 E[||grad D(points)||^2], a scalar; logs the mean as "penalty"."""
         turn = updates(getattr(self, "d_optimizer", None))
-        penalty = lazily(lambda: zero_centered_penalty(self.D, points), turn, self.interval, points.dtype)
+        penalty = lazily(lambda: zero_centered_penalty(self.D, points), turn, self.interval, images_of(points).dtype)
         self.record("penalty", penalty)
         return 0.5 * self.gamma * penalty

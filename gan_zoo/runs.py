@@ -225,7 +225,7 @@ def load_gan(run_dir: str | Path, step: int | None = None, trust: bool = False) 
     Raises:
         UserError: If there is no such run or checkpoint.
     """
-    from gan_zoo import checkpoints, precision, randomness, variants
+    from gan_zoo import callbacks, checkpoints, precision, randomness, variants
 
     run_dir = checks.path("run_dir", run_dir)
     settings = read_settings(run_dir)
@@ -248,9 +248,10 @@ def load_gan(run_dir: str | Path, step: int | None = None, trust: bool = False) 
                 cls,
                 settings["data"]["shape"],
                 **{name: settings[name] for name in ("network", "width", "norm", "arguments")},
+                condition=settings.get("condition"),
             )
         gan.load_weights(sound[step] / checkpoints.MODEL)
-        gan.generator.load_weights(sound[step] / checkpoints.EMA)
+        callbacks.average_of(gan).load_weights(sound[step] / checkpoints.EMA)
     except Exception as error:  # settings that were tampered with may fail anywhere in Keras
         line = next(iter(str(error).splitlines()), "")
         raise UserError(

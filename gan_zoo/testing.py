@@ -70,7 +70,7 @@ def check_config(make: Make, data: Any) -> None:
         if other is None:
             continue
         try:
-            changed = _rebuilt(gan, **{name: other})
+            changed = gan.rebuilt(**{name: other})
         except UserError:
             continue
         _require(
@@ -132,7 +132,7 @@ def check_batch_split(make: Make, data: Any) -> None:
     data = _tensors(data)
     n = batch_size(data)
     try:
-        gan = _rebuilt(_build(make), n_critic=n + 1)
+        gan = _build(make).rebuilt(n_critic=n + 1)
         gan.compile()
         gan.train_step(data)
     except UserError:
@@ -337,11 +337,6 @@ def _descending(make: Make, **kwargs) -> GAN:
     gan = _build(make)
     gan.compile(keras.optimizers.SGD(0.05), keras.optimizers.SGD(0.05), **kwargs)
     return gan
-
-
-def _rebuilt(gan: GAN, **changed) -> GAN:
-    """A GAN of the same class on the same networks, with some arguments changed."""
-    return type(gan)(**({name: getattr(gan, name) for name in gan.argument_names()} | changed))
 
 
 def _another(value: Any) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_zoo import checks, data, machine, workers
-from gan_zoo.config import DEFAULTS, MOST, MOST_TURNS, Config, check
+from gan_zoo.config import DEFAULTS, MOST, MOST_TURNS, Config, check, rates
 from gan_zoo.errors import Interrupted, NonFiniteLoss, NotWritten, Stopped, UserError
 from gan_zoo.output import say
 from gan_zoo.randomness import stream
@@ -183,7 +183,7 @@ class Job:
         if self.growth:
             sizes = {phase.batch_size for phase in self.growth.phases_before(self.steps)}
         for size in sizes:
-            known.check(size, n_critic=self.gan.n_critic, seed=self.config.seed)
+            known.check(size, n_critic=self.gan.turns, seed=self.config.seed)
 
     def _find(self, resolution: int | None) -> data.Found:
         config = self.config
@@ -195,6 +195,7 @@ class Job:
             crop=config.crop,
             cache_dir=config.cache_dir,
             max_skipped=config.max_skipped,
+            labels=config.conditional,
         )
 
     def _arguments(self) -> dict[str, Any]:
@@ -203,7 +204,11 @@ class Job:
         arguments = parse_arguments(self.cls, config.set)
         for name in ("n_critic", "balance"):
             if getattr(config, name) is not None:
+                if name not in self.cls.parameters():
+                    raise UserError(f"--{name}: {self.cls.__name__} has no argument {name}: leave the flag out.")
                 arguments[name] = getattr(config, name)
+        if config.conditional and "classes" not in self.cls.parameters():
+            raise UserError(f"--conditional: {self.cls.__name__} has no argument classes: leave the flag out.")
         checks.whole("--n_critic", arguments.get("n_critic", 1), 1, MOST_TURNS)
         arguments.setdefault("seed", config.seed)
         checks.whole("--set=seed", arguments["seed"], 0, 2**63 - 1)
@@ -214,24 +219,36 @@ class Job:
 
         config, cls = self.config, self.cls
         arguments = {**arguments, "latent_dim": config.latent_dim or DEFAULTS[self.found.kind]["latent_dim"]}
+        if config.conditional:
+            arguments["classes"] = len(self.found.classes)
         if self.points and (self.network != "mlp" or config.norm not in (None, "none")):
             flag = f"--network={self.network}" if self.network != "mlp" else f"--norm={config.norm}"
             raise UserError(f"{flag} is for images, and {config.dataset} has points: leave it out.")
         gan = build_gan(
-            cls, self.found.shape, network=self.network, width=self.width, norm=config.norm, arguments=arguments
+            cls,
+            self.found.shape,
+            network=self.network,
+            width=self.width,
+            norm=config.norm,
+            condition=config.condition,
+            arguments=arguments,
         )
         gan.check_penalty()
         if config.sync_batch_norm and not layers.synchronize(gan):
             raise UserError("--sync_batch_norm: these networks have no batch normalization: leave it out.")
+        asked, players = rates(config), gan.players()
+        flags = {f"{player.key}_learning_rate": player for player in players}
+        unknown = next((flag for flag in asked if flag not in (*flags, "learning_rate")), None)
+        if unknown:
+            names = ", ".join(f"--{flag}" for flag in flags)
+            raise UserError(f"--{unknown}: {cls.__name__} has no such player; its rates are {names}.")
         optimizers = {}
-        for player in ("discriminator", "generator"):
-            optimizer = gan.default_optimizer(player)
-            flag = f"{player[0]}_learning_rate"
-            if getattr(config, flag) is None:
-                flag = "learning_rate"
-            if getattr(config, flag) is not None:
-                learning_rates.set_rate(optimizer, getattr(config, flag), f"--{flag}")
-            optimizers[f"{player[0]}_optimizer"] = optimizer
+        for flag, player in flags.items():
+            optimizer = gan.default_optimizer(player.name)
+            flag = flag if flag in asked else "learning_rate"
+            if flag in asked:
+                learning_rates.set_rate(optimizer, asked[flag], f"--{flag}")
+            optimizers[f"{player.key}_optimizer"] = optimizer
         gan.compile(**optimizers, jit_compile=config.jit_compile)
         return gan
 
@@ -239,7 +256,9 @@ class Job:
         """What an element of the data is, before it goes to the replicas."""
         import tensorflow as tf
 
-        return tf.TensorSpec([self.gan.n_critic * self.batch_size, *self.found.shape], tf.float32)
+        size = self.gan.turns * self.batch_size
+        images = tf.TensorSpec([size, *self.found.shape], tf.float32)
+        return (images, tf.TensorSpec([size], tf.int32)) if self.config.conditional else images
 
     def _check_memory(self) -> None:
         """Refuses a minibatch that fills the machine by itself: the examples of a step, and what layers make of one.
@@ -247,7 +266,7 @@ class Job:
         Raises:
             UserError: If it does.
         """
-        turns = self.gan.n_critic
+        turns = self.gan.turns
         if self.growth:
             size = max(p.images * p.resolution**2 * self.found.shape[-1] for p in self.growth.phases)
         else:
@@ -284,7 +303,10 @@ class Job:
     def settings(self, run_dir: Path, known: data.Found | None = None) -> dict[str, Any]:
         """Every setting of the run as it was resolved, for `run.json`, of `known` data or those of `source`."""
         gan, config = self.gan, self.config
-        arguments = {n: getattr(gan, n) for n in gan.argument_names() if n not in ("generator", "discriminator")}
+        networks = gan.networks()
+        arguments = {n: getattr(gan, n) for n in gan.argument_names() if n not in networks}
+        if arguments.get("classes") is None:  # as in runs from before there were labels
+            arguments.pop("classes", None)
         return {
             "model": config.model,
             "dataset": config.dataset,
@@ -296,8 +318,8 @@ class Job:
             "width": self.width,
             "norm": "none" if self.points else config.norm or self.cls.default_norm(self.network, arguments),
             "arguments": arguments,
-            "d_optimizer": _plain_config(gan.d_optimizer),
-            "g_optimizer": _plain_config(gan.g_optimizer),
+            "condition": config.condition,
+            **{name: _plain_config(optimizer) for name, optimizer in gan.optimizers().items()},
             "ema_decay": config.ema_decay,
             "seed": config.seed,
             "precision": self.precision,
@@ -322,7 +344,7 @@ class Job:
 
     def images_shown(self, step: int) -> int:
         """Real images that the first `step` steps show."""
-        return self.growth.images(step) if self.growth else step * self.batch_size * self.gan.n_critic
+        return self.growth.images(step) if self.growth else step * self.batch_size * self.gan.turns
 
     def phase_end(self, step: int) -> int:
         """The step at which other data than those of step `step` are due, or the last step."""
@@ -330,7 +352,7 @@ class Job:
 
     def dataset(self, step: int):
         """The data from step `step` on, as far as `phase_end`."""
-        settings = {"n_critic": self.gan.n_critic, "seed": self.config.seed}
+        settings = {"n_critic": self.gan.turns, "seed": self.config.seed}
         if self.growth is None:
             return self.source.batches(self.batch_size, start_step=step, **settings)
         start, before = step - self.growth.start(step), self.growth.before(step)
@@ -350,7 +372,8 @@ class Job:
         """Points of the data to draw samples over, [N, D]; None for images."""
         if not self.points:
             return None
-        return next(self.source.batches(2048, seed=stream(self.config.seed, "pictures")).as_numpy_iterator())
+        batch = next(self.source.batches(2048, seed=stream(self.config.seed, "pictures")).as_numpy_iterator())
+        return batch[0] if self.config.conditional else batch
 
     def real_examples(self, step: int):
         """A minibatch of real examples at the resolution of the networks at step `step`, the same each time.
@@ -360,7 +383,7 @@ class Job:
         step = min(step, self.steps - 1)
         source, size = self._source(step), self.growth.phase(step).batch_size if self.growth else self.batch_size
         if self._examples[0] is not source:
-            batches = source.batches(size, n_critic=self.gan.n_critic, seed=stream(self.config.seed, "health"))
+            batches = source.batches(size, n_critic=self.gan.turns, seed=stream(self.config.seed, "health"))
             self._examples = source, next(iter(batches))
         return self._examples[1]
 
@@ -381,7 +404,7 @@ class Job:
         self._compare(talk)
         ema = callbacks.GeneratorEMA(config.ema_decay)
         ema.set_model(gan)
-        step = checkpoints.restore(run_dir / "checkpoints", gan, ema.generator) if chief else 0
+        step = checkpoints.restore(run_dir / "checkpoints", gan, ema.average) if chief else 0
         step = self._share(talk, ema, step)
         say(self.describe())
         if step:
@@ -410,7 +433,7 @@ class Job:
 
         path = run_dir / "saved_model"
         try:
-            saved_model.export(self.gan, path, generator=ema.generator, metadata=self.metadata(ema.step))
+            saved_model.export(ema.averaged_model, path, metadata=self.metadata(ema.step))
         except UserError as error:
             if isinstance(error.__cause__, OSError):  # not bad input, but a disk that is full
                 raise error.__cause__ from None
@@ -437,7 +460,7 @@ class Job:
 
     def _share(self, talk: workers.Communication, ema, step: int) -> int:
         """Gives all workers the chief's state; returns its step."""
-        owners = [self.gan, *self.gan.optimizers().values(), ema.generator]
+        owners = [self.gan, *self.gan.optimizers().values(), ema.average]
         talk.share([variable for owner in owners for variable in owner.variables])
         return talk.of_chief(step)
 
@@ -502,10 +525,11 @@ class Job:
                 advice = f"Halving the learning rates {_RESTORES} times has not helped: look at the model and its data."
             state = _last_checkpoint(run_dir) if self.is_chief else "worker 0 has the checkpoints"
             raise NonFiniteLoss(f"Training diverged: {error}; {state}. {advice}") from None
-        optimizers = [self.gan.d_optimizer, self.gan.g_optimizer]
+        named = self.gan.optimizers()
+        optimizers = [*named.values()]
         # Checkpoints hold rates, too, which may be those of before an earlier divergence.
         rates = [learning_rates.current_rate(optimizer) for optimizer in optimizers]
-        step = self._share(talk, ema, checkpoints.restore(folder, self.gan, ema.generator) if self.is_chief else 0)
+        step = self._share(talk, ema, checkpoints.restore(folder, self.gan, ema.average) if self.is_chief else 0)
         for optimizer, rate in zip(optimizers, rates, strict=True):
             if not learning_rates.has_schedule(optimizer):
                 learning_rates.set_rate(optimizer, rate, "--on_nan=restore")
@@ -513,21 +537,23 @@ class Job:
         if any(map(learning_rates.has_schedule, optimizers)):
             self.gan.make_train_function(force=True)  # schedules are part of the graph
         _log.warning(
-            "Training diverged: %s. Going on from step %d with half the learning rates, %g for D and %g for G.",
+            "Training diverged: %s. Going on from step %d with half the learning rates: %s.",
             error,
             step,
-            *map(learning_rates.current_rate, optimizers),
+            ", ".join(f"{learning_rates.current_rate(optimizer):g} ({name})" for name, optimizer in named.items()),
         )
         return step
 
     def metadata(self, step: int) -> dict[str, Any]:
         """What an exported generator says of itself."""
+        classes = {"classes": list(self.found.classes)} if self.config.conditional else {}
         return {
             "model": self.config.model,
             "dataset": self.config.dataset,
             "data": self.describe_data(),
             "step": step,
             "ema_decay": self.config.ema_decay,
+            **classes,
         }
 
     def describe(self) -> str:
@@ -535,20 +561,23 @@ class Job:
         gan = self.gan
         rows = {
             "model": f"{type(gan).__name__}, {self.network} networks of width {self.width}, latents {gan.latent_dim}",
-            "generator": f"{gan.generator.count_params():,} parameters, output {gan.generator.output_shape[1:]}",
-            "discriminator": f"{gan.discriminator.count_params():,} parameters",
+            **{name: self._describe_network(network) for name, network in gan.networks().items()},
             "data": f"{self.config.dataset} {self.source.shape}, "
             + (f"{self.source.size:,} examples" if self.source.size else "endless"),
-            "step": f"{gan.n_critic} x {self.batch_size} examples, {self.strategy.num_replicas_in_sync} replica(s)",
+            "step": f"{gan.turns} x {self.batch_size} examples, {self.strategy.num_replicas_in_sync} replica(s)",
             "precision": f"{self.precision} ({self.precision_reason})",
         }
         if self.growth:
             del rows["step"]
             for phase in self.growth.phases:
                 rows[f"{phase.resolution:>4} pixels{' fade' if phase.fade else ''}"] = (
-                    f"{phase.steps:,} steps of {gan.n_critic} x {phase.batch_size} examples"
+                    f"{phase.steps:,} steps of {gan.turns} x {phase.batch_size} examples"
                 )
         return "\n".join(f"{name:<17}{value}" for name, value in rows.items())
+
+    def _describe_network(self, network) -> str:
+        output = f", output {network.output_shape[1:]}" if network is self.gan.sampling_network else ""
+        return f"{network.count_params():,} parameters{output}"
 
     def dry_run(self, steps: int = 10) -> str:
         """Runs a few steps and estimates the whole; writes nothing to the run folder."""
@@ -586,11 +615,11 @@ class Job:
 
 
 def _outputs(gan) -> list:
-    """What the layers of a GAN's networks make, as Keras's symbolic tensors, as far as it is known."""
+    """What the layers of a model's networks make, as Keras's symbolic tensors, as far as it is known."""
     import keras
 
     outputs = []
-    for network in (gan.generator, gan.discriminator):
+    for network in gan.networks().values():
         for layer in network._flatten_layers():
             try:
                 made = layer.output

@@ -16,11 +16,20 @@ from gan_zoo.errors import UserError
 from gan_zoo.models import VARIANTS
 
 
-def build_gan(cls: type, shape, *, network: str, width: int, norm: str | None, arguments: dict[str, Any]):
-    """A variant on the zoo's networks for examples of `shape`, (H, W, C) or (D,), as `run.json` tells of them."""
+def build_gan(
+    cls: type,
+    shape,
+    *,
+    network: str,
+    width: int,
+    norm: str | None,
+    arguments: dict[str, Any],
+    condition: str | None = None,
+):
+    """A model on the zoo's networks for examples of `shape`, (H, W, C) or (D,), with settings as in `run.json`."""
     if len(shape) == 1:
-        return cls.for_points(shape[0], width=width, **arguments)
-    return cls.for_images(tuple(shape), network=network, width=width, norm=norm, **arguments)
+        return cls.for_points(shape[0], width=width, condition=condition, **arguments)
+    return cls.for_images(tuple(shape), network=network, width=width, norm=norm, condition=condition, **arguments)
 
 
 def find_model(name: str, flag: str = "--model") -> type:
@@ -48,10 +57,13 @@ def find_model(name: str, flag: str = "--model") -> type:
         raise
     except BaseException as error:  # anything may go wrong in a user's module, sys.exit() too: its message helps
         raise UserError(f"{flag}={name}: importing {module_name} failed: {_said(error)}.") from None
-    from gan_zoo.gan import GAN
+    from gan_zoo.model import GenerativeModel
 
-    if not (inspect.isclass(cls) and issubclass(cls, GAN)):
-        raise UserError(f"{flag}={name}: {module_name} has no subclass of gan_zoo.GAN named {class_name!r}.")
+    if not (inspect.isclass(cls) and issubclass(cls, GenerativeModel)):
+        raise UserError(
+            f"{flag}={name}: {module_name} has no subclass of gan_zoo.GAN or gan_zoo.GenerativeModel named "
+            f"{class_name!r}."
+        )
     return cls
 
 
@@ -62,7 +74,7 @@ def parse_arguments(cls: type, assignments: tuple[str, ...], flag: str = "--set"
         UserError: If an assignment is malformed, or the variant has no such argument, or it takes another type.
     """
     parameters = cls.parameters()
-    own = [n for n in parameters if n not in ("generator", "discriminator", "latent_dim")]
+    own = [n for n in parameters if n not in (*cls.network_names(), "latent_dim", "classes")]
     values = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
@@ -149,13 +161,12 @@ def rehearse(model: str, gan, spec) -> None:
 
     def trace(data):
         x = gan.split(data)[-1]
-        for player in ("discriminator", "generator"):
-            z = gan.sample_latent(tf.nest.flatten(x)[0].shape[0])
-            losses[player] = getattr(gan, f"{player}_loss")(x, z)
-        for player, loss in losses.items():
+        for player in gan.players():
+            losses[getattr(player.loss, "__name__", player.name)] = player.loss(x, gan.latents_for(x))
+        for name, loss in losses.items():
             if not (tf.is_tensor(loss) and loss.dtype.is_floating and loss.shape.rank == 0):
                 raise UserError(
-                    f"--model={model}: {player}_loss must return a real number as a tensor without axes, not "
+                    f"--model={model}: {name} must return a real number as a tensor without axes, not "
                     f"{_kind(loss)}: a mean over the batch, say."
                 )
         gan.train_step(data)

@@ -6,7 +6,7 @@ from gan_zoo import optimizers
 from gan_zoo.checks import number
 from gan_zoo.distribution import replica_mean
 from gan_zoo.errors import UserError
-from gan_zoo.gan import GAN, batch_size
+from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, minimax_generator, non_saturating_generator
 from gan_zoo.precision import at_least_float32, inner_gradient
 
@@ -84,8 +84,8 @@ class ConsensusGAN(GAN):
         return minimax_generator(fake) if self.saturating else non_saturating_generator(fake)
 
     def both_step(self, x):
-        self.begin_turn()
-        z = self.sample_latent(batch_size(x))
+        self.begin_turn(x)
+        z = self.latents_for(x)
         players = ((self.discriminator_variables, self.d_optimizer), (self.generator_variables, self.g_optimizer))
         psi, theta = ([variable.value for variable in variables] for variables, _ in players)
         with tf.GradientTape(watch_accessed_variables=False) as outer:

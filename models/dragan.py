@@ -9,6 +9,7 @@ from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
 from gan_zoo.penalties import gradient_norm, squared_gradient_norm
+from gan_zoo.structures import images_of, map_images
 
 
 class DRAGAN(GAN):
@@ -72,8 +73,10 @@ class DRAGAN(GAN):
         return tf.reduce_mean(squared if self.form == 1 else tf.nn.relu(squared - self.k))
 
     def discriminator_loss(self, x, z):
-        std = tf.sqrt(global_mean(tf.square(x - global_mean(x))))
-        penalty = self.penalty(x + self.noise_scale * std * self.random.normal_like(x))
+        images = images_of(x)
+        std = tf.sqrt(global_mean(tf.square(images - global_mean(images))))
+        noisy = map_images(lambda x: x + self.noise_scale * std * self.random.normal_like(x), x)
+        penalty = self.penalty(noisy)
         self.record("penalty", penalty)
         return cross_entropy_discriminator(*self.D(x, self.G(z))) + self.gp_weight * penalty
 

@@ -9,7 +9,7 @@ from gan_zoo.checks import number
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import DISTANCES, energy_hinge, mean, pulling_away, reconstruction_error
-from gan_zoo.networks import autoencoder
+from gan_zoo.structures import images_of
 
 
 class EBGAN(GAN):
@@ -61,8 +61,6 @@ class EBGAN(GAN):
         Zhao et al., 2017, https://arxiv.org/abs/1609.03126
     """
 
-    networks = autoencoder
-
     def __init__(self, generator, discriminator, *, margin=10.0, pt_weight=0.0, distance="norm", **kwargs):
         super().__init__(generator, discriminator, **kwargs)
         if distance not in DISTANCES:
@@ -78,7 +76,7 @@ class EBGAN(GAN):
         """The energies of x, [B], low for real data, and their codes, [B, ...], or None if D gives none."""
         output = self.D(x) if training else self.discriminator(x, training=False)
         reconstruction, code = output if isinstance(output, list | tuple) else (output, None)
-        return reconstruction_error(x, reconstruction, self.distance), code
+        return reconstruction_error(images_of(x), reconstruction, self.distance), code
 
     def score(self, x):
         """Minus the energies of x in inference mode, [B, 1]: high for real data."""
@@ -99,6 +97,11 @@ class EBGAN(GAN):
         pt = pulling_away(code)
         self.record("pulling_away", pt)
         return mean(energies) + self.pt_weight * pt
+
+    @classmethod
+    def build_networks(cls, builder):
+        """A generator, and an autoencoder for D."""
+        return {"generator": builder.generator(), "discriminator": builder.autoencoder()}
 
     @classmethod
     def for_images(cls, shape, **kwargs):

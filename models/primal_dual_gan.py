@@ -8,6 +8,7 @@ from gan_zoo.checks import number
 from gan_zoo.distribution import whole_batch
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, kernel_density, mean, minimax_generator, softplus
+from gan_zoo.structures import images_of
 
 
 class PrimalDualGAN(GAN):
@@ -72,7 +73,7 @@ class PrimalDualGAN(GAN):
         samples = self.G(z)
         real, fake = self.D(x, samples)
         constraint = whole_batch(math.log(2.0) - softplus(tf.reshape(real, [-1])))  # f1 at all replicas' x
-        density = kernel_density(samples, whole_batch(x), self.sigma, self.normalized)
+        density = kernel_density(images_of(samples), whole_batch(images_of(x)), self.sigma, self.normalized)
         target = tf.stop_gradient(density - self.alpha * constraint)
         penalty = mean(tf.square(target - density))
         self.record("penalty", penalty)

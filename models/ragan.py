@@ -2,9 +2,10 @@
 
 from gan_zoo.checks import number
 from gan_zoo.errors import UserError
-from gan_zoo.gan import GAN, batch_size
+from gan_zoo.gan import GAN
 from gan_zoo.losses import OBJECTIVES, relativistic_average
 from gan_zoo.penalties import gradient_penalty, interpolate
+from gan_zoo.structures import batch_size
 
 
 class RaGAN(GAN):

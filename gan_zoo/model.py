@@ -1,0 +1,354 @@
+"""The base class of all models: any number of networks and players, and the step that trains them."""
+
+import dataclasses
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from gan_zoo import compiling, optimizers
+from gan_zoo.arguments import KeepsArguments, KeepsOptimizers
+from gan_zoo.building import BuildsNetworks
+from gan_zoo.checks import whole
+from gan_zoo.distribution import FixedStream, RandomStream, global_log
+from gan_zoo.errors import UserError
+from gan_zoo.evaluation import Evaluates
+from gan_zoo.examples import Examples, count_assertion
+from gan_zoo.feeding import TakesData
+from gan_zoo.learning_rates import Optimizers
+from gan_zoo.loop import Retraces, RunsSteps
+from gan_zoo.players import Loss, Player, Variables
+from gan_zoo.precision import computes_in_float16
+from gan_zoo.records import Records
+from gan_zoo.saving import Saves
+from gan_zoo.structures import batch_size
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError("gan_zoo needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow before keras is imported.")
+
+
+class GenerativeModel(
+    KeepsArguments,
+    KeepsOptimizers,
+    BuildsNetworks,
+    TakesData,
+    Retraces,
+    RunsSteps,
+    Evaluates,
+    Saves,
+    Records,
+    keras.Model,
+):
+    """A model that makes examples like those of its data: networks, players that train them, and a latent prior.
+
+    A model states its networks in its constructor and its players in `players`:
+
+        class VAE(GenerativeModel):
+            averaged = ("decoder",)
+
+            def __init__(self, encoder, decoder, **kwargs):
+                super().__init__({"encoder": encoder, "decoder": decoder}, **kwargs)
+
+            def players(self):
+                variables = [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
+                return [Player("vae", self.negative_elbo, variables)]
+
+            def negative_elbo(self, x, z): ...
+
+    `gan_zoo.GAN` is the two-player game. Both are completed by subclasses.
+
+    Contracts:
+        x: One minibatch of examples: images, float32, [B, H, W, C] in [-1, 1], or points, [B, 2]. With `classes` it is
+            (images, labels), labels int32, [B]. `gan_zoo.examples` says which data are accepted. A class whose own
+            losses read more gets any structure as the dataset yields it.
+        z: What `sample_latent(B)` returns: [B, Z], or with `classes` ([B, Z], labels [B]).
+        Networks: The constructor's arguments that are Keras models, kept in attributes of their names.
+        Losses: Scalars, float32, minimised, averaged over the batch. A player's loss is differentiated with respect to
+            that player's variables only, so a loss needs no `stop_gradient` for another player's sake.
+        Data: One dataset batch holds `turns` minibatches of B examples, so that each turn of a player sees fresh data
+            and one Keras step is one training step.
+        Precision: Networks compute in Keras's policy, losses in float32; in float64 if all networks do. A step casts
+            x to the losses' dtype.
+        Layers: A layer with a method `begin_turn()` gets that call at the start of each player's turn.
+        Logs: "<player>_loss", the mean over the player's turns, and what the losses `record`.
+        Replicas: The gradient applied is that of the mean loss over all replicas. Random numbers come from
+            `self.random`, whose rows N replicas share out, so N replicas with B / N examples each take the step of
+            one with B; batch normalization is the exception, its statistics being each replica's own.
+
+    Args:
+        networks: The networks by the names of the constructor's arguments. They become attributes.
+        prior: p(z): "normal", N(0, I), or "uniform", U[-1, 1]^Z.
+        latent_dim: Z; by default the input size of the first network in `averaged`.
+        classes: Number of classes K of the labels, from 2 up; None for a model without labels.
+        simultaneous: Whether all players move from the same point. By default each sees where the others before it
+            have moved. Of several turns of a player, the last is the simultaneous one.
+        seed: Seeds the latents and every other random draw of training. None draws one.
+        **kwargs: `name`, `dtype` and so on, for `keras.Model`.
+
+    Attributes:
+        averaged: Names of the networks that samples need. The moving average and exports take these.
+
+    Raises:
+        UserError: If an argument is none of the above, or Z is not known from the network.
+    """
+
+    averaged = ("generator",)
+
+    def __init__(
+        self,
+        networks: Mapping[str, keras.Model],
+        /,
+        *,
+        prior: str = "normal",
+        latent_dim: int | None = None,
+        classes: int | None = None,
+        simultaneous: bool = False,
+        seed: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.autocast = False  # the networks cast what they get
+        if prior not in ("normal", "uniform"):
+            raise UserError(f"prior must be 'normal' or 'uniform', not {prior!r}.")
+        for name, network in networks.items():
+            setattr(self, name, network)
+        self.prior = prior
+        self.latent_dim = latent_dim or _input_size(networks[self.averaged[0]])
+        self.classes = None if classes is None else whole("classes", classes, 2)
+        self.simultaneous = simultaneous
+        self.seed = seed
+        start = [random.randrange(2**31) if seed is None else seed, 0]
+        # An attribute of its own, so that tf.train.Checkpoint finds it.
+        self.random_state = self.add_weight(
+            (2,), lambda *_, **__: start, dtype="int64", trainable=False, name="random_state"
+        )
+        self.random = RandomStream(self.random_state)
+        self.built = True  # else Keras would build the model under a strategy by calling it on images
+
+    # What a model states.
+
+    def players(self) -> list[Player]:
+        """The players, in the order in which they move."""
+        raise NotImplementedError(f"{type(self).__name__} must implement players().")
+
+    def default_optimizer(self, player: str) -> keras.optimizers.Optimizer:
+        """The paper's optimizer for the player of this name; here that of Radford et al. (2016)."""
+        return optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+
+    def call(self, z: Any) -> tf.Tensor:
+        """Samples for the latents z in inference mode: images, [B, H, W, C] in [-1, 1], without their labels."""
+        return self.sampling_network(z, training=False)
+
+    def sample_latent(self, n: int, seed: int | None = None, *, label: Any = None) -> Any:
+        """`n` latents from the prior: z, float32, [n, Z], or with `classes` (z, y), labels y int32, [n].
+
+        Without a seed they come from the model's own stream, which training draws from, too, and checkpoints keep.
+        With one they depend on nothing else, and the stream stays where it is.
+
+        Args:
+            n: Number of latents.
+            seed: Any integer, or None.
+            label: Class of all n latents, or of each, [n], from 0 to K - 1. None draws classes uniformly.
+
+        Raises:
+            UserError: If `label` is given to a model without classes, or is not one of its classes.
+        """
+        draws = self.random if seed is None else FixedStream(seed)
+        shape = [n, self.latent_dim]
+        z = draws.normal(shape) if self.prior == "normal" else draws.uniform(shape, -1.0, 1.0)
+        if self.classes is None:
+            if label is not None:
+                raise UserError(f"label: {type(self).__name__} has no classes: leave label out, or pass classes=K.")
+            return z
+        if label is None:
+            return z, tf.minimum(tf.cast(draws.uniform([n]) * self.classes, tf.int32), self.classes - 1)
+        return z, tf.broadcast_to(labels_tensor(label, self.classes), [n])
+
+    def latents_for(self, x: Any) -> Any:
+        """The latents of a turn on the minibatch x: as many, and with `classes` with the labels of x."""
+        n = batch_size(x)
+        return self.sample_latent(n) if self.classes is None else self.sample_latent(n, label=x[1])
+
+    # What a model has.
+
+    def networks(self) -> dict[str, keras.Model]:
+        """The networks by name: the constructor's arguments that are Keras models."""
+        arguments = {name: getattr(self, name) for name in self.argument_names()}
+        return {name: value for name, value in arguments.items() if isinstance(value, keras.Model)}
+
+    @property
+    def sampling_network(self) -> keras.Model:
+        """The network that makes the examples: the first of `averaged`."""
+        return getattr(self, self.averaged[0])
+
+    @property
+    def turns(self) -> int:
+        """Minibatches in a dataset batch: the most turns that a player takes in a step."""
+        return max(player.turns for player in self.players())
+
+    def optimizer_of(self, player: Player) -> keras.optimizers.Optimizer:
+        """The optimizer that `compile` has set for a player."""
+        return getattr(self, f"{player.key}_optimizer")
+
+    # The step.
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """All players' turns on the minibatches of one dataset batch; returns the logs."""
+        with self.recording() as recorded:
+            self.play(self.split(Examples.of(self).bring(data)))
+            return {name: global_log(values) for name, values in recorded.items()}
+
+    def play(self, minibatches: list[Any]) -> None:
+        """The players' turns: minibatch by minibatch, and on each of them player by player.
+
+        Args:
+            minibatches: As many as `turns`. A player with fewer turns takes part in the last of them.
+        """
+        *earlier, last = minibatches
+        for left, x in zip(range(len(earlier), 0, -1), earlier, strict=True):
+            for player in self.players():
+                if player.turns > left:
+                    self.turn(player, x)
+        self.joint_step(last)
+
+    def joint_step(self, x: Any) -> None:
+        """The last turn of each player in a step, on the minibatch x: one after the other, or `simultaneous`ly."""
+        first, *others = self.players()
+        if not self.simultaneous:
+            for player in (first, *others):
+                self.turn(player, x)
+            return
+        found = []
+        for player in reversed(others):
+            found.append((player, *self.differentiate(player.loss, x, player.variables, self.optimizer_of(player))))
+        with tf.control_dependencies([g for _, _, gradients in found for g in gradients if g is not None]):
+            self.turn(first, x)
+        for player, loss, gradients in reversed(found):
+            self.optimizer_of(player).apply(gradients, player.variables)
+            self.record(f"{player.key}_loss", loss)
+
+    def turn(self, player: Player, x: Any) -> None:
+        """One turn of a player: one update on the minibatch x and fresh latents."""
+        self.record(f"{player.key}_loss", self.minimize(player.loss, x, player.variables, self.optimizer_of(player)))
+
+    def minimize(self, loss: Loss, x: Any, variables: Variables, optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
+        """One optimizer step on `loss(x, z)` with respect to `variables` and fresh latents; returns the loss."""
+        value, gradients = self.differentiate(loss, x, variables, optimizer)
+        optimizer.apply(gradients, variables)
+        return value
+
+    def differentiate(self, loss: Loss, x: Any, variables: Variables, optimizer: keras.optimizers.Optimizer):
+        """Begins a turn: `loss(x, z)` at fresh latents, and what `optimizer` takes as its gradients."""
+        self.begin_turn(x)
+        z = self.latents_for(x)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in variables])
+            value = loss(x, z)
+            # Optimizers sum gradients over replicas: each contributes its share of the mean.
+            share = optimizer.scale_loss(value / tf.distribute.get_strategy().num_replicas_in_sync)
+        gradients = tape.gradient(share, [variable.value for variable in variables])
+        # No variable moves before the last gradient is there. TensorFlow orders reads and writes itself, but Grappler
+        # drops some of these orderings, and a penalty's read of a bias could then race with that bias's update.
+        with tf.control_dependencies([value, *(g for g in gradients if g is not None)]):
+            return value, [None if g is None else tf.identity(g) for g in gradients]
+
+    def begin_turn(self, x: Any = None) -> None:
+        """Starts a player's turn on the minibatch x: calls `begin_turn()` of every layer that has it."""
+        for layer in self._flatten_layers(include_self=False):
+            if hasattr(layer, "begin_turn"):
+                layer.begin_turn()
+
+    def split(self, data: Any) -> list[Any]:
+        """The `turns` minibatches of one dataset batch.
+
+        They are strided, not consecutive: then the parts of a batch that replicas get are parts of the very minibatches
+        that one replica would see.
+
+        Raises:
+            UserError: If the batch does not hold `turns` minibatches of equal size.
+        """
+        turns = self.turns
+        if turns == 1:
+            return [data]
+        n = batch_size(data)
+        if isinstance(n, int) and n % turns:
+            own = dataclasses.replace(Examples.of(self), replicas=1)
+            raise UserError(own.count_told(n))
+        if not isinstance(n, int):
+            with tf.control_dependencies([count_assertion(n, n % turns == 0, is_part=True)]):
+                data = tf.nest.map_structure(tf.identity, data)
+        parts = tf.nest.map_structure(lambda t: tf.reshape(t, [-1, turns, *t.shape[1:]]), data)
+        return [tf.nest.map_structure(lambda t, k=k: t[:, k], parts) for k in range(turns)]
+
+    # Keras.
+
+    def compile(self, *args: keras.optimizers.Optimizer | str | None, **kwargs) -> None:
+        """Sets the players' optimizers, by default the paper's (`default_optimizer`), and builds their state.
+
+        Their learning rates may be numbers or schedules. An optimizer that was built for a player before keeps its
+        state. Where a network computes in float16, as under the policy mixed_float16, all get loss scaling, unless
+        they bring their own: see `gan_zoo.optimizers.LossScaleOptimizer`.
+
+        Args:
+            *args: Optimizers in the order of the players.
+            **kwargs: Optimizers by name, `<player>_optimizer`: a GAN has `d_optimizer` and `g_optimizer`. The rest
+                (`jit_compile`, `run_eagerly`, `steps_per_execution`) goes to `keras.Model.compile`.
+
+        Raises:
+            UserError: If an argument is not an optimizer, two are one object, or `kwargs` has a loss, metrics or one
+                optimizer for all; or if a network has no weights yet.
+        """
+        players = self.players()
+        for name, network in self.networks().items():
+            if not network.built:
+                raise UserError(f"{name} is not built: build it before compile, {name}.build((None, ...)).")
+        given, kwargs = compiling.sort_arguments(players, args, kwargs)
+        found = {player.key: self._prepare(given.get(player.key), player) for player in players}
+        compiling.require_distinct(found)
+        super().compile(**kwargs)
+        self.random.for_xla = self.jit_compile
+        for key, optimizer in found.items():
+            setattr(self, f"{key}_optimizer", optimizer)
+        self.optimizer = Optimizers(self)  # for Keras's callbacks
+        for player in players:
+            if not found[player.key].built:
+                found[player.key].build(player.variables)
+
+    def _prepare(self, optimizer: keras.optimizers.Optimizer | str | None, player: Player):
+        if optimizer is None:
+            optimizer = self.default_optimizer(player.name)
+        optimizer = compiling.get_optimizer(f"{player.key}_optimizer", optimizer, player.variables)
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        optimizers.check_half_precision(optimizer, player.variables)
+        if scaled or not any(map(computes_in_float16, self.networks().values())):
+            return optimizer
+        return optimizers.LossScaleOptimizer(optimizer)
+
+
+def labels_tensor(label: Any, classes: int) -> tf.Tensor:
+    """Labels as an int32 tensor.
+
+    Args:
+        label: One class, or one for each example, [n].
+        classes: K.
+
+    Raises:
+        UserError: If a label is not a whole number from 0 to K - 1.
+    """
+    labels = tf.convert_to_tensor(label)
+    if not labels.dtype.is_integer:
+        raise UserError(f"label must be a whole number from 0 to {classes - 1}, not {label!r}.")
+    static = tf.get_static_value(labels)
+    if static is not None and not ((static >= 0) & (static < classes)).all():
+        raise UserError(f"label must be from 0 to {classes - 1}, not {label!r}.")
+    return tf.cast(labels, tf.int32)
+
+
+def _input_size(network: keras.Model) -> int:
+    try:
+        shape = network.input_shape
+        return int((shape[0] if isinstance(shape[0], tuple | list) else shape)[-1])
+    except (AttributeError, TypeError, ValueError, IndexError):
+        raise UserError("latent_dim is not known from this generator: pass latent_dim=Z.") from None

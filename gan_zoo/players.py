@@ -1,0 +1,55 @@
+"""Players: what a model trains, with which loss, and how often."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from gan_zoo.errors import UserError
+
+Loss = Callable[[Any, Any], tf.Tensor]
+Variables = Sequence[keras.Variable]
+
+_SHORT = {"discriminator": "d", "generator": "g"}
+"""Players whose optimizers, losses and flags have a short name: `d_optimizer`, `d_loss`, `--d_learning_rate`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Player:
+    """One player of a game: a loss, and the variables that minimise it.
+
+    Attributes:
+        name: Name of the player, an identifier: "encoder". `compile` takes its optimizer as `encoder_optimizer`,
+            `default_optimizer("encoder")` gives the default, logs have its loss as "encoder_loss", and
+            `--encoder_learning_rate` sets its rate. The players "discriminator" and "generator" have "d" and "g" there.
+        loss: Maps a minibatch and its latents, (x, z), to a float32 scalar.
+        variables: Variables that a turn of this player updates. Players may share variables.
+        turns: Turns in each training step, from 1 up. Each turn sees a minibatch of its own: a player with `t` turns
+            sees the last `t` minibatches of a step.
+
+    Raises:
+        UserError: If the name is not an identifier, or `turns` is not a whole number from 1 up.
+    """
+
+    name: str
+    loss: Loss
+    variables: Variables
+    turns: int = 1
+
+    def __post_init__(self):
+        if not (isinstance(self.name, str) and self.name.isidentifier()):
+            raise UserError(f"A player's name must be an identifier, such as 'encoder', not {self.name!r}.")
+        if not isinstance(self.turns, int) or self.turns < 1:
+            raise UserError(f"Player {self.name!r}: turns must be a whole number from 1 up, not {self.turns!r}.")
+
+    @property
+    def key(self) -> str:
+        """The name in arguments, logs and flags: "d" for the discriminator, "g" for the generator, else `name`."""
+        return key_of(self.name)
+
+
+def key_of(name: str) -> str:
+    """The name of a player in arguments, logs and flags: see `Player.key`."""
+    return _SHORT.get(name, name)

@@ -1,0 +1,57 @@
+"""Examples of any structure: images or points alone, or with labels and codes beside them.
+
+An example is whatever the discriminator sees: a tensor of images, [B, H, W, C], a pair (images, labels), or another
+structure. Its image leaves are the floating-point tensors with three axes or more; where there are none, the first
+floating-point tensor, as in (points, labels). Penalties, interpolation, noise and augmentation act on image leaves.
+Labels and codes pass through.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from gan_zoo.errors import UserError
+
+
+def batch_size(x: Any) -> int | tf.Tensor:
+    """The number of examples in a minibatch of any structure: an int where it is static."""
+    first = tf.nest.flatten(x)[0]
+    return first.shape[0] if first.shape[0] is not None else tf.shape(first)[0]
+
+
+def image_indices(x: Any) -> list[int]:
+    """The places of the image leaves of `x` in `tf.nest.flatten(x)`."""
+    leaves = tf.nest.flatten(x)
+    floating = [k for k, leaf in enumerate(leaves) if leaf.dtype.is_floating]
+    return [k for k in floating if (leaves[k].shape.rank or 0) >= 3] or floating[:1]
+
+
+def map_images(function: Callable[..., tf.Tensor], *xs: Any) -> Any:
+    """The first of `xs`, with every image leaf replaced by `function` of the leaves at that place of all `xs`.
+
+    Args:
+        function: Maps as many tensors as there are `xs` to one.
+        *xs: Examples of one structure.
+    """
+    if not tf.nest.is_nested(xs[0]):
+        return function(*xs)
+    leaves = [tf.nest.flatten(x) for x in xs]
+    changed = list(leaves[0])
+    for k in image_indices(xs[0]):
+        changed[k] = function(*(parts[k] for parts in leaves))
+    return tf.nest.pack_sequence_as(xs[0], changed)
+
+
+def images_of(x: Any) -> tf.Tensor:
+    """The images or points of an example, [B, ...]: its first image leaf.
+
+    Raises:
+        UserError: If the example has no floating-point tensor.
+    """
+    if not tf.nest.is_nested(x):
+        return x
+    indices = image_indices(x)
+    if not indices:
+        raise UserError("An example must have a floating-point tensor: images, [B, H, W, C], or points, [B, D].")
+    return tf.nest.flatten(x)[indices[0]]
