@@ -11,7 +11,7 @@ from gan_zoo.precision import policy
 
 
 class BuildsNetworks:
-    """A mixin for a `GenerativeModel`: the constructors `for_images` and `for_points`, and what a class says of networks.
+    """A mixin for a `GenerativeModel`: `for_images` and `for_points`, and what a class says of its networks.
 
     Attributes:
         discriminator_norm: Normalization of the paper's discriminator: "none", "batch", "layer" or "spectral".

@@ -21,11 +21,12 @@ _DRAWS = 2**32
 class Evaluates:
     """A mixin for a `GAN`: `evaluate`, `test_on_batch` and `validation_data` give the losses on held-out data.
 
-    Every player's loss, such as "d_loss" and "g_loss", and what the losses record, averaged over the examples. They are the losses that training
-    minimises, so networks run in training mode, with the batch's own statistics; but nothing changes, not the weights,
-    the moving statistics, the optimizers or the random stream: training goes on as if nobody had looked. Each batch is
-    one minibatch, whatever `n_critic` is. Latents are the same in each evaluation. A penalty that is taken in every
-    n-th turn counts with its mean. Under a strategy of several replicas one of them evaluates whole batches.
+    They are every player's loss, such as "d_loss" and "g_loss", and what the losses record, averaged over the examples:
+    the losses that training minimises, so networks run in training mode, with the batch's own statistics. But nothing
+    changes, not the weights, the moving statistics, the optimizers or the random stream: training continues as without
+    the evaluation. Each batch is one minibatch, whatever `n_critic` is. Latents are the same in each evaluation. A
+    penalty that is taken in every n-th turn counts with its mean. Under a strategy of several replicas one of them
+    evaluates whole batches.
     """
 
     _batch_index: int | tf.Tensor = 0

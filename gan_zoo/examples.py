@@ -149,9 +149,10 @@ class Examples:
         """The images of (images, labels), whose labels are checked."""
         if not (isinstance(x, tuple | list) and len(x) == 2):
             given = f"{len(x)} parts" if tf.nest.is_nested(x) else "no labels"
+            pair = source.change.format("(x, y)")
             raise UserError(
-                f"{source.name} has {given}, and this model has classes={self.classes}: {source.change.format('(x, y)')}"
-                f" with labels y, whole numbers, [B], from 0 to {self.classes - 1}."
+                f"{source.name} has {given}, and this model has classes={self.classes}: {pair}, with labels y, whole "
+                f"numbers, [B], from 0 to {self.classes - 1}."
             )
         images, labels = x
         dtype, shape = getattr(labels, "dtype", None), tf.TensorShape(getattr(labels, "shape", ()))

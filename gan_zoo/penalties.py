@@ -1,7 +1,8 @@
 """Gradient penalties: pure functions of a discriminator and points, averaged over the batch, without their weight.
 
 The gradient is that of each example's own raw score with respect to that example, and its norm is taken over all axes
-but the first. Of examples with labels, (images, labels), it is that with respect to the images. So the discriminator may not couple the examples of a batch: batch normalization raises a `UserError`.
+but the first. Of examples with labels, (images, labels), it is that with respect to the images. So the discriminator
+may not couple the examples of a batch: batch normalization raises a `UserError`.
 The points are constants: nothing is differentiated through the generator that made them.
 
 Scores, gradients and norms are float32 whatever D computes in; float16 networks compute the gradient at a scale of its

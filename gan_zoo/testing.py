@@ -1,4 +1,4 @@
-"""The conformance suite: what every GAN owes its users, whatever its losses say.
+"""The conformance suite: what every model owes its users, whatever its losses say.
 
     import numpy as np
     from gan_zoo.testing import check_gan
@@ -34,12 +34,13 @@ import tensorflow as tf
 
 from gan_zoo.errors import UserError
 from gan_zoo.export import saved_model
-from gan_zoo.gan import GAN, batch_size
 from gan_zoo.layers import synchronize
+from gan_zoo.model import GenerativeModel
 from gan_zoo.randomness import seeded
+from gan_zoo.structures import batch_size
 from gan_zoo.tf_paths import tensorflow_path
 
-Make = Callable[[], GAN]
+Make = Callable[[], GenerativeModel]
 
 # Where two computations of the same step may round differently: float32 sums of a few thousand terms near 1. Weights
 # stay within 1e-7; the unit vectors of spectral normalization, which see a small kernel's relative change, reach 2e-5.
@@ -101,38 +102,40 @@ def check_latents(make: Make, data: Any) -> None:
 
 
 def check_turns(make: Make, data: Any) -> None:
-    """A player's turn moves that player's trainable variables and no others."""
+    """A player's turn moves the trainable variables that the player declares, and no others."""
     gan = _compiled(make)
     x = gan.split(_tensors(data))[-1]
-    turns = (
-        ("discriminator", gan.discriminator_step, gan.discriminator, gan.generator, gan.discriminator_variables),
-        ("generator", gan.generator_step, gan.generator, gan.discriminator, gan.generator_variables),
-    )
-    for player, step, own, other, variables in turns:
+    networks = gan.networks()
+    for player in gan.players():
         before = [variable.numpy() for variable in gan.trainable_variables]
-        step(x)
+        gan.turn(player, x)
         moved = {
             id(variable): variable.path
             for variable, old in zip(gan.trainable_variables, before, strict=True)
             if not np.array_equal(variable.numpy(), old)
         }
-        strayed = [moved[id(variable)] for variable in other.trainable_variables if id(variable) in moved]
-        _require(not strayed, f"the {player}'s turn moved variables of the other player: {', '.join(strayed)}.")
-        owned = {id(variable) for variable in variables}
+        rival = {"discriminator": "generator", "generator": "discriminator"}.get(player.name)
+        rivals = networks[rival].trainable_variables if rival in networks else []
+        strayed = [moved[id(variable)] for variable in rivals if id(variable) in moved]
+        _require(not strayed, f"the {player.name}'s turn moved variables of the other player: {', '.join(strayed)}.")
+        owned = {id(variable) for variable in player.variables}
         strayed = [path for key, path in moved.items() if key not in owned]
-        _require(not strayed, f"the {player}'s turn moved variables outside {player}_variables: {', '.join(strayed)}.")
         _require(
-            any(id(variable) in moved for variable in own.trainable_variables),
-            f"the {player}'s turn moved no variable of the {player}.",
+            not strayed,
+            f"the {player.name}'s turn moved variables that the player does not declare: {', '.join(strayed)}.",
         )
+        _require(owned & {*moved}, f"the {player.name}'s turn moved no variable of the {player.name}.")
 
 
 def check_batch_split(make: Make, data: Any) -> None:
-    """A batch that does not hold `n_critic` equal minibatches is a `UserError`."""
+    """A batch that does not hold `n_critic` equal minibatches is a `UserError`, for models with that argument."""
     data = _tensors(data)
     n = batch_size(data)
+    gan = _build(make)
+    if "n_critic" not in gan.argument_names():
+        return
     try:
-        gan = _build(make).rebuilt(n_critic=n + 1)
+        gan = gan.rebuilt(n_critic=n + 1)
         gan.compile()
         gan.train_step(data)
     except UserError:
@@ -154,10 +157,10 @@ def check_mixed_precision(make: Make, data: Any) -> None:
 def _check_precision(make: Make, data: Any, policy: str) -> None:
     gan = _compiled(make)
     x = gan.split(data)[-1]
-    z = gan.sample_latent(batch_size(x))
-    for loss in (gan.discriminator_loss, gan.generator_loss):
-        dtype = loss(x, z).dtype
-        _require(dtype == "float32", f"{loss.__name__} must be float32 under {policy}, not {dtype.name}.")
+    z = gan.latents_for(x)
+    for player in gan.players():
+        dtype = player.loss(x, z).dtype
+        _require(dtype == "float32", f"{player.loss.__name__} must be float32 under {policy}, not {dtype.name}.")
     logs = gan.train_step(data)
     for name, value in logs.items():
         _require(np.isfinite(value).all(), f"the log {name!r} must be finite under {policy}, not {value}.")
@@ -169,7 +172,7 @@ def _check_precision(make: Make, data: Any, policy: str) -> None:
 
 
 def check_logs(make: Make, data: Any) -> None:
-    """`fit` logs finite scalars, "d_loss" and "g_loss" among them, and traces the step once."""
+    """`fit` logs finite scalars, every player's loss among them, and traces the step once."""
     gan = _compiled(make)
     traces = []
     step = gan.train_step
@@ -186,7 +189,7 @@ def check_logs(make: Make, data: Any) -> None:
         len(traces) == first,
         "train_step was traced again on its second step: it must not depend on Python values that change.",
     )
-    for name in ("d_loss", "g_loss"):
+    for name in (f"{player.key}_loss" for player in gan.players()):
         _require(name in logs, f"train_step must log {name!r}; it logs {', '.join(sorted(logs))}.")
     for name, value in logs.items():
         try:
@@ -218,7 +221,7 @@ def check_keras_file(make: Make, data: Any) -> None:
         loaded = keras.models.load_model(path)
     _require(type(loaded) is type(gan), f"load_model must give a {type(gan).__name__}, not a {type(loaded).__name__}.")
     ours, theirs = (
-        {name: optimizer.get_config() for name, optimizer in _optimizers(model).items()} for model in (gan, loaded)
+        {name: optimizer.get_config() for name, optimizer in model.optimizers().items()} for model in (gan, loaded)
     )
     _require(ours == theirs, f"load_model must keep the optimizers' settings: they were {ours} and became {theirs}.")
     _assert_same_future(gan, loaded, data, "save and load_model")
@@ -242,7 +245,7 @@ def check_replicas(make: Make, data: Any) -> None:
     counts = [count for count in (2, 4) if count <= len(devices)]
     one = _descending(make)
     synchronize(one)
-    n = batch_size(_tensors(data)) // one.n_critic
+    n = batch_size(_tensors(data)) // one.turns
     if n % counts[-1]:
         raise UserError(
             f"data must hold a number of examples that {counts[-1]} divides for each of n_critic minibatches, not {n}."
@@ -314,28 +317,28 @@ def _require(condition: Any, message: str) -> None:
         raise AssertionError(message)
 
 
-def _build(make: Make, seed: int = 1) -> GAN:
+def _build(make: Make, seed: int = 1) -> GenerativeModel:
     with seeded(seed):
         return make()
 
 
-def _compiled(make: Make, seed: int = 1) -> GAN:
+def _compiled(make: Make, seed: int = 1) -> GenerativeModel:
     gan = _build(make, seed)
     gan.compile()
     return gan
 
 
-def _trained(make: Make, data: Any) -> GAN:
+def _trained(make: Make, data: Any) -> GenerativeModel:
     """After one step: nothing is as it was when it was new."""
     gan = _compiled(make)
     gan.train_step(data)
     return gan
 
 
-def _descending(make: Make, **kwargs) -> GAN:
+def _descending(make: Make, **kwargs) -> GenerativeModel:
     """Compiled for gradient descent: Adam hides a wrong factor, and blows rounding errors of zero gradients up."""
     gan = _build(make)
-    gan.compile(keras.optimizers.SGD(0.05), keras.optimizers.SGD(0.05), **kwargs)
+    gan.compile(*(keras.optimizers.SGD(0.05) for _ in gan.players()), **kwargs)
     return gan
 
 
@@ -360,7 +363,7 @@ def _equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def _fit(gan: GAN, data: Any, steps: int) -> dict[str, Any]:
+def _fit(gan: GenerativeModel, data: Any, steps: int) -> dict[str, Any]:
     """Trains on copies of one batch; returns the logs."""
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread delays the end of fit
@@ -369,14 +372,10 @@ def _fit(gan: GAN, data: Any, steps: int) -> dict[str, Any]:
     return {name: values[-1] for name, values in history.items()}
 
 
-def _optimizers(gan: GAN) -> dict[str, keras.optimizers.Optimizer]:
-    return {name: value for name, value in vars(gan).items() if isinstance(value, keras.optimizers.Optimizer)}
-
-
-def _state(gan: GAN) -> dict[str, list[np.ndarray]]:
+def _state(gan: GenerativeModel) -> dict[str, list[np.ndarray]]:
     """Everything that training changes: each variable's copies on all replicas, by a name that is unique."""
     variables = [*gan.variables]
-    for optimizer in _optimizers(gan).values():
+    for optimizer in gan.optimizers().values():
         variables += optimizer.variables
     strategy = gan.distribute_strategy
     return {
@@ -385,7 +384,7 @@ def _state(gan: GAN) -> dict[str, list[np.ndarray]]:
     }
 
 
-def _assert_same_future(gan: GAN, loaded: GAN, data: Any, how: str) -> None:
+def _assert_same_future(gan: GenerativeModel, loaded: GenerativeModel, data: Any, how: str) -> None:
     """Eager steps: what they compute does not depend on how a graph was optimized."""
     for when in ("right", "1 step", "2 steps"):
         if when != "right":
@@ -395,7 +394,7 @@ def _assert_same_future(gan: GAN, loaded: GAN, data: Any, how: str) -> None:
             _require(np.array_equal(value, expected), f"{name} differs {when} after {how}.")
 
 
-def _assert_close(one: GAN, other: GAN, message: str) -> None:
+def _assert_close(one: GenerativeModel, other: GenerativeModel, message: str) -> None:
     worst, where = 0.0, ""
     for (name, (expected,)), values in zip(_state(one).items(), _state(other).values(), strict=True):
         for value in values:
