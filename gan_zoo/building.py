@@ -36,17 +36,11 @@ class BuildsNetworks:
         Args:
             builder: Builds networks for the examples: see `gan_zoo.networks.Builder`.
 
-        Raises:
-            UserError: If the class has other networks than a generator and a discriminator, and does not override this.
+        Returns:
+            A generator and a discriminator, as far as the constructor asks for them.
         """
         makers = {"generator": builder.generator, "discriminator": builder.discriminator}
-        unknown = [name for name in cls.network_names() if name not in makers]
-        if unknown:
-            raise UserError(
-                f"{cls.__name__} does not say how to build its {unknown[0]}: override build_networks(builder), which "
-                f"returns the networks {', '.join(cls.network_names())} by name."
-            )
-        return {name: makers[name]() for name in cls.network_names()}
+        return {name: make() for name, make in makers.items() if name in cls.network_names()}
 
     @classmethod
     def for_images(
@@ -91,7 +85,14 @@ class BuildsNetworks:
     def _on(cls, builder: networks.Builder, arguments: dict[str, Any]) -> Any:
         if "latent_dim" in cls.parameters():
             arguments = {"latent_dim": builder.latent_dim, **arguments}
-        return cls(**cls.build_networks(builder), **arguments)
+        built = cls.build_networks(builder)
+        missing = [name for name in cls.network_names() if name not in built]
+        if missing:
+            raise UserError(
+                f"{cls.__name__} does not say how to build its {missing[0]}: override build_networks(builder), which "
+                f"returns the networks {', '.join(cls.network_names())} by name."
+            )
+        return cls(**built, **arguments)
 
     @classmethod
     def default_norm(cls, network: str, arguments: dict[str, Any]) -> str:

@@ -174,7 +174,7 @@ def test_config_holds_every_argument():
     names = ("clip", "n_critic", "prior", "latent_dim", "seed", "name")
     assert [getattr(clone, name) for name in names] == [0.02, 2, "uniform", 3, 5, "critic"]
     assert clone.generator.output_shape == (None, 2)
-    base = {"simultaneous", "balance", "instance_noise", "noise_turns"}
+    base = {"simultaneous", "balance", "instance_noise", "noise_turns", "classes"}
     assert set(WGAN.argument_names()) == {"generator", "discriminator", *names, *base} - {"name"}
 
 

@@ -104,37 +104,3 @@ def one_pass_pays(network) -> bool:
 
     convolutional = any(isinstance(layer, keras.layers.Conv2D) for layer in network._flatten_layers())
     return convolutional and independence.is_by_example(network)
-
-
-import dataclasses  # TEMP
-
-
-@dataclasses.dataclass(frozen=True)  # TEMP
-class Builder:
-    shape: tuple
-    network: str | None = None
-    latent_dim: int = 128
-    width: int = 64
-    norm: str = "none"
-    depth: int = 2
-    classes: int | None = None
-    condition: str | None = None
-
-    def _pair(self, module=None):
-        import gan_zoo.networks as own
-
-        m = module or own
-        if len(self.shape) == 1:
-            return m.for_points(self.shape[0], latent_dim=self.latent_dim, width=self.width, depth=self.depth)
-        return m.for_images(self.network, self.shape, latent_dim=self.latent_dim, width=self.width, norm=self.norm)
-
-    def generator(self):
-        return self._pair()[0]
-
-    def discriminator(self, outputs=1):
-        return self._pair()[1]
-
-    def autoencoder(self):
-        from gan_zoo.networks import autoencoder
-
-        return self._pair(autoencoder)[1]
