@@ -62,6 +62,75 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return y if rank == 4 else y[:, 0, 0, :]
 
 
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class Embedding(keras.layers.Embedding):
+    """A row of a learned table for each label: [B, ...] of integers from 0 to `input_dim` - 1 to [B, ..., output_dim].
+
+    Computed as the product of one-hot labels and the table, so that its gradient is a dense tensor, as that of other
+    variables: losses of gradients and optimizers need no case of their own. A label outside of the range gives zeros.
+    """
+
+    def call(self, inputs):
+        table = tf.cast(tf.convert_to_tensor(self.embeddings), self.compute_dtype)
+        return tf.tensordot(tf.one_hot(inputs, self.input_dim, dtype=table.dtype), table, 1)
+
+
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class ConditionalBatchNormalization(BatchNormalization):
+    """Batch normalization with a gain and a bias for each class: of (x, y), [B, H, W, C] or [B, C] and labels, [B].
+
+    All classes share the batch's statistics and the moving ones. Gains start at 1 and biases at 0, so that the layer
+    starts as an unconditional one.
+
+    Args:
+        classes: Number of classes; labels y are integers from 0 to `classes` - 1.
+        momentum: Decay of the moving statistics that inference uses.
+        epsilon: Added to the variance.
+        synchronized: As for `BatchNormalization`.
+        **kwargs: As for `keras.layers.BatchNormalization`, except for `scale` and `center`. What it says of gamma and
+            beta holds for the tables of gains and biases, [classes, C].
+
+    References:
+        de Vries et al., 2017, https://arxiv.org/abs/1707.00683
+        Miyato & Koyama, 2018, https://arxiv.org/abs/1802.05637
+    """
+
+    def __init__(self, classes: int, momentum=0.9, epsilon=1e-5, synchronized=False, **kwargs):
+        super().__init__(momentum, epsilon, synchronized, scale=False, center=False, **kwargs)
+        self.classes = classes
+
+    def build(self, input_shape):
+        x_shape, _ = input_shape
+        super().build(x_shape)
+        self.input_spec = None  # that of x alone
+        table = (self.classes, x_shape[self.axis])
+        self.gains, self.biases = (
+            self.add_weight(shape=table, name=name, initializer=first, regularizer=regularizer, constraint=constraint)
+            for name, first, regularizer, constraint in (
+                ("gains", self.gamma_initializer, self.gamma_regularizer, self.gamma_constraint),
+                ("biases", self.beta_initializer, self.beta_regularizer, self.beta_constraint),
+            )
+        )
+
+    def call(self, inputs, training=None):
+        x, labels = inputs
+        shape = [-1] + [1] * (x.shape.rank - 1)
+        shape[self.axis] = x.shape[self.axis]
+        one_hot = tf.one_hot(labels, self.classes, dtype=x.dtype)
+        gain, bias = (
+            tf.reshape(tf.matmul(one_hot, tf.cast(tf.convert_to_tensor(table), x.dtype)), shape)
+            for table in (self.gains, self.biases)
+        )
+        return super().call(x, training=training) * gain + bias
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+    def get_config(self):
+        config = {**super().get_config(), "classes": self.classes}
+        return {name: value for name, value in config.items() if name not in ("scale", "center")}
+
+
 def synchronize(model: keras.Model) -> int:
     """Makes a model's batch normalization use all replicas' examples; returns how many such layers there are."""
     found = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
@@ -168,11 +237,11 @@ class SpectralNormalization(keras.layers.Wrapper):
 
     Miyato et al. (2018), Algorithm 1: one power iteration for each turn of a player, at its beginning (`begin_turn`,
     which `gan_zoo.GAN` calls). In between, all calls see the same weights: real and generated images, and every
-    penalty, are scored by one discriminator. The kernel is seen as a matrix of (everything else) x (output channels);
-    the singular vectors are constants of the gradient.
+    penalty, are scored by one discriminator. The kernel is seen as a matrix of (everything else) x (output channels),
+    the table of an embedding as it is; the singular vectors are constants of the gradient.
 
     Args:
-        layer: A `Dense` or `Conv2D` layer.
+        layer: A `Dense`, `Conv2D` or `Embedding` layer.
         **kwargs: As for `keras.layers.Wrapper`.
 
     References:
@@ -182,13 +251,17 @@ class SpectralNormalization(keras.layers.Wrapper):
     def build(self, input_shape):
         super().build(input_shape)
         self.u = self.add_weight(
-            shape=(1, self.layer.kernel.shape[-1]),
+            shape=(1, self._kernel.shape[-1]),
             initializer=keras.initializers.RandomNormal(),
             trainable=False,
             autocast=False,
-            dtype="float64" if self.layer.kernel.dtype == "float64" else "float32",
+            dtype="float64" if self._kernel.dtype == "float64" else "float32",
             name="u",
         )
+
+    @property
+    def _kernel(self) -> keras.Variable:
+        return self.layer.embeddings if isinstance(self.layer, keras.layers.Embedding) else self.layer.kernel
 
     def begin_turn(self):
         """One power iteration."""
@@ -197,11 +270,11 @@ class SpectralNormalization(keras.layers.Wrapper):
         self.u.assign(tf.math.l2_normalize(tf.matmul(v, matrix)))
 
     def _matrix(self):
-        return tf.reshape(at_least_float32(self.layer.kernel.value), [-1, self.layer.kernel.shape[-1]])
+        return tf.reshape(at_least_float32(self._kernel.value), [-1, self._kernel.shape[-1]])
 
     def call(self, inputs):
         # The layer computes with the kernel that a stateless scope hands it; its own stays the unnormalized one.
-        kernel, matrix = self.layer.kernel, self._matrix()
+        kernel, matrix = self._kernel, self._matrix()
         u = tf.math.l2_normalize(self.u.value)
         v = tf.math.l2_normalize(tf.matmul(u, tf.stop_gradient(matrix), transpose_b=True))
         sigma = tf.reduce_sum(tf.matmul(v, matrix) * u)

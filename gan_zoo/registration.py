@@ -18,8 +18,10 @@ from gan_zoo.models import VARIANTS
 _CLASSES = {
     "gan_zoo.layers": (
         "BatchNormalization",
+        "ConditionalBatchNormalization",
         "Conv2D",
         "Conv2DTranspose",
+        "Embedding",
         "EqualizedConv2D",
         "EqualizedDense",
         "LeakyReLU",

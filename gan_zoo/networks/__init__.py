@@ -1,35 +1,54 @@
-"""Networks, each sized from the images' shape, the latent size and one width.
+"""Networks, each sized from the examples' shape, the latent size and one width.
 
-A family is a module with `generator(shape, latent_dim, width)` and `discriminator(shape, width, norm)`.
+`Builder` makes them: generators, discriminators, encoders, perceptrons and autoencoders for one kind of examples. A
+family is a module with `generator(shape, latent_dim, width, classes)` and `discriminator(shape, width, norm, ...)`.
 
 Images are [B, H, W, C] whatever Keras's `image_data_format` is: layers that have a `data_format` come from `nhwc`.
 Layers take Keras's dtype policy. Inputs and outputs are float32, or float64 under that policy: see `inputs` and
-`precision.interface_dtype`.
+`precision.interface_dtype`. Labels are int32, [B]: see `conditions`.
 """
 
-import importlib
+from typing import Any
 
 from gan_zoo.errors import UserError
+from gan_zoo.networks.builder import CONDITIONS, FAMILIES, NORMS, Builder
 
-FAMILIES = ("dcgan", "resnet", "growing", "column_rnn", "mlp")
-NORMS = ("none", "batch", "layer", "spectral")
+__all__ = [
+    "CONDITIONS",
+    "FAMILIES",
+    "NORMS",
+    "Builder",
+    "default_norm",
+    "doublings",
+    "features",
+    "for_images",
+    "for_points",
+    "inputs",
+    "kernel",
+    "normalization",
+    "one_pass_pays",
+]
 
 
-def for_images(network: str, shape: tuple[int, int, int], *, latent_dim: int, width: int, norm: str = "none"):
-    """A (generator, discriminator) pair of the family `network` for images of `shape`, (H, W, C).
+def for_images(
+    network: str,
+    shape: tuple[int, int, int],
+    *,
+    latent_dim: int,
+    width: int,
+    norm: str = "none",
+    classes: int | None = None,
+    condition: str | None = None,
+):
+    """A (generator, discriminator) pair of the family `network` for images of `shape`, (H, W, C): see `Builder`.
 
     Raises:
-        UserError: If there is no such family, it cannot make that shape, or `norm` or a size is not valid.
+        UserError: If there is no such family, it cannot make that shape, or another argument is not valid.
     """
-    if network not in FAMILIES:
-        raise UserError(f"network must be one of {', '.join(FAMILIES)}, not {network!r}.")
-    if norm not in NORMS:
-        raise UserError(f"norm must be one of {', '.join(NORMS)}, not {norm!r}.")
-    for name, value in (("latent_dim", latent_dim), ("width", width)):
-        if value < 1:
-            raise UserError(f"{name} must be 1 or more, not {value}.")
-    family = importlib.import_module(f"gan_zoo.networks.{network}")
-    return family.generator(shape, latent_dim, width), family.discriminator(shape, width, norm)
+    builder = Builder(
+        shape, network=network, latent_dim=latent_dim, width=width, norm=norm, classes=classes, condition=condition
+    )
+    return builder.generator(), builder.discriminator()
 
 
 def default_norm(network: str, norm: str) -> str:
@@ -39,11 +58,39 @@ def default_norm(network: str, norm: str) -> str:
     return "none" if network == "mlp" and norm == "batch" else norm
 
 
-def for_points(dim: int, *, latent_dim: int, width: int, depth: int):
-    """A (generator, discriminator) pair of multilayer perceptrons for points, [B, dim]."""
-    from gan_zoo.networks import mlp
+def for_points(
+    dim: int,
+    *,
+    latent_dim: int,
+    width: int,
+    depth: int,
+    classes: int | None = None,
+    condition: str | None = None,
+):
+    """A (generator, discriminator) pair of multilayer perceptrons for points, [B, dim]: see `Builder`."""
+    builder = Builder((dim,), latent_dim=latent_dim, width=width, depth=depth, classes=classes, condition=condition)
+    return builder.generator(), builder.discriminator()
 
-    return mlp.generator((dim,), latent_dim, width, depth), mlp.discriminator((dim,), width, depth=depth)
+
+def features(network, x: Any, layer: str | None = None, training: bool = True) -> Any:
+    """The activations inside a network: what its last layer takes, or what another layer makes.
+
+    In the zoo's discriminators and encoders the layer before the last is named "features": it makes [B, F]. In an
+    autoencoder that name is the code's. In a functional or sequential network of another kind, which has no such layer,
+    it is the input of the last layer with weights.
+
+    Args:
+        network: A functional, sequential or growing network, or one with a method `features(x, layer, training)`.
+        x: The network's input; a conditional network's is a pair (x, y).
+        layer: Name of the layer whose output to take. Of growing networks, also "block_0", "block_1", ...
+        training: Whether the network runs in training mode. By default it does, as in the losses.
+
+    Raises:
+        UserError: If the network has no layer of that name, or is of another kind.
+    """
+    from gan_zoo.networks import activations
+
+    return activations.at(network, x, layer, training)
 
 
 def doublings(shape: tuple[int, int, int]) -> tuple[int, int]:

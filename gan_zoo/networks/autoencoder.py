@@ -1,6 +1,8 @@
 """Autoencoders in the discriminator's place: networks that map their input to a pair (reconstruction, code).
 
-The reconstruction has the input's shape; the code is what the encoder hands to the decoder, before its activation.
+The reconstruction has the examples' shape; the code is what the encoder hands to the decoder, before its activation. It
+comes from the layer "features". With `classes` the input is a pair (examples, y), the label joined to the example as
+`conditions.examples` does with "concat", and the reconstruction that of the example.
 """
 
 import math
@@ -8,25 +10,33 @@ import math
 import keras
 
 from gan_zoo import layers, networks
-from gan_zoo.networks import doublings, inputs, kernel, nhwc, normalization
+from gan_zoo.networks import conditions, doublings, kernel, nhwc, normalization
 from gan_zoo.precision import interface_dtype
 
 _MAX_FACTOR = 8  # the deepest layer has at most 8 times the channels of the shallowest
 
 
-def for_images(network: str, shape: tuple[int, int, int], *, latent_dim: int, width: int, norm: str = "none"):
+def for_images(network: str, shape: tuple[int, int, int], **kwargs):
     """As `gan_zoo.networks.for_images`, with an autoencoder: a perceptron for "mlp", convolutions for the rest."""
-    generator, _ = networks.for_images(network, shape, latent_dim=latent_dim, width=width, norm=norm)
-    return generator, (perceptron if network == "mlp" else convolutional)(shape, width, norm)
+    return _pair(networks.Builder(shape, network=network, **kwargs))
 
 
-def for_points(dim: int, *, latent_dim: int, width: int, depth: int):
+def for_points(dim: int, **kwargs):
     """As `gan_zoo.networks.for_points`, with an autoencoder."""
-    generator, _ = networks.for_points(dim, latent_dim=latent_dim, width=width, depth=depth)
-    return generator, perceptron((dim,), width, depth=depth)
+    return _pair(networks.Builder((dim,), **kwargs))
 
 
-def perceptron(shape: tuple[int, ...], width: int, norm: str = "none", depth: int = 2) -> keras.Model:
+def _pair(builder):
+    generator = builder.generator()
+    if builder.classes is None:
+        # Takes its random numbers, so that a seed goes on giving an autoencoder the weights that it has always given.
+        builder.discriminator()
+    return generator, builder.autoencoder()
+
+
+def perceptron(
+    shape: tuple[int, ...], width: int, norm: str = "none", depth: int = 2, classes: int | None = None
+) -> keras.Model:
     """A perceptron for points, [B, D] for shape (D,), or images, [B, H, W, C] in [-1, 1].
 
     `depth` layers of `width` ReLU units lead to a code of `width` / 4 numbers, two at least, and as many back. `norm`
@@ -38,12 +48,10 @@ def perceptron(shape: tuple[int, ...], width: int, norm: str = "none", depth: in
         normalize = normalization(norm, rank=2)
         return keras.layers.ReLU()(x if normalize is None else normalize(x))
 
-    x = examples = inputs(shape)
-    if len(shape) > 1:
-        x = nhwc.Flatten()(x)
+    examples, x, _ = conditions.examples(shape, classes, "concat", flat=True)
     for _ in range(depth):
         x = hidden(x)
-    x = code = kernel(keras.layers.Dense(max(2, width // 4)), norm)(x)
+    x = code = keras.layers.Identity(name="features")(kernel(keras.layers.Dense(max(2, width // 4)), norm)(x))
     for _ in range(depth):
         x = hidden(x)
     x = keras.layers.Dense(math.prod(shape), dtype=interface_dtype())(x)
@@ -53,7 +61,9 @@ def perceptron(shape: tuple[int, ...], width: int, norm: str = "none", depth: in
     return keras.Model(examples, [x, code], name="discriminator")
 
 
-def convolutional(shape: tuple[int, int, int], width: int, norm: str = "none") -> keras.Model:
+def convolutional(
+    shape: tuple[int, int, int], width: int, norm: str = "none", classes: int | None = None
+) -> keras.Model:
     """Strided 4x4 convolutions down to 8 x 8 (or 7 x 7) positions, but at least once, and transposed ones back.
 
     `width` channels at half the images' side, twice as many at a quarter, and so on: width 64 gives, for 64 x 64
@@ -76,11 +86,11 @@ def convolutional(shape: tuple[int, int, int], width: int, norm: str = "none") -
         x = kernel(make, norm)(x)
         return x if normalize is None else normalize(x)
 
-    images = x = inputs(shape)
+    images, x, _ = conditions.examples(shape, classes, "concat")
     for k in range(1, halvings + 1):
         x = layers.LeakyReLU(0.2)(x) if k > 1 else x
         x = normalized(nhwc.Conv2D, channels(k), x, norm if k > 1 or norm == "spectral" else "none")
-    code = x
+    x = code = keras.layers.Identity(name="features")(x)
     for k in range(halvings - 1, 0, -1):
         x = normalized(nhwc.Conv2DTranspose, channels(k), keras.layers.ReLU()(x), norm)
     x = keras.layers.ReLU()(x)

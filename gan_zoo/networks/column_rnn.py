@@ -14,14 +14,17 @@ cell c alike, convolutions are 3x3, and `norm` comes before the activation of al
 import keras
 
 from gan_zoo import layers
-from gan_zoo.networks import inputs, kernel, nhwc, normalization
+from gan_zoo.networks import conditions, kernel, nhwc, normalization
 from gan_zoo.precision import interface_dtype
 
 
-def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras.Model:
-    """Maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1], of any shape; `width` LSTM units."""
+def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:
+    """Maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1], of any shape; `width` LSTM units.
+
+    With `classes` it maps (z, y): see `conditions.latents`.
+    """
     height, columns, channels = shape
-    z = inputs((latent_dim,))
+    latents, z = conditions.latents(latent_dim, classes)
     state = keras.layers.Dense(width, "relu")(z)
     nothing = keras.layers.RepeatVector(columns)(z[:, :0])
     # Unrolled: with a loop XLA does not come to an end where a variant takes second derivatives.
@@ -31,18 +34,30 @@ def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras
     x = lstm(nothing, initial_state=[state, state])
     x = keras.layers.Dense(height * channels, "tanh", dtype=interface_dtype())(x)
     x = keras.layers.Reshape((columns, height, channels), dtype=interface_dtype())(x)
-    return keras.Model(z, keras.layers.Permute((2, 1, 3), dtype=interface_dtype())(x), name="generator")
+    return keras.Model(latents, keras.layers.Permute((2, 1, 3), dtype=interface_dtype())(x), name="generator")
 
 
-def discriminator(shape: tuple[int, int, int], width: int, norm: str = "batch") -> keras.Model:
-    """Maps images, [B, H, W, C], to raw scores, [B, 1].
+def discriminator(
+    shape: tuple[int, int, int],
+    width: int,
+    norm: str = "batch",
+    outputs: int = 1,
+    classes: int | None = None,
+    condition: str | None = "projection",
+    name: str = "discriminator",
+) -> keras.Model:
+    """Maps images, [B, H, W, C], to raw scores, [B, outputs].
 
     Args:
         shape: (H, W, C).
         width: The convolutions have width / 16, width / 8 and width / 8 channels: 16, 32 and 32 at width 256.
         norm: "none", "batch", "layer" or "spectral".
+        outputs: Scores for each image.
+        classes: Number of classes, with which it maps (images, y); None for no labels.
+        condition: "projection" or "concat": see `conditions`.
+        name: The network's.
     """
-    images = x = inputs(shape)
+    images, x, labels = conditions.examples(shape, classes, condition)
     for index, share in enumerate((16, 8, 8)):
         # The first layer is not normalized: it would lose the images' own mean and scale.
         normalize = normalization(norm) if index else None
@@ -51,5 +66,6 @@ def discriminator(shape: tuple[int, int, int], width: int, norm: str = "batch") 
         if normalize is not None:
             x = normalize(x)
         x = layers.LeakyReLU(0.3)(x)
-    score = keras.layers.Dense(1, dtype=interface_dtype())(nhwc.Flatten()(x))
-    return keras.Model(images, score, name="discriminator")
+    x = nhwc.Flatten(name="features")(x)
+    scores = keras.layers.Dense(outputs, dtype=interface_dtype())(x)
+    return keras.Model(images, conditions.project(scores, x, labels, classes, norm), name=name)

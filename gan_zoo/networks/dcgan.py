@@ -8,7 +8,7 @@ network has width 128.
 import keras
 
 from gan_zoo import layers
-from gan_zoo.networks import doublings, inputs, kernel, nhwc, normalization
+from gan_zoo.networks import conditions, doublings, kernel, nhwc, normalization
 from gan_zoo.precision import interface_dtype
 
 _MAX_FACTOR = 8  # the paper's deepest layer has 8 times the channels of its shallowest
@@ -23,17 +23,17 @@ def _channels(width: int, halvings: int) -> int:
     return width * min(2 ** (halvings - 1), _MAX_FACTOR)
 
 
-def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras.Model:
-    """Maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1]."""
+def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:
+    """Maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1]; with `classes` (z, y): see `conditions.latents`."""
     base, times = doublings(shape)
 
     def norm_relu(x):
         x = layers.BatchNormalization(gamma_initializer=_weights(1.0))(x)
         return keras.layers.ReLU()(x)
 
-    z = inputs((latent_dim,))
+    latents, x = conditions.latents(latent_dim, classes)
     channels = _channels(width, times)
-    x = keras.layers.Dense(base * base * channels, use_bias=False, kernel_initializer=_weights())(z)
+    x = keras.layers.Dense(base * base * channels, use_bias=False, kernel_initializer=_weights())(x)
     x = norm_relu(keras.layers.Reshape((base, base, channels))(x))
     for halvings in range(times - 1, 0, -1):
         x = nhwc.Conv2DTranspose(
@@ -41,13 +41,31 @@ def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras
         )(x)
         x = norm_relu(x)
     x = nhwc.Conv2DTranspose(shape[-1], 5, 2, "same", kernel_initializer=_weights())(x)
-    return keras.Model(z, keras.layers.Activation("tanh", dtype=interface_dtype())(x), name="generator")
+    return keras.Model(latents, keras.layers.Activation("tanh", dtype=interface_dtype())(x), name="generator")
 
 
-def discriminator(shape: tuple[int, int, int], width: int, norm: str = "batch") -> keras.Model:
-    """Maps images, [B, H, W, C], to raw scores, [B, 1]; `norm` is "none", "batch", "layer" or "spectral"."""
+def discriminator(
+    shape: tuple[int, int, int],
+    width: int,
+    norm: str = "batch",
+    outputs: int = 1,
+    classes: int | None = None,
+    condition: str | None = "projection",
+    name: str = "discriminator",
+) -> keras.Model:
+    """Maps images, [B, H, W, C], to raw scores, [B, outputs].
+
+    Args:
+        shape: (H, W, C).
+        width: Channels at half the images' side.
+        norm: "none", "batch", "layer" or "spectral".
+        outputs: Scores for each image.
+        classes: Number of classes, with which it maps (images, y); None for no labels.
+        condition: "projection" or "concat": see `conditions`.
+        name: The network's.
+    """
     _, times = doublings(shape)
-    images = x = inputs(shape)
+    images, x, labels = conditions.examples(shape, classes, condition)
     for halvings in range(1, times + 1):
         # The first layer is not normalized: it would lose the images' own mean and scale (Section 3).
         normalize = normalization(norm) if halvings > 1 else None
@@ -58,6 +76,6 @@ def discriminator(shape: tuple[int, int, int], width: int, norm: str = "batch") 
         if normalize is not None:
             x = normalize(x)
         x = layers.LeakyReLU(0.2)(x)
-    x = nhwc.Flatten()(x)
-    score = keras.layers.Dense(1, kernel_initializer=_weights(), dtype=interface_dtype())(x)
-    return keras.Model(images, score, name="discriminator")
+    x = nhwc.Flatten(name="features")(x)
+    scores = keras.layers.Dense(outputs, kernel_initializer=_weights(), dtype=interface_dtype())(x)
+    return keras.Model(images, conditions.project(scores, x, labels, classes, norm), name=name)

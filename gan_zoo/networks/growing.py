@@ -17,7 +17,7 @@ from gan_zoo import layers
 from gan_zoo.arguments import KeepsArguments
 from gan_zoo.errors import UserError
 from gan_zoo.loop import Retraces
-from gan_zoo.networks import inputs, nhwc
+from gan_zoo.networks import activations, conditions, inputs, nhwc
 from gan_zoo.precision import interface_dtype, policy
 
 BASE = 4
@@ -25,20 +25,40 @@ BASE = 4
 _MAX_CHANNELS = 512
 
 
-def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras.Model:
-    """Maps z, [B, latent_dim], to images, [B, 4 * 2^stage, 4 * 2^stage, C]; linear, about [-1, 1]."""
-    return GrowingGenerator(shape, latent_dim, width, name="generator")
+def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:
+    """Maps z, [B, latent_dim], to images, [B, 4 * 2^stage, 4 * 2^stage, C]; linear, about [-1, 1].
+
+    With `classes` it maps (z, y): see `conditions.latents`. The joined vector is normalized as z is.
+    """
+    return GrowingGenerator(shape, latent_dim, width, classes, name="generator")
 
 
-def discriminator(shape: tuple[int, int, int], width: int, norm: str = "none") -> keras.Model:
-    """Maps images, [B, 4 * 2^stage, 4 * 2^stage, C], to raw scores, [B, 1].
+def discriminator(
+    shape: tuple[int, int, int],
+    width: int,
+    norm: str = "none",
+    outputs: int = 1,
+    classes: int | None = None,
+    condition: str | None = "projection",
+    name: str = "discriminator",
+) -> keras.Model:
+    """Maps images, [B, 4 * 2^stage, 4 * 2^stage, C], to raw scores, [B, outputs].
+
+    Args:
+        shape: (H, W, C) of the last stage's images.
+        width: Channels at the last stage.
+        norm: "none" only.
+        outputs: Scores for each image.
+        classes: Number of classes, with which it maps (images, y); None for no labels.
+        condition: "projection" or "concat", to the images of each stage: see `conditions`.
+        name: The network's.
 
     Raises:
         UserError: If `norm` is not "none".
     """
     if norm != "none":
         raise UserError(f"norm must be 'none' with growing networks, which equalise learning rates, not {norm!r}.")
-    return GrowingDiscriminator(shape, width, name="discriminator")
+    return GrowingDiscriminator(shape, width, outputs, classes, condition, name=name)
 
 
 def side_of(stage: int) -> int:
@@ -145,12 +165,13 @@ class GrowingGenerator(_Growing):
         shape: (H, W, C) of the last stage's images.
         latent_dim: Z.
         width: Channels at the last stage.
+        classes: Number of classes, with which it maps (z, y); None for no labels.
         **kwargs: As for `keras.Model`.
     """
 
-    def __init__(self, shape, latent_dim: int, width: int, **kwargs):
+    def __init__(self, shape, latent_dim: int, width: int, classes: int | None = None, **kwargs):
         super().__init__(shape, **kwargs)
-        self.latent_dim, self.width = latent_dim, width
+        self.latent_dim, self.width, self.classes = latent_dim, width, classes
         self.blocks, self.images = [], []
         with policy(self.dtype_policy):
             self._make()
@@ -163,9 +184,9 @@ class GrowingGenerator(_Growing):
                 before = inputs((side_of(stage - 1),) * 2 + (self.channels(stage - 1),))
                 x = _normalized(nhwc.EqualizedConv2D(channels, 3)(nhwc.UpSampling2D(2)(before)))
             else:
-                before = inputs((self.latent_dim,))
+                before, x = conditions.latents(self.latent_dim, self.classes)
                 # The paper's 4 x 4 convolution of one pixel. Its gain is the authors', which makes it learn slower.
-                x = layers.EqualizedDense(BASE * BASE * channels, gain=2**0.5 / 4)(layers.PixelNormalization()(before))
+                x = layers.EqualizedDense(BASE * BASE * channels, gain=2**0.5 / 4)(layers.PixelNormalization()(x))
                 x = _normalized(keras.layers.Reshape((BASE, BASE, channels))(x))
             x = _normalized(nhwc.EqualizedConv2D(channels, 3)(x))
             self.blocks.append(keras.Model(before, x, name=f"block_{stage}"))
@@ -175,15 +196,15 @@ class GrowingGenerator(_Growing):
 
     @property
     def input_shape(self):
-        return (None, self.latent_dim)
+        return self.blocks[0].input_shape
 
     @property
     def output_shape(self):
         return (None, self.side, self.side, self.shape[-1])
 
-    def call(self, z):
+    def call(self, inputs):
         stage = self.stage
-        x = self.blocks[0](z)
+        x = self.blocks[0](inputs)
         for block in self.blocks[1:stage]:
             x = block(x)
         if stage == 0:
@@ -198,12 +219,23 @@ class GrowingDiscriminator(_Growing):
     Args:
         shape: (H, W, C) of the last stage's images.
         width: Channels at the last stage.
+        scores: How many for each image.
+        classes: Number of classes, with which it maps (images, y); None for no labels.
+        condition: How it sees labels, "projection" or "concat".
         **kwargs: As for `keras.Model`.
     """
 
-    def __init__(self, shape, width: int, **kwargs):
+    def __init__(
+        self,
+        shape,
+        width: int,
+        scores: int = 1,
+        classes: int | None = None,
+        condition: str | None = "projection",
+        **kwargs,
+    ):
         super().__init__(shape, **kwargs)
-        self.width = width
+        self.width, self.scores, self.classes, self.condition = width, scores, classes, condition
         self.blocks, self.images = [], []
         with policy(self.dtype_policy):
             self._make()
@@ -220,30 +252,63 @@ class GrowingDiscriminator(_Growing):
             else:
                 x = layers.MinibatchStd()(x)
                 x = layers.LeakyReLU()(nhwc.EqualizedConv2D(channels, 3)(x))
-                x = layers.LeakyReLU()(layers.EqualizedDense(channels)(nhwc.Flatten()(x)))
-                x = layers.EqualizedDense(1, gain=1.0, dtype=interface_dtype())(x)
+                x = layers.LeakyReLU(name="features")(layers.EqualizedDense(channels)(nhwc.Flatten()(x)))
+                scores = layers.EqualizedDense(self.scores, gain=1.0, dtype=interface_dtype())(x)
+                if self._sees_labels_by("projection"):
+                    labels = conditions.labels_input()
+                    scores = conditions.project(scores, x, labels, self.classes, "none")
+                    after = (after, labels)
+                x = scores
             self.blocks.append(keras.Model(after, x, name=f"block_{stage}"))
-            image = inputs((side_of(stage),) * 2 + (self.shape[-1],))
-            x = layers.LeakyReLU()(nhwc.EqualizedConv2D(channels, 1)(image))
+            joined = self.classes if self._sees_labels_by("concat") else None
+            image, x, _ = conditions.examples((side_of(stage),) * 2 + self.shape[-1:], joined, "concat")
+            x = layers.LeakyReLU()(nhwc.EqualizedConv2D(channels, 1)(x))
             self.images.append(keras.Model(image, x, name=f"from_image_{stage}"))
+
+    def _sees_labels_by(self, condition: str) -> bool:
+        return self.classes is not None and self.condition == condition
 
     @property
     def input_shape(self):
-        return (None, self.side, self.side, self.shape[-1])
+        images = (None, self.side, self.side, self.shape[-1])
+        return images if self.classes is None else [images, (None,)]
 
     @property
     def output_shape(self):
-        return (None, 1)
+        return (None, self.scores)
 
-    def call(self, x):
+    def call(self, inputs, layer: str | None = None):
+        """The scores, or what a layer makes: see `features`."""
+        images, labels = (inputs, None) if self.classes is None else inputs
         stage = self.stage
-        y = self.images[stage](x)
-        if stage:
-            y = self.blocks[stage](y)
-            y = fade(self.images[stage - 1](downsample(x)), y, self.alpha)
-        for block in self.blocks[stage - 1 : 0 : -1] if stage else []:
-            y = block(y)
-        return self.blocks[0](y)
+
+        def from_image(stage, x):
+            return self.images[stage]((x, labels) if self._sees_labels_by("concat") else x)
+
+        y = from_image(stage, images)
+        for k in range(stage, 0, -1):
+            y = self.blocks[k](y)
+            if k == stage:
+                y = fade(from_image(stage - 1, downsample(images)), y, self.alpha)
+            if layer == f"block_{k}":
+                return y
+        last = (y, labels) if self._sees_labels_by("projection") else y
+        if layer in (None, "block_0"):
+            return self.blocks[0](last)
+        return activations.at(self.blocks[0], last, layer, None)
+
+    def features(self, x, layer: str | None = None, training: bool = True):
+        """The activations before the last layer, [B, C], or what another layer makes.
+
+        Args:
+            x: Images of the present stage, or (images, y).
+            layer: Name of a block, "block_0", "block_1", ..., the newest one with the fade, or of a layer in "block_0".
+            training: As for `gan_zoo.networks.features`.
+
+        Raises:
+            UserError: If no layer in use has that name.
+        """
+        return self(x, layer=layer or activations.LAYER, training=training)
 
 
 def _normalized(x):

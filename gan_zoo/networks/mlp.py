@@ -4,33 +4,64 @@ import math
 
 import keras
 
-from gan_zoo.networks import inputs, kernel, nhwc, normalization
+from gan_zoo.networks import conditions, kernel, normalization
 from gan_zoo.precision import interface_dtype
 
 
-def generator(shape: tuple[int, ...], latent_dim: int, width: int, depth: int = 2) -> keras.Model:
-    """Maps z, [B, latent_dim], to points, [B, D] for shape (D,), or to images, [B, H, W, C] in [-1, 1]."""
-    z = x = inputs((latent_dim,))
+def generator(
+    shape: tuple[int, ...], latent_dim: int, width: int, depth: int = 2, classes: int | None = None
+) -> keras.Model:
+    """Maps z, [B, latent_dim], to points, [B, D] for shape (D,), or to images, [B, H, W, C] in [-1, 1].
+
+    With `classes` it maps (z, y): see `conditions.latents`.
+    """
+    latents, x = conditions.latents(latent_dim, classes)
     for _ in range(depth):
         x = keras.layers.Dense(width, "relu")(x)
     x = keras.layers.Dense(math.prod(shape), dtype=interface_dtype())(x)
     if len(shape) > 1:
         x = keras.layers.Activation("tanh", dtype=interface_dtype())(x)
         x = keras.layers.Reshape(shape, dtype=interface_dtype())(x)
-    return keras.Model(z, x, name="generator")
+    return keras.Model(latents, x, name="generator")
 
 
-def discriminator(shape: tuple[int, ...], width: int, norm: str = "none", depth: int = 2) -> keras.Model:
-    """Maps points or images, [B, *shape], to raw scores, [B, 1].
+def discriminator(
+    shape: tuple[int, ...],
+    width: int,
+    norm: str = "none",
+    depth: int = 2,
+    outputs: int = 1,
+    classes: int | None = None,
+    condition: str | None = "projection",
+    name: str = "discriminator",
+) -> keras.Model:
+    """Maps points or images, [B, *shape], to raw scores, [B, outputs].
 
-    `norm` is "none", "batch", "layer" or "spectral"; batch and layer normalization lie between a layer and its
-    activation.
+    Args:
+        shape: (D,) or (H, W, C).
+        width: Units of every layer.
+        norm: "none", "batch", "layer" or "spectral"; batch and layer normalization lie between a layer and its
+            activation.
+        depth: Hidden layers.
+        outputs: Scores for each example.
+        classes: Number of classes, with which it maps (examples, y); None for no labels.
+        condition: "projection" or "concat": see `conditions`.
+        name: The network's.
     """
-    x = examples = inputs(shape)
-    if len(shape) > 1:
-        x = nhwc.Flatten()(x)
-    for _ in range(depth):
+    examples, x, labels = conditions.examples(shape, classes, condition, flat=True)
+    for index in range(depth):
         x = kernel(keras.layers.Dense(width), norm)(x)
         normalize = normalization(norm, rank=2)
-        x = keras.layers.ReLU()(x if normalize is None else normalize(x))
-    return keras.Model(examples, keras.layers.Dense(1, dtype=interface_dtype())(x), name="discriminator")
+        x = keras.layers.ReLU(name="features" if index == depth - 1 else None)(x if normalize is None else normalize(x))
+    if not depth:
+        x = keras.layers.Identity(name="features")(x)
+    scores = keras.layers.Dense(outputs, dtype=interface_dtype())(x)
+    return keras.Model(examples, conditions.project(scores, x, labels, classes, norm), name=name)
+
+
+def perceptron(inputs: int, outputs: int, width: int, depth: int = 2, name: str = "mlp") -> keras.Model:
+    """Maps vectors, [B, inputs], to [B, outputs], linear: `depth` layers of `width` ReLU units between them."""
+    x = vectors = keras.Input((inputs,), dtype=interface_dtype())
+    for _ in range(depth):
+        x = keras.layers.Dense(width, "relu")(x)
+    return keras.Model(vectors, keras.layers.Dense(outputs, dtype=interface_dtype())(x), name=name)

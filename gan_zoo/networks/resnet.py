@@ -9,37 +9,61 @@ keep the side.
 import keras
 
 from gan_zoo import layers
-from gan_zoo.networks import doublings, inputs, kernel, nhwc, normalization
+from gan_zoo.networks import conditions, doublings, inputs, kernel, nhwc, normalization
 from gan_zoo.precision import interface_dtype
 
 
-def generator(shape: tuple[int, int, int], latent_dim: int, width: int) -> keras.Model:
-    """Maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1]."""
+def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:
+    """Maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1].
+
+    With `classes` it maps (z, y): batch normalization has a gain and a bias for each class, as in Miyato & Koyama
+    (2018), https://arxiv.org/abs/1802.05637.
+    """
     base, times = doublings(shape)
     z = inputs((latent_dim,))
+    labels = None if classes is None else conditions.labels_input()
+
+    def norm_relu(x):
+        if labels is None:
+            return keras.layers.ReLU()(layers.BatchNormalization()(x))
+        return keras.layers.ReLU()(layers.ConditionalBatchNormalization(classes)((x, labels)))
+
     x = keras.layers.Dense(base * base * width)(z)
     x = keras.layers.Reshape((base, base, width))(x)
     for _ in range(times):
         shortcut = nhwc.Conv2D(width, 1)(nhwc.UpSampling2D(2)(x))
-        y = keras.layers.ReLU()(layers.BatchNormalization()(x))
+        y = norm_relu(x)
         y = nhwc.UpSampling2D(2)(y)
         y = nhwc.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer="he_uniform")(y)
-        y = keras.layers.ReLU()(layers.BatchNormalization()(y))
+        y = norm_relu(y)
         y = nhwc.Conv2D(width, 3, padding="same", kernel_initializer="he_uniform")(y)
         x = keras.layers.Add()([shortcut, y])
-    x = keras.layers.ReLU()(layers.BatchNormalization()(x))
+    x = norm_relu(x)
     x = nhwc.Conv2D(shape[-1], 3, padding="same")(x)
-    return keras.Model(z, keras.layers.Activation("tanh", dtype=interface_dtype())(x), name="generator")
+    images = keras.layers.Activation("tanh", dtype=interface_dtype())(x)
+    return keras.Model(z if labels is None else (z, labels), images, name="generator")
 
 
-def discriminator(shape: tuple[int, int, int], width: int, norm: str = "none") -> keras.Model:
-    """Maps images, [B, H, W, C], to raw scores, [B, 1].
+def discriminator(
+    shape: tuple[int, int, int],
+    width: int,
+    norm: str = "none",
+    outputs: int = 1,
+    classes: int | None = None,
+    condition: str | None = "projection",
+    name: str = "discriminator",
+) -> keras.Model:
+    """Maps images, [B, H, W, C], to raw scores, [B, outputs].
 
     Args:
         shape: (H, W, C).
         width: Channels of every layer.
         norm: "none" as in the authors' runs; "batch" or "layer", before each activation but the last; or "spectral",
             every kernel divided by its spectral norm (Miyato et al., 2018).
+        outputs: Scores for each image.
+        classes: Number of classes, with which it maps (images, y); None for no labels.
+        condition: "projection" or "concat": see `conditions`.
+        name: The network's.
     """
     _, times = doublings(shape)
 
@@ -54,13 +78,13 @@ def discriminator(shape: tuple[int, int, int], width: int, norm: str = "none") -
         return nhwc.AveragePooling2D(2)(x)
 
     # The first block sees the images themselves, which are neither normalized nor rectified.
-    images = inputs(shape)
-    x = pool(conv(activate(conv(images))))
-    x = keras.layers.Add()([conv(pool(images), 1, "glorot_uniform"), x])
+    images, seen, labels = conditions.examples(shape, classes, condition)
+    x = pool(conv(activate(conv(seen))))
+    x = keras.layers.Add()([conv(pool(seen), 1, "glorot_uniform"), x])
     for halve in [True] * (times - 2) + [False, False]:
         y = conv(activate(conv(activate(x))))
         shortcut = pool(conv(x, 1, "glorot_uniform")) if halve else x
         x = keras.layers.Add()([shortcut, pool(y) if halve else y])
-    x = nhwc.GlobalAveragePooling2D()(keras.layers.ReLU()(x))
-    score = kernel(keras.layers.Dense(1, dtype=interface_dtype()), norm)(x)
-    return keras.Model(images, score, name="discriminator")
+    x = nhwc.GlobalAveragePooling2D(name="features")(keras.layers.ReLU()(x))
+    scores = kernel(keras.layers.Dense(outputs, dtype=interface_dtype()), norm)(x)
+    return keras.Model(images, conditions.project(scores, x, labels, classes, norm), name=name)

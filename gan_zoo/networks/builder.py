@@ -1,0 +1,126 @@
+"""Builds the networks of a model, of which there may be any number, for one kind of examples."""
+
+import dataclasses
+import importlib
+from typing import TYPE_CHECKING
+
+from gan_zoo.checks import whole
+from gan_zoo.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+FAMILIES = ("dcgan", "resnet", "growing", "column_rnn", "mlp")
+NORMS = ("none", "batch", "layer", "spectral")
+CONDITIONS = ("projection", "concat")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Builder:
+    """Builds networks for examples of one shape: images, [B, H, W, C] in [-1, 1], or points, [B, D].
+
+    Each call builds a network with weights of its own, under Keras's present dtype policy.
+
+    With `classes` the examples have labels y, and generators, discriminators and autoencoders take a pair, (z, y) or
+    (x, y): see `gan_zoo.networks.conditions`. Encoders and perceptrons take no labels.
+
+    Args:
+        shape: (H, W, C) or (D,).
+        network: The family, one of `FAMILIES`. By default the first; points have "mlp" only.
+        latent_dim: Z.
+        width: Channels at the images' own resolution, or the units of a layer.
+        norm: The normalization of discriminators, encoders and autoencoders: "none", "batch", "layer" or "spectral".
+        depth: Hidden layers of perceptrons. Those of the family "mlp" have it, too.
+        classes: Number of classes from 2 up; None for examples without labels.
+        condition: How discriminators see labels: "projection" on their features, or "concat" to the example. By default
+            "projection"; autoencoders have "concat" only.
+
+    Raises:
+        UserError: If an argument is not valid.
+    """
+
+    shape: tuple[int, ...] = dataclasses.field(kw_only=False)
+    network: str | None = None
+    latent_dim: int
+    width: int
+    norm: str = "none"
+    depth: int = 2
+    classes: int | None = None
+    condition: str | None = None
+
+    def __post_init__(self):
+        shape = tuple(self.shape)
+        if len(shape) not in (1, 3) or not all(isinstance(side, int) and side > 0 for side in shape):
+            raise UserError(
+                f"shape must be (height, width, channels) of images or (dimensions,) of points, whole numbers from 1 "
+                f"up, not {self.shape!r}."
+            )
+        network = self.network or (FAMILIES[0] if len(shape) == 3 else "mlp")
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "network", network)
+        if network not in FAMILIES:
+            raise UserError(f"network must be one of {', '.join(FAMILIES)}, not {network!r}.")
+        if len(shape) == 1 and network != "mlp":
+            raise UserError(f"network={network!r} is for images: points need network='mlp'.")
+        if self.norm not in NORMS:
+            raise UserError(f"norm must be one of {', '.join(NORMS)}, not {self.norm!r}.")
+        for name in ("latent_dim", "width"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be 1 or more, not {getattr(self, name)}.")
+        whole("depth", self.depth, 0)
+        if self.classes is not None:
+            whole("classes", self.classes, 2)
+        if self.condition is not None and self.condition not in CONDITIONS:
+            raise UserError(f"condition must be one of {', '.join(CONDITIONS)}, not {self.condition!r}.")
+        if self.condition is not None and self.classes is None:
+            raise UserError(f"condition={self.condition!r} says how labels are seen: give the number of classes, too.")
+
+    def generator(self) -> "keras.Model":
+        """Maps z, [B, Z], or (z, y) to examples, [B, *shape]: images in [-1, 1], or points."""
+        return self._family().generator(self.shape, self.latent_dim, self.width, **self._depth(), classes=self.classes)
+
+    def discriminator(self, outputs: int = 1) -> "keras.Model":
+        """Maps examples, [B, *shape], or (examples, y) to raw scores, [B, outputs]."""
+        condition = (self.condition or "projection") if self.classes else None
+        return self._scorer(outputs, name="discriminator", classes=self.classes, condition=condition)
+
+    def encoder(self, outputs: int) -> "keras.Model":
+        """Maps examples, [B, *shape], without labels, to [B, outputs]: a network like the discriminator."""
+        return self._scorer(outputs, name="encoder")
+
+    def mlp(self, inputs: int, outputs: int, name: str = "mlp") -> "keras.Model":
+        """Maps vectors, [B, inputs], to [B, outputs], linear: `depth` layers of `width` ReLU units between them."""
+        from gan_zoo.networks import mlp
+
+        return mlp.perceptron(
+            whole("inputs", inputs, 1), whole("outputs", outputs, 1), self.width, depth=self.depth, name=name
+        )
+
+    def autoencoder(self) -> "keras.Model":
+        """Maps examples, [B, *shape], or (examples, y) to a pair (reconstruction, code).
+
+        See `gan_zoo.networks.autoencoder`: a perceptron for the family "mlp", convolutions for the rest.
+
+        Raises:
+            UserError: If `condition` is "projection", which is of scores.
+        """
+        from gan_zoo.networks import autoencoder
+
+        if self.condition == "projection":
+            raise UserError(
+                "condition='projection' adds to a score, and an autoencoder makes none: take condition='concat'."
+            )
+        if self.network == "mlp":
+            return autoencoder.perceptron(self.shape, self.width, self.norm, depth=self.depth, classes=self.classes)
+        return autoencoder.convolutional(self.shape, self.width, self.norm, classes=self.classes)
+
+    def _scorer(self, outputs: int, **kwargs):
+        outputs = whole("outputs", outputs, 1)
+        family = self._family()
+        return family.discriminator(self.shape, self.width, self.norm, **self._depth(), outputs=outputs, **kwargs)
+
+    def _family(self):
+        return importlib.import_module(f"gan_zoo.networks.{self.network}")
+
+    def _depth(self) -> dict[str, int]:
+        return {"depth": self.depth} if self.network == "mlp" else {}
