@@ -46,6 +46,9 @@ Make = Callable[[], GenerativeModel]
 # stay within 1e-7; the unit vectors of spectral normalization, which see a small kernel's relative change, reach 2e-5.
 _TOLERANCE = 3e-5
 
+REPLICAS = (2, 4)
+"""Numbers of replicas that `check_replicas` compares with one, as far as there are logical CPUs."""
+
 
 def check_gan(make: Make, data: Any) -> None:
     """Runs every check of this module on the GAN that `make` builds and one dataset batch of its data.
@@ -242,7 +245,7 @@ def check_replicas(make: Make, data: Any) -> None:
             "tf.config.set_logical_device_configuration(tf.config.list_physical_devices('CPU')[0], "
             "[tf.config.LogicalDeviceConfiguration()] * 4)."
         )
-    counts = [count for count in (2, 4) if count <= len(devices)]
+    counts = [count for count in REPLICAS if count <= len(devices)]
     one = _descending(make)
     synchronize(one)
     n = batch_size(_tensors(data)) // one.turns

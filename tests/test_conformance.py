@@ -21,9 +21,10 @@ IMAGE_CHECKS = [
 ]
 
 
-# Four replicas are compared on points for every variant; on images, which take longer, for one with batch
-# normalization and one with spectral normalization. The rest have two.
+# Four replicas are compared for a variant with batch normalization, one with spectral normalization, and three whose
+# losses hold statistics of the whole batch. The rest have two.
 ON_FOUR = ("dcgan", "kl_wgan")
+ON_FOUR_ON_POINTS = ("dcgan", "kl_wgan", "ragan", "consensus_gan", "primal_dual_gan")
 
 
 def points(cls):
@@ -32,16 +33,18 @@ def points(cls):
 
 @pytest.mark.parametrize("check", testing.CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", VARIANTS)
-def test_on_points(name, check):
+def test_on_points(name, check, monkeypatch):
+    if name in ON_FOUR_ON_POINTS:
+        monkeypatch.setattr(testing, "REPLICAS", (2, 4))
     cls = getattr(models, VARIANTS[name])
     check(lambda: cls.for_points(width=8, n_critic=1), POINTS)
 
 
 @pytest.mark.parametrize("check", IMAGE_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", VARIANTS)
-def test_on_images(name, check, request):
-    if name not in ON_FOUR:
-        request.getfixturevalue("two_devices")
+def test_on_images(name, check, monkeypatch):
+    if name in ON_FOUR:
+        monkeypatch.setattr(testing, "REPLICAS", (2, 4))
     cls = getattr(models, VARIANTS[name])
     check(lambda: cls.for_images((8, 8, 1), latent_dim=4, width=4, n_critic=2), IMAGES)
 
@@ -194,6 +197,6 @@ def test_one_logical_device_is_not_enough(monkeypatch):
         testing.check_replicas(points(VanillaGAN), POINTS)
 
 
-def test_replicas_must_have_equal_parts():
+def test_replicas_must_have_equal_parts(four_replicas):
     with pytest.raises(ValueError, match="a number of examples that 4 divides .* not 6"):
         testing.check_replicas(points(VanillaGAN), POINTS[:6])

@@ -22,7 +22,7 @@ IMAGES = RNG.uniform(-1, 1, size=(8, 8, 8, 1)).astype("float32")
         (WGANGP, dict(n_critic=3, balance="warm_up(turns=6, first=1, every=2)", instance_noise=0.2)),
     ],
 )
-def test_settings_on_replicas(two_devices, cls, arguments):
+def test_settings_on_replicas(cls, arguments):
     testing.check_replicas(lambda: cls.for_points(width=4, **arguments), POINTS)
 
 
@@ -36,7 +36,7 @@ def test_settings_on_replicas(two_devices, cls, arguments):
         (KLWGAN, dict(norm="spectral", n_critic=2)),
     ],
 )
-def test_norms_on_replicas(two_devices, cls, arguments):
+def test_norms_on_replicas(cls, arguments):
     testing.check_replicas(
         lambda: cls.for_images((8, 8, 1), network="resnet", latent_dim=4, width=2, **arguments), IMAGES
     )
