@@ -142,10 +142,10 @@ def watch(
 
 def _step_seconds(job: training.Job) -> float:
     """Of one step, once the graph is there."""
-    job.gan.fit(job.dataset(0), steps_per_epoch=2 * job.execution, verbose=0)
+    job.gan.fit(job.schedule.dataset(0), steps_per_epoch=2 * job.execution, verbose=0)
     count = 200 * job.execution
     start = time.perf_counter()
-    job.gan.fit(job.dataset(0), steps_per_epoch=count, verbose=0)
+    job.gan.fit(job.schedule.dataset(0), steps_per_epoch=count, verbose=0)
     return (time.perf_counter() - start) / count
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from gan_zoo import data, refine, training
+from gan_zoo import data, job_report, refine, training
 from gan_zoo.compare import __main__ as compare
 from gan_zoo.data import cache, tfds_images
 from gan_zoo.errors import UserError
@@ -124,7 +124,7 @@ def test_a_run_folder_of_other_settings(folder, monkeypatch, changes, sentence):
     job = training.Job(asked)
     run_dir = folder.parent / "run"
     run_dir.mkdir()
-    written = json.dumps({"settings": job.settings(run_dir)})
+    written = json.dumps({"settings": job_report.settings(job, run_dir)})
     (run_dir / "run.json").write_text(written)
     (folder / "12.png").write_bytes((folder / "1.png").read_bytes())  # a newer state of the folder, not in the cache
 

@@ -196,8 +196,8 @@ def test_events_that_cannot_be_written_are_an_os_error(tmp_path):
 
 def test_training_that_ends_early_is_not_taken_for_a_finished_one(tmp_path):
     job = training.Job(config())
-    whole = job.dataset
-    job.dataset = lambda step: whole(step).take(4)
+    whole = job.schedule.dataset
+    job.schedule.dataset = lambda step: whole(step).take(4)
     with (
         pytest.warns(UserWarning, match="ran out of data"),
         pytest.raises(errors.Stopped, match="at step 4 instead of 6"),

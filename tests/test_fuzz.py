@@ -25,7 +25,7 @@ from gan_zoo.models import VARIANTS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gan_zoo import UserError, curves, networks, training, variants, workers
+from gan_zoo import UserError, curves, job_report, networks, training, variants, workers
 from gan_zoo.data import tfds_images
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,7 +72,7 @@ def _nothing_begins(monkeypatch):
         raise ValueError("there is no TPU")
 
     monkeypatch.setattr(training.Job, "train", begin)
-    monkeypatch.setattr(training.Job, "dry_run", begin)
+    monkeypatch.setattr(job_report, "dry_run", begin)
     monkeypatch.setattr(workers, "meet", begin)
     monkeypatch.setattr(socket, "getaddrinfo", unreachable)
     monkeypatch.setattr(tfds_images, "_prepare", _cannot_prepare)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from gan_zoo.export import saved_model
 from gan_zoo.models import ProgressiveGAN
 
-from gan_zoo import callbacks, checkpoints, layers, training
+from gan_zoo import callbacks, checkpoints, job_report, layers, training
 from gan_zoo.errors import UserError
 from gan_zoo.growth import Growth, Phase, schedule
 from gan_zoo.networks import growing
@@ -290,7 +290,7 @@ def test_a_run_continues_in_the_middle_of_a_fade(tmp_path, capsys):
 
 
 def test_dry_run_goes_through_every_stage(tmp_path):
-    text = training.Job(config(tmp_path / "run")).dry_run(steps=2)
+    text = job_report.dry_run(training.Job(config(tmp_path / "run")), steps=2)
     assert "for 18 steps" in text
     assert not (tmp_path / "run").exists()
 

@@ -99,13 +99,13 @@ def test_phases_of_growth_show_distinct_images(tmp_path):
             cache_dir=str(tmp_path),
         )
     )
-    assert job.growth.before(50) == [(20, 10), (10, 20)]
+    assert job.schedule.growth.before(50) == [(20, 10), (10, 20)]
     # Digits of 4 x 4 pixels may be alike: what is compared is the order of the 8 x 8 ones.
-    order = sum(numbers(job.source.batches(1, seed=0), 600), [])
-    assert sum(numbers(job.dataset(10), 20), []) == order[200:400]
-    assert sum(numbers(job.dataset(30), 20), []) == order[400:600]
-    assert sum(numbers(job.dataset(35), 3), []) == order[450:480]
-    assert job.real_examples(35) is job.real_examples(40)
+    order = sum(numbers(job.schedule.source.batches(1, seed=0), 600), [])
+    assert sum(numbers(job.schedule.dataset(10), 20), []) == order[200:400]
+    assert sum(numbers(job.schedule.dataset(30), 20), []) == order[400:600]
+    assert sum(numbers(job.schedule.dataset(35), 3), []) == order[450:480]
+    assert job.schedule.real_examples(35) is job.schedule.real_examples(40)
 
 
 def test_what_comes_before_a_phase():

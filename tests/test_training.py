@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from gan_zoo import UserError, checkpoints, errors, precision, runs, training
+from gan_zoo import UserError, checkpoints, errors, job_report, precision, runs, training
 
 from .weights import arrays, assert_same, checkpoint
 
@@ -197,7 +197,7 @@ def test_a_state_that_is_not_finite_is_not_saved(tmp_path):
 
 
 def test_dry_run_writes_nothing(tmp_path):
-    text = training.Job(config(steps=1000)).dry_run()
+    text = job_report.dry_run(training.Job(config(steps=1000)))
     assert not (tmp_path / "run").exists()
     for pattern in (
         r"generator +\d+ parameters, output \(2,\)",

@@ -1,0 +1,245 @@
+"""A configuration made concrete: strategy, data, model and optimizers, all settings resolved and checked."""
+
+import contextlib
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gan_zoo import checks, data, job_report, machine
+from gan_zoo.config import DEFAULTS, MOST, MOST_TURNS, Config, check, rates
+from gan_zoo.data_schedule import DataSchedule
+from gan_zoo.errors import UserError
+from gan_zoo.strategies import cluster_of, make_strategy
+from gan_zoo.variants import build_gan, find_model, parse_arguments, rehearse, told
+
+
+class Job:
+    """A configuration made concrete: strategy, data, model and optimizers.
+
+    All that is known without an image is checked here; `schedule.source` decodes images at its first use.
+
+    Args:
+        config: What to train.
+
+    Attributes:
+        cls: Class of the model.
+        gan: The model, compiled.
+        strategy: The `tf.distribute` strategy.
+        cluster: The workers that train together; None for one process.
+        found: The data, as far as they are known before images are decoded.
+        schedule: The data of each step.
+        points: Whether the data are points, not images.
+        batch_size, width, network, precision, steps, execution: The settings as resolved; `execution` is the number of
+            steps in a call of the graph.
+
+    Raises:
+        UserError: If the configuration cannot be used.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.cls = find_model(config.model)
+        check(config)
+        arguments = self._arguments()
+        self.strategy = make_strategy(config)
+        self.cluster = cluster_of(config)
+
+        from gan_zoo import precision
+
+        self.found = self._find(config.resolution)
+        self.points = self.found.kind == "points"
+        self.precision, self.precision_reason = precision.resolve(config.precision, self.points)
+        defaults = DEFAULTS[self.found.kind]
+        self.batch_size = config.batch_size or defaults["batch_size"]
+        self.width = config.width or defaults["width"]
+        family = self.cls.default_network or data.lookup(config.dataset).family
+        self.network = config.network or ("mlp" if self.points else family)
+        replicas = self.strategy.num_replicas_in_sync
+        if config.jit_compile and replicas > 1 and not self.on_accelerators:
+            raise UserError("--jit_compile does not work with several CPUs under one strategy: leave one of them out.")
+        with told(config.model), self.global_settings("weights"), self.strategy.scope():
+            self.gan = self._build(arguments)
+        self.schedule = self._schedule(defaults["steps"])
+        for size in self.schedule.batch_sizes():
+            if size % replicas:
+                raise UserError(f"--batch_size={size} cannot be shared out evenly to {replicas} replicas.")
+        self.steps = self.schedule.steps
+        self.execution = config.steps_per_execution or (self._steps_between_events() if self.points else 1)
+        if self.steps % self.execution:
+            raise UserError(f"--steps={self.steps} is not a multiple of --steps_per_execution={self.execution}.")
+        self.gan.steps_per_execution = self.execution
+        if not self.steps <= MOST:
+            raise UserError(f"--steps: {self.steps:.3g} steps are more than {MOST:,}, the most that can be counted.")
+        self.schedule.check(self.found)
+        self._check_memory()
+        if ":" in config.model:
+            with self.global_settings("training"):
+                rehearse(config.model, self.gan, self._element_spec())
+            with told(config.model):
+                for name, value in job_report.settings(self, Path(), self.found).items():
+                    json.dumps({name: value}, allow_nan=False)
+
+    @contextlib.contextmanager
+    def global_settings(self, purpose: str) -> Iterator[None]:
+        """Keras's and all random generators' global settings as this run needs them, and as they were afterwards.
+
+        `floatx` is part of it: Keras reads it from a file in the user's home, and learning rates have its precision.
+
+        Args:
+            purpose: Of the random numbers: see `gan_zoo.randomness.stream`.
+        """
+        from gan_zoo import precision, randomness
+
+        seed = randomness.stream(self.config.seed, purpose)
+        with precision.policy(self.precision, "float32"), randomness.seeded(seed):
+            yield
+
+    def _find(self, resolution: int | None) -> data.Found:
+        config = self.config
+        return data.find_source(
+            config.dataset,
+            split=config.split,
+            data_dir=config.data_dir,
+            resolution=resolution,
+            crop=config.crop,
+            cache_dir=config.cache_dir,
+            max_skipped=config.max_skipped,
+            labels=config.conditional,
+        )
+
+    def _arguments(self) -> dict[str, Any]:
+        """The constructor's arguments that flags name."""
+        config = self.config
+        arguments = parse_arguments(self.cls, config.set)
+        for name in ("n_critic", "balance"):
+            if getattr(config, name) is not None:
+                if name not in self.cls.parameters():
+                    raise UserError(f"--{name}: {self.cls.__name__} has no argument {name}: leave the flag out.")
+                arguments[name] = getattr(config, name)
+        if config.conditional and "classes" not in self.cls.parameters():
+            raise UserError(f"--conditional: {self.cls.__name__} has no argument classes: leave the flag out.")
+        checks.whole("--n_critic", arguments.get("n_critic", 1), 1, MOST_TURNS)
+        arguments.setdefault("seed", config.seed)
+        checks.whole("--set=seed", arguments["seed"], 0, 2**63 - 1)
+        return arguments
+
+    def _build(self, arguments: dict[str, Any]):
+        from gan_zoo import layers, learning_rates
+
+        config, cls = self.config, self.cls
+        arguments = {**arguments, "latent_dim": config.latent_dim or DEFAULTS[self.found.kind]["latent_dim"]}
+        if config.conditional:
+            arguments["classes"] = len(self.found.classes)
+        if self.points and (self.network != "mlp" or config.norm not in (None, "none")):
+            flag = f"--network={self.network}" if self.network != "mlp" else f"--norm={config.norm}"
+            raise UserError(f"{flag} is for images, and {config.dataset} has points: leave it out.")
+        gan = build_gan(
+            cls,
+            self.found.shape,
+            network=self.network,
+            width=self.width,
+            norm=config.norm,
+            condition=config.condition,
+            arguments=arguments,
+        )
+        gan.check_penalty()
+        if config.sync_batch_norm and not layers.synchronize(gan):
+            raise UserError("--sync_batch_norm: these networks have no batch normalization: leave it out.")
+        asked, players = rates(config), gan.players()
+        flags = {f"{player.key}_learning_rate": player for player in players}
+        unknown = next((flag for flag in asked if flag not in (*flags, "learning_rate")), None)
+        if unknown:
+            names = ", ".join(f"--{flag}" for flag in flags)
+            raise UserError(f"--{unknown}: {cls.__name__} has no such player; its rates are {names}.")
+        optimizers = {}
+        for flag, player in flags.items():
+            optimizer = gan.default_optimizer(player.name)
+            flag = flag if flag in asked else "learning_rate"
+            if flag in asked:
+                learning_rates.set_rate(optimizer, asked[flag], f"--{flag}")
+            optimizers[f"{player.key}_optimizer"] = optimizer
+        gan.compile(**optimizers, jit_compile=config.jit_compile)
+        return gan
+
+    def _schedule(self, default_steps: int) -> DataSchedule:
+        growth = self.gan.growth(self.batch_size) if hasattr(self.gan, "growth") else None
+        return DataSchedule(
+            self.found,
+            self._find,
+            batch_size=self.batch_size,
+            turns=self.gan.turns,
+            seed=self.config.seed,
+            growth=growth,
+            steps=self.config.steps or (None if growth else default_steps),
+        )
+
+    def _element_spec(self):
+        """What an element of the data is, before it goes to the replicas."""
+        import tensorflow as tf
+
+        size = self.gan.turns * self.batch_size
+        images = tf.TensorSpec([size, *self.found.shape], tf.float32)
+        return (images, tf.TensorSpec([size], tf.int32)) if self.config.conditional else images
+
+    def _check_memory(self) -> None:
+        """Refuses a minibatch that fills the machine by itself: the examples of a step, and what layers make of one.
+
+        Raises:
+            UserError: If it does.
+        """
+        turns, growth = self.gan.turns, self.schedule.growth
+        if growth:
+            size = max(p.images * p.resolution**2 * self.found.shape[-1] for p in growth.phases)
+        else:
+            sides = [output.shape[1:] for output in _outputs(self.gan)]
+            made = sum(math.prod(side or 1 for side in shape) for shape in sides)
+            share = self.batch_size // self.strategy.num_replicas_in_sync
+            size = self.batch_size * turns * math.prod(self.found.shape) + share * made
+        has = machine.memory()
+        if has is not None and 4 * size > has:
+            raise UserError(
+                f"--batch_size={self.batch_size}: a step of {turns} such minibatches takes {4 * size / 2**30:.3g} GiB "
+                f"of memory or more, and this machine has {has / 2**30:.3g}: take a smaller --batch_size or --width."
+            )
+
+    def _steps_between_events(self) -> int:
+        """As many steps in one call of the graph as go into every cadence of the run, up to 25.
+
+        A step of a perceptron takes about as long as the return to Python after it.
+        """
+        config = self.config
+        common = math.gcd(self.steps, config.log_every, config.sample_every, config.checkpoint_every)
+        return max(n for n in range(1, 26) if common % n == 0)
+
+    @property
+    def on_accelerators(self) -> bool:
+        """Whether the strategy's devices are other than CPUs."""
+        return not all("CPU" in device for device in self.strategy.extended.worker_devices)
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the one that writes files."""
+        return self.cluster is None or self.cluster.is_chief
+
+    def train(self, run_dir: Path) -> Path | None:
+        """Trains to the last step: see `gan_zoo.trainer.Trainer`."""
+        from gan_zoo.trainer import Trainer
+
+        return Trainer(self, run_dir).train()
+
+
+def _outputs(gan) -> list:
+    """What the layers of a model's networks make, as Keras's symbolic tensors, as far as it is known."""
+    import keras
+
+    outputs = []
+    for network in gan.networks().values():
+        for layer in network._flatten_layers():
+            try:
+                made = layer.output
+            except (AttributeError, ValueError):  # it was not called on symbols
+                continue
+            outputs += [tensor for tensor in keras.tree.flatten(made) if len(tensor.shape) > 1]
+    return outputs
