@@ -20,7 +20,6 @@ def settings(job: "Job", run_dir: Path, known: data.Found | None = None) -> dict
     if arguments.get("classes") is None:  # as in runs from before there were labels
         arguments.pop("classes", None)
     phases = job.schedule.growth.phases if job.schedule.growth else ()
-    growth = {"growth": [dataclasses.asdict(phase) for phase in phases]} if phases else {}
     return {
         "model": config.model,
         "dataset": config.dataset,
@@ -49,11 +48,7 @@ def settings(job: "Job", run_dir: Path, known: data.Found | None = None) -> dict
         "health_every": config.health_every,
         "on_nan": config.on_nan,
         "steps_per_execution": job.execution,
-        **(
-            {"growth": [dataclasses.asdict(phase) for phase in job.schedule.growth.phases]}
-            if job.schedule.growth
-            else {}
-        ),
+        **({"growth": [dataclasses.asdict(phase) for phase in phases]} if phases else {}),
     }
 
 

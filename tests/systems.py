@@ -101,19 +101,20 @@ class ClassifierGAN(GAN):
         size = networks["discriminator"].get_layer("features").output.shape[-1]
         return {**networks, "classifier": builder.mlp(size, builder.classes)}
 
-    def players(self):
-        heads = [*self.discriminator_variables, *self.classifier.trainable_variables]
-        return [*super().players(), Player("classifier", lambda x, z: self.class_loss(x), heads)]
+    @property
+    def discriminator_variables(self):
+        return [*self.discriminator.trainable_variables, *self.classifier.trainable_variables]
 
     def class_loss(self, x):
         logits = self.classifier(self.features(x), training=True)
         return mean(tf.nn.sparse_softmax_cross_entropy_with_logits(x[1], logits))
 
     def discriminator_loss(self, x, z):
-        return cross_entropy_discriminator(*self.D(x, self.G(z)))
+        return cross_entropy_discriminator(*self.D(x, self.G(z))) + self.class_loss(x)
 
     def generator_loss(self, x, z):
-        return non_saturating_generator(self.D(self.G(z))) + self.class_loss(self.G(z))
+        fake = self.G(z)
+        return non_saturating_generator(self.D(fake)) + self.class_loss(fake)
 
 
 class TwoGenerators(GAN):
