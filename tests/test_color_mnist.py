@@ -78,7 +78,8 @@ def take(dataset, n):
 class TestSource:
     def test_describe(self, source, data_dir):
         assert (source.kind, source.shape, source.size, source.num_classes) == ("image", (28, 28, 3), None, 1000)
-        assert source.class_names[7] == "007"
+        assert source.classes[7] == "007"
+        assert source.checksum() is None
         assert source.steps_per_epoch(10**9) is None
         assert source.describe() == {
             "name": "color_mnist",
@@ -95,7 +96,7 @@ class TestSource:
 
     def test_channels_are_digits(self, source):
         x, y = take(source.batches(40, n_critic=2, labels=True), 1)[0]
-        assert (x.shape, x.dtype, y.shape, y.dtype) == ((80, 28, 28, 3), np.float32, (80,), np.int64)
+        assert (x.shape, x.dtype, y.shape, y.dtype) == ((80, 28, 28, 3), np.float32, (80,), np.int32)
         levels = np.round((x + 1) * 127.5).astype(np.uint8)
         np.testing.assert_allclose(x, levels / 127.5 - 1, atol=1e-7)
         which = levels[:, 0, 0].astype(int)
@@ -104,6 +105,17 @@ class TestSource:
             for channel, number in enumerate(numbers):
                 np.testing.assert_array_equal(image[..., channel], picture(number)[..., 0])
         np.testing.assert_array_equal(y, which % 10 @ [100, 10, 1])
+
+    def test_labels_asked_for_with_the_set(self, source, data_dir, tmp_path):
+        found = data.find_source("color_mnist", data_dir=data_dir, cache_dir=tmp_path / "cache", labels=True)
+        labelled = found.open()
+        assert found.describe() == labelled.describe()
+        assert labelled.describe() == {**source.describe(), "classes": [f"{k:03}" for k in range(1000)]}
+        assert labelled.checksum() == labelled.digits.checksum() != source.digits.checksum()
+        x, y = take(labelled.batches(4, seed=1), 1)[0]
+        same = take(source.batches(4, seed=1, labels=True), 1)[0]
+        np.testing.assert_array_equal(x, same[0])
+        np.testing.assert_array_equal(y, same[1])
 
     def test_draws_are_uniform_and_independent(self, source):
         x = np.concatenate(take(source.batches(500), 20))

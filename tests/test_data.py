@@ -4,12 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 
 import gan_zoo
 from gan_zoo import data
-from gan_zoo.data import cache, sources, synthetic, tfds_images
+from gan_zoo.data import cache, synthetic, tfds_images
+from gan_zoo.data import digits as embedded
 from gan_zoo.errors import UserError
 
 from .waiting import HANGING
@@ -139,7 +141,7 @@ class TestSynthetic:
 
     def test_source(self):
         source = data.open_source("grid25")
-        assert (source.kind, source.shape, source.size, source.num_classes) == ("points", (2,), None, None)
+        assert (source.kind, source.shape, source.size, source.num_classes) == ("points", (2,), None, 25)
         assert source.steps_per_epoch(10**9) is None
         assert source.describe() == {
             "name": "grid25",
@@ -155,6 +157,24 @@ class TestSynthetic:
         assert points.shape == (7, 2)
         np.testing.assert_array_equal(points, source.sample(7, seed=1))
         assert not np.array_equal(points, take(source.batches(7, seed=1), 1)[0])
+
+    @pytest.mark.parametrize("name", ["grid25", "mixture1d(centres=[-1, 4, 1], weights=[1, 5, 2])"])
+    def test_labels_are_modes(self, name):
+        found = data.find_source(name, labels=True)
+        source, plain = found.open(), data.open_source(name)
+        centres, _ = source.distribution.modes
+        assert found.classes == source.classes == plain.classes == tuple(map(str, range(len(centres))))
+        assert source.describe() == found.describe()
+        described = {"num_classes": len(centres), "classes": list(source.classes)}
+        assert source.describe() == {**plain.describe(), **described}
+        elements = take(source.batches(100, n_critic=2, seed=4), 3)
+        for x, y in elements:
+            assert (y.shape, y.dtype) == ((200,), np.int32)
+            np.testing.assert_array_equal(np.abs(x[:, None] - centres).sum(axis=-1).argmin(axis=1), y)
+        np.testing.assert_array_equal([x for x, _ in elements], take(plain.batches(100, n_critic=2, seed=4), 3))
+        x, y = take(data.load(name, 100, labels=True, n_critic=2, seed=4, start_step=2), 1)[0]
+        np.testing.assert_array_equal(x, elements[2][0])
+        np.testing.assert_array_equal(y, elements[2][1])
 
     def test_source_with_arguments(self):
         source = data.open_source("gaussian_hyperplane(rank=1, dim=4)")
@@ -176,22 +196,76 @@ class TestDigits:
         assert (digits.images.min(), digits.images.max()) == (0, 255)
         np.testing.assert_allclose(digits.images[..., 0], truth.images * 255 / 16, atol=0.5)
         np.testing.assert_array_equal(digits.labels, truth.target)
-        assert digits.class_names == tuple("0123456789")
+        assert digits.classes == digits.class_names == tuple("0123456789")
 
     def test_elements(self, digits):
         (x, y), *_ = take(digits.batches(100, labels=True), 1)
-        assert (x.shape, x.dtype, y.shape, y.dtype) == ((100, 8, 8, 1), np.float32, (100,), np.int64)
+        assert (x.shape, x.dtype, y.shape, y.dtype) == ((100, 8, 8, 1), np.float32, (100,), np.int32)
         assert (x.min(), x.max()) == (-1, 1)
         rows = {image.tobytes(): label for image, label in zip(digits.images, digits.labels, strict=True)}
         back = np.round((x + 1) * 127.5).astype(np.uint8)
         assert [rows[image.tobytes()] for image in back] == y.tolist()
         np.testing.assert_allclose(x, back / 127.5 - 1, atol=1e-7)
 
+    def test_labels_asked_for_with_the_set_are_yielded(self, digits):
+        found = data.find_source("digits", labels=True)
+        source = found.open()
+        assert (found.labelled, source.labelled, digits.labelled) == (True, True, False)
+        assert found.classes == source.classes == tuple("0123456789")
+        assert found.describe() == source.describe() == {**digits.describe(), "classes": list("0123456789")}
+        how = {"n_critic": 3, "seed": 2, "start_step": 150}
+        x, y = take(source.batches(5, **how), 1)[0]
+        same, labels = take(digits.batches(5, labels=True, **how), 1)[0]
+        np.testing.assert_array_equal(x, same)
+        np.testing.assert_array_equal(y, labels)
+        np.testing.assert_array_equal(x, take(digits.batches(5, **how), 1)[0])
+        assert source.batches(5, labels=False).element_spec.shape == (5, 8, 8, 1)
+
+    def test_checksum(self, digits):
+        images, labels, classes = digits.images, digits.labels, ("a", "b")
+        plain, settings = digits.checksum(), digits.describe()
+        assert plain == google_crc32c.value(images.tobytes())
+
+        def checksum(images=images, labels=labels % 2, classes=classes, labelled=True):
+            return data.ImageSource("some", images, labels, classes, settings, labelled).checksum()
+
+        assert checksum(labelled=False) == checksum(labels=1 - labels % 2, labelled=False) == plain
+        others = [checksum(255 - images), checksum(labels=1 - labels % 2), checksum(classes=("a", "c"))]
+        assert len({plain, checksum(), *others}) == 5
+        assert checksum() == checksum()
+
+    def test_checksum_of_images_on_the_disk(self, digits, monkeypatch):
+        monkeypatch.setattr(cache, "MEMORY_LIMIT", digits.images.nbytes - 1)
+        assert digits.checksum() is None
+        one, other = (
+            data.ImageSource("some", digits.images, labels, digits.classes, digits.describe(), labelled=True).checksum()
+            for labels in (digits.labels, digits.labels[::-1])
+        )
+        assert one != other
+
+    @pytest.mark.parametrize("wrong", [-1, 10])
+    def test_images_without_a_class(self, digits, wrong):
+        labels = np.where(digits.labels == 3, wrong, digits.labels)
+        unknown = (labels == wrong).sum()
+        message = (
+            f"labels: {unknown} of the 1797 images of some (split train) belong to no class: their labels, such as "
+            f"{wrong}, are not in 0..9. Choose a split in which every image has a class, or leave labels out."
+        )
+        some = "some", digits.images, labels, digits.classes, digits.describe()
+        with pytest.raises(UserError) as error:
+            data.ImageSource(*some, labelled=True)
+        assert str(error.value) == message
+        source = data.ImageSource(*some)
+        assert take(source.batches(4), 1)[0].shape == (4, 8, 8, 1)
+        with pytest.raises(UserError) as error:
+            source.batches(4, labels=True)
+        assert str(error.value) == message
+
     def test_static_shapes(self, digits):
         assert digits.batches(5, n_critic=3).element_spec.shape == (15, 8, 8, 1)
         x, y = digits.batches(5, n_critic=3, labels=True).element_spec
         assert x.shape == (15, 8, 8, 1)
-        assert (y.shape, y.dtype) == ((15,), "int64")
+        assert (y.shape, y.dtype) == ((15,), "int32")
 
     def test_resize(self):
         source = data.open_source("digits", resolution=16)
@@ -222,7 +296,7 @@ def source(digits):
     """Images that say which one they are, 0 to 1796."""
     images = np.zeros((1797, 1, 2, 1), np.uint8)
     images[:, 0, 0, 0], images[:, 0, 1, 0] = np.divmod(np.arange(1797), 256)
-    return data.ImageSource("numbered", images, np.arange(1797), ("a", "b"), digits.describe())
+    return data.ImageSource("numbered", images, np.arange(1797), tuple(map(str, range(1797))), digits.describe())
 
 
 class TestOrder:
@@ -320,7 +394,6 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"labels": True}, "labels: ring8 has none. Choose a set with class labels, such as mnist or cifar10."),
             ({"resolution": 64}, "ring8 is a set of points in the plane: leave out resolution and crop."),
             ({"split": "test"}, "split 'test': ring8 has only the split 'train', and slices are for TFDS datasets."),
         ],
@@ -329,6 +402,19 @@ class TestArguments:
         with pytest.raises(UserError) as error:
             data.load("ring8", **arguments)
         assert str(error.value) == message
+
+    def test_points_without_modes_have_no_labels(self):
+        with pytest.raises(UserError) as error:
+            data.find_source("four_lines", labels=True)
+        assert str(error.value) == (
+            "labels: four_lines has none. Choose a set with classes, such as mnist, cifar10 or ring8."
+        )
+        source = data.open_source("four_lines")
+        assert source.classes is None
+        with pytest.raises(UserError, match="labels: four_lines has none"):
+            source.batches(4, labels=True)
+        with pytest.raises(UserError, match="four_lines is no mixture of Gaussians"):
+            source.distribution.sample_labelled(4, (0, 0))
 
     @pytest.mark.parametrize(
         ("name", "message"),
@@ -363,7 +449,7 @@ def test_color_mnist_hands_max_skipped_to_mnist(monkeypatch):
         asked.append(max_skipped)
         return cache.decode(images, resolution=resolution, crop=crop, max_skipped=max_skipped)
 
-    monkeypatch.setattr(tfds_images, "find", lambda *_, **__: sources._digits())
+    monkeypatch.setattr(tfds_images, "find", lambda *_, **__: embedded.find())
     monkeypatch.setattr(cache, "fetch", fetch)
     assert data.open_source("color_mnist", max_skipped=7).shape == (28, 28, 3)
     assert asked == [7]

@@ -63,7 +63,7 @@ class TestFolder:
     def test_images_in_the_order_of_their_paths(self, folder, store):
         source = open_folder(folder, store)
         assert source.shape == (8, 8, 3)
-        assert source.class_names == ("ant", "cat")
+        assert source.classes == ("ant", "cat")
         assert source.labels.tolist() == [0, 0, 0, 1, 1, 1]
         np.testing.assert_array_equal(source.images, [picture(i, 8, 8) for i in (0, 2, 4, 1, 3, 5)])
         assert source.describe() == {
@@ -178,12 +178,55 @@ class TestFolder:
     def test_no_classes(self, tmp_path, store):
         save(tmp_path / "a" / "1.png", picture(0))
         save(tmp_path / "2.png", picture(0))
-        message = "has none. Put all images of each class into a subfolder named after the class."
-        with pytest.raises(UserError, match=message):
+        advice = "Put all images of each class into a subfolder named after the class."
+        with pytest.raises(UserError) as error:
             open_folder(tmp_path, store, labels=True)
+        assert str(error.value) == (
+            f"labels: folder:{tmp_path} has none: 1 of its 2 images lie in no subfolder (2.png). {advice}"
+        )
         assert not store.exists()
-        with pytest.raises(UserError, match=message):
+        with pytest.raises(UserError, match=f"has none. {advice}"):
             open_folder(tmp_path, store).batches(1, labels=True)
+
+    def test_classes_are_the_folders_of_the_first_level(self, tmp_path, store):
+        root = tmp_path / "pictures"
+        for i, path in enumerate(["2/a.png", "10/deep/b.png", "10/deep/er/c.png", "Z/2/d.png"]):
+            save(root / path, picture(i, 8, 8))
+        (root / ".hidden").mkdir()
+        found = data.find_source(f"folder:{root}", labels=True, resolution=8, cache_dir=store)
+        assert found.classes == ("10", "2", "Z")
+        assert not store.exists()
+        source = found.open()
+        assert found.describe() == source.describe()
+        expected = {picture(i, 8, 8).tobytes(): label for i, label in enumerate([1, 0, 0, 2])}
+        x, y = next(source.batches(4).as_numpy_iterator())
+        back = np.round((x + 1) * 127.5).astype(np.uint8)
+        assert {image.tobytes(): label for image, label in zip(back, y.tolist(), strict=True)} == expected
+
+    def test_a_class_without_images(self, folder, store):
+        for name in ("dog", "bee"):
+            (folder / name).mkdir()
+        (folder / "bee" / "notes.txt").write_text("none")
+        with pytest.raises(UserError) as error:
+            data.find_source(f"folder:{folder}", labels=True)
+        assert str(error.value) == (
+            f"labels: every subfolder of folder:{folder} is a class, and these hold no images: bee, dog. Put images "
+            f"into them, or remove them."
+        )
+        assert data.find_source(f"folder:{folder}").classes == ("ant", "cat")
+
+    def test_a_class_of_which_nothing_can_be_decoded(self, folder, store):
+        (folder / "bee").mkdir()
+        (folder / "bee" / "broken.png").write_bytes(b"no image")
+        for _ in range(2):  # the second time from the cache
+            with pytest.raises(UserError) as error:
+                open_folder(folder, store, labels=True)
+            assert str(error.value) == (
+                f"labels: every subfolder of folder:{folder} is a class, and no image of these can be decoded: bee "
+                f"(not an image that Pillow reads (1): bee/broken.png). Repair or remove these files, or remove the "
+                f"subfolders."
+            )
+        assert open_folder(folder, store).labels.tolist() == [0, 0, 0, 2, 2, 2]
 
     def test_batch_larger_than_the_set(self, folder, store):
         with pytest.raises(UserError, match=r"n_critic \* batch_size = 7 examples, but folder:.* has only 6\."):
@@ -319,7 +362,7 @@ class TestKindsOfDamage:
     def test_gone_since_the_folder_was_listed(self, folder, store, caplog, monkeypatch):
         real = find
 
-        def find_and_lose(name):
+        def find_and_lose(name, **_):
             found = real(name)
             (folder / "ant" / "bad.png").unlink()
             return found
@@ -457,6 +500,17 @@ class TestCache:
         np.testing.assert_array_equal(first.labels, again.labels)
         assert first.describe() == again.describe()
         assert sorted(p.name for p in self.entry(store).iterdir()) == ["images.u8", "labels.npy", "meta.json"]
+
+    def test_labels_are_in_the_cache_whoever_filled_it(self, folder, store, decoded):
+        plain = open_folder(folder, store)
+        labelled = open_folder(folder, store, labels=True)
+        assert len(decoded) == 6
+        assert (plain.labelled, labelled.labelled) == (False, True)
+        assert labelled.labels.tolist() == [0, 0, 0, 1, 1, 1]
+        assert labelled.checksum() != plain.checksum()
+        (self.entry(store) / "labels.npy").unlink()  # by another program, say
+        assert open_folder(folder, store, labels=True).labels.tolist() == [0, 0, 0, 1, 1, 1]
+        assert len(decoded) == 12
 
     @pytest.mark.parametrize("arguments", [{"resolution": 9}, {"crop": 6}])
     def test_other_settings_are_other_entries(self, folder, store, decoded, arguments):

@@ -75,6 +75,31 @@ class TinyShapes(tfds.core.GeneratorBasedBuilder):
             yield i, {"photo": picture(i, 8 + i, 12 - i, channels)}
 
 
+class TinyKinds(tfds.core.GeneratorBasedBuilder):
+    """Pictures with more than one class label, or with one whose names come late; those of the test split have -1."""
+
+    BUILDER_CONFIGS = [
+        tfds.core.BuilderConfig(name=name, version=tfds.core.Version("1.0.0")) for name in ("one", "open", "late")
+    ]
+    KINDS = {"one": {"form": 3, "label": 4}, "open": {"colour": 2, "form": 3}, "late": {"kind": None}}
+
+    def _info(self):
+        features = {"image": tfds.features.Image(shape=(10, 14, 3), encoding_format="png")}
+        for key, count in self.KINDS[self.builder_config.name].items():
+            features[key] = tfds.features.ClassLabel(num_classes=count)
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        if self.builder_config.name == "late":
+            self.info.features["kind"].names = ["a", "b"]
+        return {"train": self._generate_examples(0, 6), "test": self._generate_examples(6, 7)}
+
+    def _generate_examples(self, start, stop):
+        for i in range(start, stop):
+            kinds = self.KINDS[self.builder_config.name].items()
+            yield f"{i}", {"image": picture(i), **{key: i % (count or 2) if i < 6 else -1 for key, count in kinds}}
+
+
 class TinyNumbers(tfds.core.GeneratorBasedBuilder):
     """No pictures at all."""
 
@@ -121,9 +146,10 @@ class TinyManual(TinyDownload):
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
     tfds.disable_progress_bar()
-    for builder in (TinyPictures, TinyShapes):
+    for builder in (TinyPictures, TinyShapes, TinyKinds):
         for config in builder.builder_configs or [None]:
-            builder(data_dir=folder, config=config).download_and_prepare()
+            if config != "late":
+                builder(data_dir=folder, config=config).download_and_prepare()
     return folder
 
 
@@ -175,7 +201,7 @@ def url_info(content, filename):
 class TestPrepared:
     def test_images_and_labels(self, prepared, tmp_path):
         source = data.open_source("tiny_pictures", data_dir=prepared, resolution=10, labels=True, cache_dir=tmp_path)
-        assert (source.shape, source.size, source.class_names) == ((10, 10, 3), 9, ("ant", "bee", "cat"))
+        assert (source.shape, source.size, source.classes) == ((10, 10, 3), 9, ("ant", "bee", "cat"))
         expected = {picture(i)[:, 2:12].tobytes(): i % 3 for i in range(9)}
         assert {x.tobytes(): y for x, y in zip(source.images, source.labels.tolist(), strict=True)} == expected
         assert source.describe() == {
@@ -189,6 +215,7 @@ class TestPrepared:
             "crop": 10,
             "tfds": "tiny_pictures/1.2.3",
             "path": str(prepared / "tiny_pictures" / "1.2.3"),
+            "classes": ["ant", "bee", "cat"],
         }
 
     def test_what_describe_says_opens_the_same(self, prepared, tmp_path):
@@ -203,7 +230,7 @@ class TestPrepared:
             "tiny_pictures", 2, n_critic=2, data_dir=str(prepared), resolution=8, labels=True, cache_dir=tmp_path
         )
         x, y = next(dataset.as_numpy_iterator())
-        assert (x.shape, x.dtype, y.shape, y.dtype) == ((4, 8, 8, 3), np.float32, (4,), np.int64)
+        assert (x.shape, x.dtype, y.shape, y.dtype) == ((4, 8, 8, 3), np.float32, (4,), np.int32)
 
     @pytest.mark.parametrize(("split", "size"), [("test", 3), ("train[:4]", 4), ("train[4:]", 5), ("train+test", 12)])
     def test_splits(self, prepared, tmp_path, split, size):
@@ -279,9 +306,48 @@ class TestPrepared:
         assert not list(tmp_path.iterdir())
 
     def test_no_labels(self, prepared, tmp_path):
-        with pytest.raises(UserError, match="labels: tiny_shapes has none. Choose a set with class labels"):
+        with pytest.raises(UserError, match="labels: tiny_shapes has none. Choose a set with classes"):
             data.load("tiny_shapes", 2, data_dir=prepared, labels=True, cache_dir=tmp_path)
         assert not list(tmp_path.iterdir())
+
+    def test_the_label_named_so_is_the_one_of_several(self, prepared, tmp_path):
+        source = data.open_source("tiny_kinds/one", data_dir=prepared, resolution=10, labels=True, cache_dir=tmp_path)
+        assert source.classes == ("0", "1", "2", "3")
+        expected = {picture(i)[:, 2:12].tobytes(): i % 4 for i in range(6)}
+        assert {x.tobytes(): y for x, y in zip(source.images, source.labels.tolist(), strict=True)} == expected
+
+    def test_several_labels_of_which_none_is_named_so(self, prepared, tmp_path):
+        with pytest.raises(UserError) as error:
+            data.find_source("tiny_kinds/open", data_dir=prepared, labels=True)
+        assert str(error.value) == (
+            "labels: tiny_kinds/open has several labels, colour, form, none of which is named 'label', so there is no "
+            "telling which are meant. Choose a set with one, such as mnist or cifar10."
+        )
+        found = data.find_source("tiny_kinds/open", data_dir=prepared, resolution=10, cache_dir=tmp_path)
+        assert found.classes is None
+        # As it always was, so that runs on it go on.
+        assert found.describe()["num_classes"] == found.open().describe()["num_classes"] == 2
+
+    def test_images_of_unknown_class(self, prepared, tmp_path):
+        place = {"data_dir": prepared, "cache_dir": tmp_path, "resolution": 10, "split": "train+test"}
+        with pytest.raises(
+            UserError, match="^labels: 1 of the 7 images of tiny_kinds/one .* belong to no class: .* -1,"
+        ):
+            data.load("tiny_kinds/one", 2, labels=True, **place)
+        assert data.open_source("tiny_kinds/one", **place).size == 7
+
+    def test_classes_that_are_known_once_the_set_is_prepared(self, tmp_path):
+        place = {"data_dir": tmp_path / "tfds", "cache_dir": tmp_path, "resolution": 10}
+        found = data.find_source("tiny_kinds/late", **place)
+        assert found.classes is None
+        with pytest.raises(UserError) as error:
+            data.find_source("tiny_kinds/late", labels=True, **place)
+        assert str(error.value) == (
+            "labels: the classes of tiny_kinds/late are known only when TFDS has prepared it. Prepare it first, for "
+            "example with gan_zoo.data.open_source('tiny_kinds/late')."
+        )
+        assert found.open().classes == ("a", "b")
+        assert data.find_source("tiny_kinds/late", labels=True, **place).classes == ("a", "b")
 
     def test_an_incomplete_copy(self, prepared, tmp_path):
         copy = shutil.copytree(prepared, tmp_path / "tfds")

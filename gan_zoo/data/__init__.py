@@ -4,6 +4,8 @@
     dataset = gan_zoo.data.load("folder:~/pictures", batch_size=16, resolution=128)
     dataset = gan_zoo.data.load("ring8", batch_size=512, n_critic=5)  # [2560, 2]
     dataset = gan_zoo.data.load("gaussian_hyperplane(dim=16, rank=4)")
+    dataset = gan_zoo.data.load("mnist", labels=True)                 # pairs of images and labels, int32 [64] in 0..9
+    gan_zoo.data.find_source("mnist").classes                         # ("0", ..., "9"), or None without classes
 
 Importing this package costs no TensorFlow start-up.
 """
@@ -13,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from gan_zoo.data.cache import MEMORY_LIMIT
 from gan_zoo.data.color_mnist import ColorMNISTSource
+from gan_zoo.data.find import find_source, open_source
 from gan_zoo.data.images import MAX_SKIPPED
-from gan_zoo.data.sources import Found, ImageSource, PointSource, Source, find_source, open_source
+from gan_zoo.data.sources import Found, ImageSource, PointSource, Source
 from gan_zoo.data.table import DATASETS, OTHER, Dataset, lookup, suggest
 
 if TYPE_CHECKING:
@@ -62,13 +65,13 @@ def load(
     epoch. Synthetic points are drawn afresh at every step.
 
     Args:
-        name: See `find_source`, as for `split`, `data_dir`, `resolution`, `crop`, `cache_dir`, `memory_limit` and
-            `max_skipped`.
-        batch_size: See `Source.batches`, as for `n_critic`, `seed`, `labels` and `start_step`.
+        name: See `find_source`, as for `split`, `data_dir`, `resolution`, `crop`, `labels`, `cache_dir`,
+            `memory_limit` and `max_skipped`.
+        batch_size: See `Source.batches`, as for `n_critic`, `seed` and `start_step`.
 
     Returns:
         A `tf.data.Dataset` without end of float32 [n_critic * batch_size, H, W, C] in [-1, 1], or of
-        [n_critic * batch_size, dim] for synthetic points, not rescaled. With labels, of pairs of it and int64
+        [n_critic * batch_size, dim] for synthetic points, not rescaled. With labels, of pairs of it and int32
         [n_critic * batch_size].
 
     Raises:
@@ -85,6 +88,6 @@ def load(
         memory_limit=memory_limit,
         max_skipped=max_skipped,
     )
-    which = {"n_critic": n_critic, "seed": seed, "labels": labels, "start_step": start_step}
+    which = {"n_critic": n_critic, "seed": seed, "start_step": start_step}
     found.check(batch_size, **which)
     return found.open().batches(batch_size, **which)

@@ -1,7 +1,8 @@
 """Decoded images on disk, so that a second run starts at once and sets larger than memory work.
 
-One folder per set and settings: `images.u8` (the bytes of [N, R, R, C] and nothing else), `labels.npy` (int64 [N]) and
-`meta.json`. It is filled under a temporary name and renamed when complete, so what has the final name is whole. While
+One folder per set and settings: `images.u8` (the bytes of [N, R, R, C] and nothing else), `labels.npy` (int64 [N], -1
+without classes) and `meta.json`. Labels are kept whether a run asks for them or not, so one cache serves both kinds of
+runs. The folder is filled under a temporary name and renamed when complete, so what has the final name is whole. While
 it is made, a lock on a hidden file beside it keeps other processes waiting; the lock ends with the process that holds
 it, however that ends, so a leftover of a dead process is known without a look at any clock. Every folder can be deleted
 at any time; it is made again when it is needed.

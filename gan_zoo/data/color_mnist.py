@@ -25,7 +25,8 @@ class ColorMNISTSource(Source):
     The label of an image is 100 r + 10 g + b, from the labels of its digits.
 
     Args:
-        digits: MNIST, with labels.
+        digits: MNIST.
+        labelled: Whether `batches` yields labels by default.
 
     Attributes:
         digits: MNIST; the memory that it takes is all there is.
@@ -33,14 +34,18 @@ class ColorMNISTSource(Source):
 
     kind = "image"
 
-    def __init__(self, digits: ImageSource):
-        super().__init__(*self.outline(digits))
+    def __init__(self, digits: ImageSource, labelled: bool = False):
+        super().__init__(*self.outline(digits), labelled)
         self.digits = digits
+
+    def checksum(self) -> int | None:
+        """That of the digits and their labels if it is labelled, otherwise None."""
+        return self.digits.checksum() if self.labelled else None
 
     @staticmethod
     def outline(digits: Outline) -> tuple:
-        """The arguments of `Outline` for triples of `digits`."""
-        own = ("name", "kind", "shape", "size", "num_classes")
+        """The arguments of `Outline` for triples of `digits`, without `labelled`."""
+        own = ("name", "kind", "shape", "size", "num_classes", "classes")
         settings = {key: value for key, value in digits.describe().items() if key not in own}
         classes = tuple(f"{triple:03}" for triple in range(CLASSES))
         return NAME, (*digits.shape[:2], 3), None, classes, settings
@@ -61,7 +66,7 @@ class ColorMNISTSource(Source):
             x = to_float(tf.transpose(channels, [0, 2, 3, 1]))
             if not labels:
                 return x
-            return x, tf.linalg.matvec(tf.gather(targets[0], chosen), tf.constant([100, 10, 1], tf.int64))
+            return x, tf.linalg.matvec(tf.gather(targets[0], chosen), tf.constant([100, 10, 1]))
 
         steps = tf.data.Dataset.counter(start_step + sum(elements for _, elements in before))
         everything = self.digits.everything(labels)

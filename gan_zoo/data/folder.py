@@ -8,9 +8,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from gan_zoo import checks
 from gan_zoo.data import formats
-from gan_zoo.data.images import ImageSet, Record, is_grey, pixel_limit
+from gan_zoo.data.images import ImageSet, Record, Report, is_grey, pixel_limit
 from gan_zoo.errors import UserError
 
 PREFIX = "folder:"
@@ -30,21 +32,22 @@ _NO_IMAGES = frozenset(
 """Suffixes of files that nobody means as images."""
 
 
-def find(name: str) -> ImageSet:
+def find(name: str, labels: bool = False) -> ImageSet:
     """Lists the images of a folder and of all folders in it, in the order of their paths.
 
     Images are the files with a suffix of a format that Pillow reads, and those without a suffix that begin as an image
-    does. Hidden files and folders are passed over. The names of the folders on the first level are the class names if
-    every image lies in one.
+    does. Hidden files and folders are passed over. The folders on the first level are the classes if every image lies
+    in one, at any depth; they are numbered in the order of their names, compared as strings, as Keras does.
 
     Args:
         name: "folder:" and a path.
+        labels: Whether every image has to have a class, and every folder on the first level images.
 
     Returns:
         The set: one channel if every image is grey, otherwise three.
 
     Raises:
-        UserError: The path is no folder, or there is no image in it.
+        UserError: The path is no folder, there is no image in it, or labels are asked for and there are none.
     """
     text = name.removeprefix(PREFIX)
     root = checks.path("dataset folder", text) if text else Path()
@@ -61,6 +64,8 @@ def find(name: str) -> ImageSet:
             )
         )
     first = [path.split("/")[0] if "/" in path else None for path in paths]
+    if labels:
+        _check_folders(name, root, paths, first)
     classes = None if None in first else tuple(sorted(set(first)))
     index = {c: i for i, c in enumerate(classes or ())}
 
@@ -88,6 +93,46 @@ def find(name: str) -> ImageSet:
         details={"path": path},
         passed_over=tuple(others.told()),
     )
+
+
+def _check_folders(name: str, root: Path, paths: list[str], first: list[str | None]):
+    """Checks that every image lies in a class's folder, and that there is an image in every such folder.
+
+    Raises:
+        UserError: If not.
+    """
+    outside = [path for path, folder in zip(paths, first, strict=True) if folder is None]
+    if outside:
+        raise UserError(
+            f"labels: {name} has none: {len(outside)} of its {len(paths)} images lie in no subfolder "
+            f"({_few(outside)}). Put all images of each class into a subfolder named after the class."
+        )
+    folders = {entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+    if empty := sorted(folders - set(first)):
+        raise UserError(
+            f"labels: every subfolder of {name} is a class, and these hold no images: {_few(empty)}. Put images into "
+            f"them, or remove them."
+        )
+
+
+def check_classes(images: ImageSet, labels: np.ndarray, report: Report) -> None:
+    """Checks that every class has an image.
+
+    Args:
+        images: As `find` returns it.
+        labels: Those of the images that could be decoded, [N].
+        report: Tells which could not, and why.
+
+    Raises:
+        UserError: A class has none.
+    """
+    found = set(np.unique(labels).tolist())
+    missing = [c for i, c in enumerate(images.class_names) if i not in found]
+    if missing:
+        raise UserError(
+            f"labels: every subfolder of {images.name} is a class, and no image of these can be decoded: "
+            f"{_few(missing)} ({report.why()}). {images.remedy}, or remove the subfolders."
+        )
 
 
 def _stamp(path: Path) -> str:

@@ -73,7 +73,7 @@ class ImageSet:
         records: Starts one pass over the records, always in the same order.
         channels: Finds the number of channels, 1 or 3; called only when there is no cache.
         native: Height and width of the images, or None where they vary.
-        class_names: Names of the classes, by label, or None.
+        class_names: Names of the classes, by label, or None where there are none, or no telling which are meant.
         details: Further settings worth recording in a run.
         passed_over: What the source holds besides, that may be meant as images and is not read; sentences.
         prepare: Fetches a set that is not here, and returns it with its records; None where they are here.
@@ -264,7 +264,7 @@ def no_labels(name: str) -> UserError:
         return UserError(
             f"labels: {name} has none. Put all images of each class into a subfolder named after the class."
         )
-    return UserError(f"labels: {name} has none. Choose a set with class labels, such as mnist or cifar10.")
+    return UserError(f"labels: {name} has none. Choose a set with classes, such as mnist, cifar10 or ring8.")
 
 
 def is_grey(path: Path) -> bool | None:

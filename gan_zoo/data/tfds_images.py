@@ -59,9 +59,10 @@ def find(name: str, *, split: str, data_dir: str | None, labels: bool) -> ImageS
     with _owners_without_names():
         builder = _builder(name, data_dir)
     info = builder.info
-    image, label = _features(name, info.features)
-    if labels and not label:
-        raise no_labels(name)
+    image, kinds = _features(name, info.features)
+    label = next(iter(kinds), None)
+    if labels:
+        _check_labels(name, info, kinds)
     height, width, depth = info.features[image].shape
     found = ImageSet(
         name=name,
@@ -70,20 +71,36 @@ def find(name: str, *, split: str, data_dir: str | None, labels: bool) -> ImageS
         records=lambda: _records(name, builder, split, image, label),
         channels=lambda: 1 if depth == 1 else 3,
         native=(height, width) if height and width else None,
-        class_names=tuple(info.features[label].names) if label else None,
         details={"tfds": info.full_name, "path": str(builder.data_path)},
         remedy="Copy or prepare the set again",
     )
     if builder.data_path.exists():
-        return _with_files(found, builder, split)
+        return _with_files(_with_classes(found, info, kinds), builder, split)
 
     def prepare() -> ImageSet:
         _prepare(name, builder)
         # Preparing a set may be what tells the names of its classes.
-        classes = tuple(builder.info.features[label].names) if label else None
-        return _with_files(dataclasses.replace(found, class_names=classes), builder, split)
+        return _with_files(_with_classes(found, builder.info, kinds), builder, split)
 
-    return dataclasses.replace(found, prepare=prepare)
+    return dataclasses.replace(_with_classes(found, info, kinds), prepare=prepare)
+
+
+def _with_classes(found: ImageSet, info, kinds: list[str]) -> ImageSet:
+    """A set with the names of its classes, if there is one kind of them."""
+    names = _class_names(info, kinds[0]) if kinds else None
+    if len(kinds) == 1:
+        return dataclasses.replace(found, class_names=names)
+    if not names:
+        return found
+    # Which of several kinds is meant is open. Earlier versions recorded the number of the first one's classes, and
+    # their runs must be able to go on.
+    return dataclasses.replace(found, details={"num_classes": len(names), **found.details})
+
+
+def _class_names(info, label: str) -> tuple[str, ...] | None:
+    """Names of the values of a class label; None before a set is prepared, if it is that which finds them."""
+    feature = info.features[label]
+    return tuple(feature.names) if feature.num_classes else None
 
 
 def _with_files(found: ImageSet, builder, split: str) -> ImageSet:
@@ -391,8 +408,8 @@ def _config(name: str) -> str:
     return re.split("[/:]", name.partition("/")[2])[0]
 
 
-def _features(name: str, features) -> tuple[str, str | None]:
-    """Keys of the image and of the class label among the features of a set."""
+def _features(name: str, features) -> tuple[str, list[str]]:
+    """Keys of the image and of the class label among the features of a set; of all labels if it is open which it is."""
     import tensorflow_datasets as tfds
 
     items = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
@@ -408,7 +425,27 @@ def _features(name: str, features) -> tuple[str, str | None]:
     if not images:
         raise UserError(f"dataset {name!r} has no images to train on; its features are {', '.join(items) or features}.")
     image = "image" if "image" in images else images[0]
-    return image, "label" if "label" in labels else next(iter(labels), None)
+    return image, ["label"] if "label" in labels else labels
+
+
+def _check_labels(name: str, info, kinds: list[str]) -> None:
+    """Checks that it is known what the classes of a set are.
+
+    Raises:
+        UserError: There are none, several kinds of them, or their names come with the files that are not here.
+    """
+    if not kinds:
+        raise no_labels(name)
+    if len(kinds) > 1:
+        raise UserError(
+            f"labels: {name} has several labels, {', '.join(kinds)}, none of which is named 'label', so there is no "
+            f"telling which are meant. Choose a set with one, such as mnist or cifar10."
+        )
+    if not _class_names(info, kinds[0]):
+        raise UserError(
+            f"labels: the classes of {name} are known only when TFDS has prepared it. Prepare it first, for example "
+            f"with gan_zoo.data.open_source({name!r})."
+        )
 
 
 def _split(name: str, split: str, info):

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gan_zoo.data.synthetic.base import Distribution
+from gan_zoo.data.synthetic.base import Distribution, no_modes
 from gan_zoo.data.synthetic.curves import circle, four_lines, segment, two_lines
 from gan_zoo.data.synthetic.mixtures import gaussian, grid25, mixture1d, ring8
 from gan_zoo.data.synthetic.names import build
@@ -124,5 +124,5 @@ def modes(name: str) -> tuple[np.ndarray, float]:
     """
     found = get(name).modes
     if found is None:
-        raise UserError(f"name: {name} is no mixture of Gaussians and has no modes; ring8, grid25 and mixture1d have.")
+        raise no_modes(name)
     return found

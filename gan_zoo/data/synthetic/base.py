@@ -73,6 +73,26 @@ class Distribution:
         """
         raise NotImplementedError
 
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of the modes, "0" to "K-1", or None where there are no modes."""
+        return None if self.modes is None else tuple(str(k) for k in range(len(self.modes[0])))
+
+    def sample_labelled(self, n: int, seed) -> tuple["tf.Tensor", "tf.Tensor"]:
+        """Draws the points of `sample`, with the mode that each of them is from.
+
+        Args:
+            n: How many.
+            seed: As for `sample`.
+
+        Returns:
+            Points, a float32 tensor [n, dim], and the indices of their centres in `modes`, an int32 tensor [n].
+
+        Raises:
+            UserError: The distribution has no modes.
+        """
+        raise no_modes(self.name)
+
     def log_density(self, x: np.ndarray) -> np.ndarray:
         """Logarithm of the density with respect to Lebesgue measure, in nats.
 
@@ -143,6 +163,11 @@ class Distribution:
     def _pieces(self) -> list[np.ndarray]:
         """Per piece of the support so many of its points, [M, dim], that only sets that hold the piece hold them."""
         raise NotImplementedError
+
+
+def no_modes(name: str) -> UserError:
+    """The error to raise where modes are asked of a distribution without."""
+    return UserError(f"name: {name} is no mixture of Gaussians and has no modes; ring8, grid25 and mixture1d have.")
 
 
 def streams(seed):

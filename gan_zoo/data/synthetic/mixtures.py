@@ -102,6 +102,9 @@ class Mixture(Distribution):
         )
 
     def sample(self, n, seed):
+        return self.sample_labelled(n, seed)[0]
+
+    def sample_labelled(self, n, seed):
         import tensorflow as tf
 
         which, noise = streams(seed)
@@ -112,7 +115,7 @@ class Mixture(Distribution):
         else:
             bounds = tf.constant(np.cumsum(self.weights)[:-1], tf.float32)
             chosen = tf.searchsorted(bounds, tf.random.stateless_uniform([n], which), side="right")
-        return tf.gather(tf.constant(centres, tf.float32), chosen) + std * normal
+        return tf.gather(tf.constant(centres, tf.float32), chosen) + std * normal, chosen
 
     def _log_density(self, x):
         from scipy.special import logsumexp
