@@ -19,7 +19,7 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=[*PACKAGES, "gan_zoo.models", "gan_zoo.export"],
     package_dir={"gan_zoo.models": "models", "gan_zoo.export": "export"},
-    package_data={"gan_zoo.compare": ["report.css", "report.js"], "gan_zoo.releases": ["index.json"]},
+    package_data={"gan_zoo.compare": ["report.css", "report.js", "*.jinja"], "gan_zoo.releases": ["index.json"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
@@ -29,6 +29,7 @@ setup(
         "numpy>=2.1",
         "pillow>=11",
         "matplotlib>=3.9",
+        "jinja2>=3.1",
         "scikit-learn>=1.5",
         "tensorboard>=2.20",
         "scipy>=1.13",

@@ -18,7 +18,7 @@ from gan_zoo.data import synthetic
 from gan_zoo.errors import UserError
 
 METRICS = [
-    {"name": "w1", "label": "Wasserstein-1", "better": "lower", "digits": 3, "description": "Cost of moving <mass>."},
+    {"name": "w1", "label": "Wasserstein-1", "better": "lower", "digits": 3, "description": 'Moving <mass>, "cost".'},
     {"name": "modes", "label": "Modes", "better": "higher", "digits": 1, "description": "Modes with samples."},
 ]
 
@@ -480,11 +480,12 @@ def test_page_escapes_all_text(read):
     for words in (
         "wgan_gp(gp_weight=<b>0.1</b>)",
         "made-up <data>",
-        "Cost of moving <mass>.",
+        'Moving <mass>, "cost".',
         "A & B <C>",
         "Someone & Co.",
     ):
         assert words in text
+    assert 'Moving <mass>, "cost".' in {attributes.get("title") for _, attributes in read.tags}
 
 
 def test_page_needs_nothing_else(read):

@@ -70,8 +70,8 @@ def test_the_wheel_works_from_another_folder(clone, tmp_path):
     (wheel,) = wheels.glob("gan_zoo-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {"gan_zoo/models/wgan_gp.py", "gan_zoo/export/saved_model.py", "gan_zoo/data/table.py"} <= set(names)
-    data = {"gan_zoo/compare/report.css", "gan_zoo/compare/report.js", "gan_zoo/releases/index.json"}
-    assert data <= set(names)
+    page = {f"gan_zoo/compare/{name}" for name in ("report.html.jinja", "macros.html.jinja", "report.css", "report.js")}
+    assert page | {"gan_zoo/releases/index.json"} <= set(names)
     top_level = {name.split("/")[0] for name in names}
     assert {n for n in top_level if not n.endswith(".dist-info")} == {"gan_zoo"}
     python = bare_python(tmp_path / "env")

@@ -105,14 +105,8 @@ def band(runs: Sequence[dict[str, Any]], axis: str, metric: str) -> tuple[np.nda
     low, high = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
     places = np.unique(np.concatenate([x for x, _ in curves]))
     places = places[(places >= low) & (places <= high)]
-    values = np.stack([np.interp(places, x, y) for x, y in curves])
-    there = np.isfinite(values)
-    count = there.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(there, values, 0).sum(axis=0) / np.where(count, count, np.nan)
-        squares = np.where(there, (values - mean) ** 2, 0).sum(axis=0)
-        std = np.sqrt(squares / np.where(count > 1, count - 1, np.nan))
-    return places, mean, std
+    values = np.ma.masked_invalid([np.interp(places, x, y) for x, y in curves])
+    return places, values.mean(axis=0).filled(np.nan), values.std(axis=0, ddof=1).filled(np.nan)
 
 
 def curve(results: dict[str, Any], metric: dict[str, Any], axis: str, theme: Theme = LIGHT) -> bytes:
