@@ -1,0 +1,119 @@
+"""Does a conditional GAN make the class that it is asked for? A classifier reads its samples.
+
+    python benchmarks/labels.py --dataset=digits --model=hinge_gan --network=mlp --steps=3000
+    python benchmarks/labels.py --dataset=mnist --data_dir=DIR --width=32 --steps=1500
+
+A classifier is trained on the dataset's real images. Then a GAN is trained with labels, and a second one with labels in
+random order, as a control: the share of its samples that show the wanted class is that of chance.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+import gan_zoo
+from gan_zoo import cli, images
+from gan_zoo.data import find_source
+from gan_zoo.variants import find_model
+
+flags.DEFINE_string("dataset", "digits", "A dataset with classes.")
+flags.DEFINE_string("data_dir", None, "Where TFDS keeps its datasets.")
+flags.DEFINE_string("model", "hinge_gan", "A variant of the zoo.")
+flags.DEFINE_string("network", "dcgan", "Family of networks.")
+flags.DEFINE_string("norm", None, "The discriminator's normalization; by default the variant's own.")
+flags.DEFINE_string("condition", None, "How D reads labels: projection or concat.")
+flags.DEFINE_integer("resolution", None, "Side of the images; by default the dataset's.")
+flags.DEFINE_integer("width", 32, "Width of the networks.")
+flags.DEFINE_integer("batch_size", 64, "Examples in a minibatch.")
+flags.DEFINE_integer("steps", 1500, "Generator updates.")
+flags.DEFINE_integer("samples", 1000, "Samples that the classifier reads.")
+flags.DEFINE_bool("control", True, "Train a second GAN with labels in random order.")
+flags.DEFINE_string("json", None, "File for the result.")
+flags.DEFINE_string("grid", None, "PNG of samples, a class in each row.")
+
+GROUPS = {
+    "Data": ["dataset", "data_dir", "resolution"],
+    "Model": ["model", "network", "norm", "condition", "width"],
+    "Training": ["batch_size", "steps", "control"],
+    "Result": ["samples", "json", "grid"],
+}
+
+
+def real_examples(source) -> tuple[np.ndarray, np.ndarray]:
+    """Every example of a labelled source: images, [N, H, W, C], and labels, [N]."""
+    batches = source.batches(256, seed=0).take(-(-source.size // 256)).as_numpy_iterator()
+    parts, labels = zip(*batches, strict=True)
+    return np.concatenate(parts), np.concatenate(labels)
+
+
+def classifier(images: np.ndarray, labels: np.ndarray, classes: int) -> tuple[keras.Model, float]:
+    """A small convolutional network, trained on nine tenths of the images, and its accuracy on the rest."""
+    model = keras.Sequential(
+        [
+            keras.Input(images.shape[1:]),
+            keras.layers.Conv2D(32, 3, padding="same", activation="relu"),
+            keras.layers.Conv2D(64, 3, 2, padding="same", activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(128, "relu"),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(classes),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"], jit_compile=False)
+    split = len(images) * 9 // 10
+    epochs = max(2, 60_000 // split)
+    model.fit(images[:split], labels[:split], batch_size=128, epochs=min(epochs, 30), verbose=0)
+    return model, float(model.evaluate(images[split:], labels[split:], batch_size=500, verbose=0)[1])
+
+
+def train(values, source, shuffled: bool) -> tuple[gan_zoo.GAN, float]:
+    """A conditional GAN trained on a source, and the seconds that it took."""
+    keras.utils.set_random_seed(0)
+    settings = dict(network=values.network, width=values.width, norm=values.norm, condition=values.condition)
+    gan = find_model(values.model).for_images(source.shape, **settings, classes=len(source.classes), seed=0)
+    gan.compile()
+    dataset = source.batches(values.batch_size, n_critic=gan.turns, seed=0)
+    if shuffled:
+        dataset = dataset.map(lambda x, y: (x, tf.random.shuffle(y, seed=0)))
+    start = time.perf_counter()
+    gan.fit(dataset, steps_per_epoch=values.steps, verbose=0)
+    return gan, time.perf_counter() - start
+
+
+def accuracy(gan: gan_zoo.GAN, model: keras.Model, n: int) -> float:
+    """The share of `n` samples in which the classifier reads the wanted class."""
+    z, y = gan.sample_latent(n, seed=1)
+    logits = model.predict(gan((z, y)), batch_size=500, verbose=0)
+    return float((np.argmax(logits, axis=-1) == y.numpy()).mean())
+
+
+def main() -> None:
+    values = flags.FLAGS
+    found = find_source(values.dataset, data_dir=values.data_dir, resolution=values.resolution, labels=True)
+    source = found.open()
+    model, on_real = classifier(*real_examples(source), len(source.classes))
+    result = {
+        **{name: values[name].value for name in ("dataset", "model", "network", "condition", "width", "steps")},
+        "classifier": on_real,
+    }
+    for name, shuffled in (("labels", False), *((("shuffled labels", True),) if values.control else ())):
+        gan, seconds = train(values, source, shuffled)
+        result[name] = {"accuracy": accuracy(gan, model, values.samples), "seconds": round(seconds, 1)}
+        if values.grid and not shuffled:
+            labels = [k for k in range(len(source.classes)) for _ in range(10)]
+            samples = gan(gan.sample_latent(len(labels), seed=2, label=labels)).numpy()
+            images.save_png(images.picture(samples, columns=10), Path(values.grid))
+    text = json.dumps(result, indent=1)
+    print(text)
+    if values.json:
+        Path(values.json).write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    cli.main(main, __doc__, GROUPS)
