@@ -1,10 +1,10 @@
-"""Does a conditional GAN make the class that it is asked for? A classifier reads its samples.
+"""Measures with a classifier how often a conditional GAN makes samples of the requested class.
 
     python benchmarks/labels.py --dataset=digits --model=hinge_gan --network=mlp --steps=3000
     python benchmarks/labels.py --dataset=mnist --data_dir=DIR --width=32 --steps=1500
 
-A classifier is trained on the dataset's real images. Then a GAN is trained with labels, and a second one with labels in
-random order, as a control: the share of its samples that show the wanted class is that of chance.
+A classifier is trained on the dataset's real images. Then one GAN is trained with labels, and a second one with labels
+in random order, as a control: the share of its samples that show the requested class is that of chance.
 """
 
 import json
@@ -45,14 +45,14 @@ GROUPS = {
 
 
 def real_examples(source) -> tuple[np.ndarray, np.ndarray]:
-    """Every example of a labelled source: images, [N, H, W, C], and labels, [N]."""
+    """Returns every example of a labelled source: images, [N, H, W, C], and labels, [N]."""
     batches = source.batches(256, seed=0).take(-(-source.size // 256)).as_numpy_iterator()
     parts, labels = zip(*batches, strict=True)
     return np.concatenate(parts), np.concatenate(labels)
 
 
 def classifier(images: np.ndarray, labels: np.ndarray, classes: int) -> tuple[keras.Model, float]:
-    """A small convolutional network, trained on nine tenths of the images, and its accuracy on the rest."""
+    """Trains a small convolutional network on nine tenths of the images. Returns it and its accuracy on the rest."""
     model = keras.Sequential(
         [
             keras.Input(images.shape[1:]),
@@ -73,7 +73,7 @@ def classifier(images: np.ndarray, labels: np.ndarray, classes: int) -> tuple[ke
 
 
 def train(values, source, shuffled: bool) -> tuple[gan_zoo.GAN, float]:
-    """A conditional GAN trained on a source, and the seconds that it took."""
+    """Trains a conditional GAN on a source. Returns it and the seconds of the training."""
     keras.utils.set_random_seed(0)
     settings = dict(network=values.network, width=values.width, norm=values.norm, condition=values.condition)
     gan = find_model(values.model).for_images(source.shape, **settings, classes=len(source.classes), seed=0)
@@ -87,7 +87,7 @@ def train(values, source, shuffled: bool) -> tuple[gan_zoo.GAN, float]:
 
 
 def accuracy(gan: gan_zoo.GAN, model: keras.Model, n: int) -> float:
-    """The share of `n` samples in which the classifier reads the wanted class."""
+    """Returns the share of `n` samples in which the classifier reads the requested class."""
     z, y = gan.sample_latent(n, seed=1)
     logits = model.predict(gan((z, y)), batch_size=500, verbose=0)
     return float((np.argmax(logits, axis=-1) == y.numpy()).mean())
