@@ -1,4 +1,4 @@
-"""Four logical CPUs, so that replicas can be compared with one; what tests change globally is put back."""
+"""Provides four logical CPUs, so that replicas can be compared with one, and restores global state after each test."""
 
 import importlib
 import os
@@ -8,9 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-# TensorFlow's own messages about the machine say nothing about a test.
+# TensorFlow's messages about the machine are irrelevant to the tests.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# What tests decode, fetch and export is nothing to keep in the user's own cache.
+# Tests decode, download and export into a temporary cache, not into the user's.
 os.environ["GAN_ZOO_CACHE"] = tempfile.mkdtemp(prefix="gan_zoo-tests-")
 
 import keras
@@ -25,7 +25,7 @@ tf.config.set_logical_device_configuration(
 )
 
 
-# No example is too slow for a machine that others keep busy.
+# No deadlines: a busy machine may make any example slow.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(config, items):
     if seed is not None:
         drawn = random.Random(seed)
         drawn.shuffle(items)
-        files = list({item.path: None for item in items})  # those of a file stay together, for the sake of its fixtures
+        files = list({item.path: None for item in items})  # tests of one file stay together because of its fixtures
         items.sort(key=lambda item: files.index(item.path))
 
 
@@ -51,7 +51,7 @@ def pytest_unconfigure():
 
 @pytest.fixture(autouse=True)
 def _same_start():
-    """Every test draws the same random numbers, whichever run before it, under the default precision."""
+    """Gives every test the same random numbers, whichever tests ran before it, and the default precision."""
     policy = keras.config.dtype_policy()
     keras.utils.set_random_seed(0)
     yield
@@ -60,20 +60,20 @@ def _same_start():
 
 @pytest.fixture(scope="session")
 def two_replicas():
-    """A MirroredStrategy on two CPUs: the one that a process may have with TensorFlow's in-process collectives."""
+    """A MirroredStrategy on two CPUs. With TensorFlow's in-process collectives a process may have only one strategy."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 @pytest.fixture(autouse=True)
 def _two_replicas_are_compared(request, monkeypatch):
-    """Two replicas, and not four, are compared with one: it takes half the time. `four_replicas` undoes it."""
+    """Compares two replicas with one, not four, which takes half the time. `four_replicas` restores the default."""
     if "four_replicas" not in request.fixturenames:
         monkeypatch.setattr(testing, "REPLICAS", (2,))
 
 
 @pytest.fixture
 def four_replicas():
-    """`check_replicas` compares four replicas, too."""
+    """Makes `check_replicas` compare four replicas too."""
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""TF-GAN's own functions, as an oracle that shares no code with this library.
+"""TF-GAN's functions as an independent reference that shares no code with this library.
 
 tensorflow-gan 2.1.0 cannot be imported on TensorFlow 2.16 and later, because its packages import `tf.estimator`. The
-submodules used here do not need it: the two packages are put in place empty.
+submodules used here do not need it, so empty modules replace the two packages.
 """
 
 import functools
@@ -14,7 +14,7 @@ from pathlib import Path
 
 @functools.cache
 def tfgan_losses():
-    """TF-GAN's `losses_impl`: the losses and penalties with explicit arguments."""
+    """Returns TF-GAN's `losses_impl`, which has the losses and penalties with explicit arguments."""
     root = Path(importlib.util.find_spec("tensorflow_gan").submodule_search_locations[0])
     for name in ("tensorflow_gan", "tensorflow_gan.python", "tensorflow_gan.python.losses"):
         package = types.ModuleType(name)

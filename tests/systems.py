@@ -1,4 +1,4 @@
-"""A user's own file: five systems that are not a generator against a discriminator, each in a few lines."""
+"""An example of a user's file: five systems that are not a generator against a discriminator, each in a few lines."""
 
 import math
 
@@ -9,7 +9,7 @@ from gan_zoo.losses import cross_entropy_discriminator, mean, non_saturating_gen
 
 
 class VAE(GenerativeModel):
-    """A variational autoencoder: one player moves two networks. Kingma and Welling (2014), equation 10."""
+    """A variational autoencoder: one player updates two networks. Kingma and Welling (2014), equation 10."""
 
     averaged = ("decoder",)
 
@@ -33,7 +33,7 @@ class VAE(GenerativeModel):
 
 
 class EncoderGAN(GAN):
-    """A GAN with an encoder: D tells (x, E(x)) from (G(z), z), and G and E move as one. Donahue et al. (2017)."""
+    """A GAN with an encoder. D separates (x, E(x)) from (G(z), z); G and E are one player. Donahue et al. (2017)."""
 
     def __init__(self, generator, discriminator, encoder, **kwargs):
         super().__init__(generator, discriminator, **kwargs)
@@ -89,7 +89,7 @@ class AAE(GenerativeModel):
 
 
 class ClassifierGAN(GAN):
-    """A GAN whose discriminator's trunk has a second head, which reads the class. After Odena et al. (2017)."""
+    """A GAN with a second head on the discriminator's features, which predicts the class. After Odena et al. (2017)."""
 
     def __init__(self, generator, discriminator, classifier, **kwargs):
         super().__init__(generator, discriminator, **kwargs)
@@ -118,7 +118,7 @@ class ClassifierGAN(GAN):
 
 
 class TwoGenerators(GAN):
-    """Two generators play against one discriminator; each makes half of the samples."""
+    """Two generators against one discriminator. Each makes half of the samples."""
 
     averaged = ("generator", "second")
 

@@ -1,4 +1,4 @@
-"""Who moves how often: simultaneous steps, warm-up, the dynamic schedule, and noise before the discriminator."""
+"""Balance of the players: simultaneous steps, warm-up, the dynamic schedule, and noise before the discriminator."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ DATA = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
 
 
 def moved(gan, data, steps):
-    """For each step, whether theta moved, and whether psi did."""
+    """Returns for each step whether theta changed, and whether psi did."""
     found = []
     before = [model.get_weights()[0].copy() for model in (gan.generator, gan.discriminator)]
     for _ in range(steps):
@@ -31,7 +31,7 @@ def moved(gan, data, steps):
 def test_warm_up_is_the_authors_schedule():
     gan = dirac(WGAN, 0.8, 0.6, n_critic=2, clip=100.0, balance="warm_up(turns=6, first=2, every=4)")
     data = [0.0, 0.0, 0.3, 0.3]
-    # Updates 0 and 1 after 6 turns, three steps of two; 2 and 3 after two turns; 4 after 6; 5, 6 and 7; 8 after 6.
+    # Updates 0 and 1 come after 6 turns, three steps of two; 2 and 3 after two turns; 4 to 7 after 6; 8 after 6.
     waits = [3, 3, 1, 1, 3, 1, 1, 1, 3]
     expected = [k == wait - 1 for wait in waits for k in range(wait)]
     found = moved(gan, data, sum(waits))
@@ -185,7 +185,7 @@ def test_noise_that_makes_no_sense(arguments, sentence):
 
 
 class Recorder(keras.layers.Layer):
-    """Keeps what it is given."""
+    """Records its inputs."""
 
     def __init__(self):
         super().__init__()
@@ -210,7 +210,7 @@ def test_real_and_generated_points_get_fresh_noise_in_both_turns():
     gan.train_step(tf.constant(DATA))
     real, fake, again = (seen.numpy() for seen in recorder.seen)
     noises = [real - DATA, fake - made, again - made]
-    # Half of it in the second turn.
+    # The noise has half of its size in the second turn.
     np.testing.assert_allclose([n.std() for n in noises], [0.5, 0.5, 0.25], rtol=0.35)
     assert abs(np.corrcoef(noises[0].ravel(), noises[1].ravel())[0, 1]) < 0.7
     assert not np.allclose(noises[1], 2 * noises[2])

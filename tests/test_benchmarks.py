@@ -1,4 +1,4 @@
-"""The benchmarks: what they count and compare, a worker's protocol, and that the page is made of the numbers."""
+"""The benchmarks: their counts and ratios, the protocol of a worker, and the page, which must match the results."""
 
 import json
 from pathlib import Path
@@ -15,15 +15,18 @@ DOCS = HOME / "docs"
 
 
 def test_flops_of_a_step_are_those_on_paper(benchmarks):
-    """A perceptron's products: 2 B in out each; D: 2 forward, 2 x 2 - 1 back per layer; G's turn the same way."""
+    """Compares FLOPs of a perceptron's products with a count by hand.
+
+    A product takes 2 B in out. In D's turn a layer has 2 forward and 2 x 2 - 1 backward products; G's turn is similar.
+    """
     limits = benchmarks("limits")
     gan = DCGAN.for_points(width=8, depth=1, latent_dim=3, seed=0)
     gan.compile()
     counted = limits.products(gan, tf.zeros([16, 2]))
     g, d = [3 * 8, 8 * 2], [2 * 8, 8 * 1]  # multiplications per example and layer
     forward_g, forward_d = sum(g), sum(d)
-    d_turn = forward_g + 2 * (forward_d + forward_d + d[1])  # all kernels' gradients, but the first layer's input's
-    g_turn = forward_g + forward_d + sum(d) + sum(g) + g[1]  # D's inputs' only; G's kernels', and one input's
+    d_turn = forward_g + 2 * (forward_d + forward_d + d[1])  # gradients of all kernels; of all inputs but the first
+    g_turn = forward_g + forward_d + sum(d) + sum(g) + g[1]  # gradients of D's inputs; of G's kernels and one input
     assert sum(limits.flops(key) * count for key, count in counted.items()) == 2 * 16 * (d_turn + g_turn)
 
 
@@ -43,7 +46,7 @@ def test_flops_do_not_depend_on_the_algorithm(benchmarks, monkeypatch):
 
 def test_ratios_are_of_rounds(benchmarks):
     throughput = benchmarks("throughput")
-    found = throughput.ratio([2.0, 30.0, 4.0], [1.0, 10.0, 4.0])  # a slow round slows both
+    found = throughput.ratio([2.0, 30.0, 4.0], [1.0, 10.0, 4.0])  # a slow round affects both
     assert found["ratio"] == 2.0
     assert found["low"] <= 2.0 <= found["high"]
 
@@ -85,7 +88,7 @@ def test_the_page_is_made_of_the_numbers(benchmarks):
 
 
 def test_pytorchs_networks_are_the_zoos(benchmarks):
-    """Where PyTorch is installed: the same number of weights in each network of its rows, and the same shapes out."""
+    """If PyTorch is installed, each of its networks has as many weights as the zoo's, and the same output shapes."""
     torch = pytest.importorskip("torch")
     torch_gans, throughput = benchmarks("torch_gans"), benchmarks("throughput")
     for row in (row for row in throughput.ROWS if row.model in throughput.IN_TORCH):

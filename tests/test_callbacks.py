@@ -1,4 +1,4 @@
-"""Callbacks on their own, without training."""
+"""Callbacks alone, without training."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from gan_zoo import callbacks, errors
 
 
 class Model:
-    """What a step callback asks of a model."""
+    """The part of a model that step callbacks use."""
 
     def __init__(self, steps_per_execution=1):
         self.steps_per_execution = steps_per_execution

@@ -1,4 +1,4 @@
-"""The claims: what their measures count, that results are kept, the page that is made of them, the quickest runs."""
+"""The claims: their measures, the storage of results, the page, which must match the results, and the fastest runs."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ DOCS = HOME / "docs"
 
 @pytest.fixture
 def run(benchmarks):
-    """Measures some runs of a claim, {run: result}, as the file would hold them."""
+    """Measures some runs of a claim and returns {run: result}, as stored in the file."""
     claims = benchmarks("claims")
 
     def measure(name, *runs):
@@ -30,7 +30,7 @@ def run(benchmarks):
 
 
 def test_the_field_is_that_of_both_players(benchmarks):
-    """On the Dirac-GAN, non-saturating: v = (theta s(psi theta), -psi s(-psi theta))."""
+    """On the non-saturating Dirac-GAN v = (theta s(psi theta), -psi s(-psi theta))."""
     toys = benchmarks("toys")
     gan = toys.build(VanillaGAN, players(0.8, 0.6), 0, {}, ["sgd", 0.1])
     s = lambda t: 1 / (1 + math.exp(-t))  # noqa: E731
@@ -72,7 +72,7 @@ def test_what_is_there_is_not_run_again(benchmarks, tmp_path, monkeypatch, capsy
     claim.common["steps"] = 4
     monkeypatch.setattr(sys, "argv", ["claims.py", "--claims=bilinear", f"--json={path}"])
     claims.main()
-    assert "seed 0:" in capsys.readouterr().out  # other settings, another run
+    assert "seed 0:" in capsys.readouterr().out  # other settings make it another run
 
 
 def test_what_is_not_finite_passes_nothing(benchmarks):
@@ -87,7 +87,7 @@ def test_what_is_not_finite_passes_nothing(benchmarks):
     assert not any(any(held) for held in page.passed(claim, seeds).values())
     assert page.verdict(claim, seeds) == "not reproduced"
     results[0]["settings"] = {}
-    assert page.present(claim, results) == {}  # a run with other settings is none of this claim's
+    assert page.present(claim, results) == {}  # runs with other settings do not belong to this claim
 
 
 def test_the_page_is_made_of_the_results(benchmarks):

@@ -1,4 +1,4 @@
-"""The command line in processes of its own: help, errors, signals, a kill, several workers."""
+"""The command line in separate processes: help, errors, signals, a kill, several workers."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def test_list(tmp_path):
     result = call(tmp_path, "--list")
     assert result.returncode == 0
     for word in ("wgan_gp", "Gulrajani et al., 2017", "celeb_a", "ring8", "folder:"):
-        assert word in " ".join(result.stdout.split())  # lines are as wide as the terminal
+        assert word in " ".join(result.stdout.split())  # lines are wrapped at the width of the terminal
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path):
 
 @pytest.mark.parametrize(("limit", "saved"), [(2_500, False), (150_000, True)])
 def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path, limit, saved):
-    """A file may grow to `limit` bytes only: of pictures and logs, or of the larger of two checkpoints."""
+    """Limits the size of a file to `limit` bytes, which stops either pictures and logs, or the larger checkpoint."""
     arguments = ["--model=dcgan", *RUN, "--steps=4", "--checkpoint_every=2", "--sample_every=0", "--run_dir=run"]
     if saved:
         assert call(tmp_path, *arguments[:-2], "--steps=2", *arguments[-2:]).returncode == 0
@@ -148,7 +148,7 @@ def test_sigterm_saves_and_the_same_command_continues(tmp_path):
     wait_until(lambda: logged_steps(tmp_path / "run") >= 3, lambda: process.poll() is None, process.communicate)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=HANGING)
-    assert process.returncode == 128 + signal.SIGTERM  # no scheduler may take the run for a finished one
+    assert process.returncode == 128 + signal.SIGTERM  # so that no scheduler treats the run as finished
     assert "SIGTERM: saved run at step" in output
     step = int(output.split("saved run at step ")[1].split(";")[0])
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == [f"{step:08d}"]
@@ -156,7 +156,7 @@ def test_sigterm_saves_and_the_same_command_continues(tmp_path):
 
 
 def test_virtual_devices_train_the_weights_of_one(tmp_path):
-    """Batch normalization over all of them, as a flag asks."""
+    """Uses batch normalization over all replicas, set by a flag."""
     arguments = ["--model=dcgan", *RUN, "--steps=3", "--sync_batch_norm"]
     for name, more in (("one", []), ("four", ["--strategy=mirrored", "--num_virtual_devices=4"])):
         result = call(tmp_path, *arguments, *more, f"--run_dir={name}")

@@ -1,4 +1,4 @@
-"""Colour MNIST: its stream, against MNIST's own digits; and the classifier that counts its modes."""
+"""Colour MNIST: its stream, compared with MNIST's own digits, and the classifier that counts its modes."""
 
 import functools
 import json
@@ -21,18 +21,18 @@ from gan_zoo.metrics import digits
 from .waiting import HANGING
 
 FIRST = 30
-"""Examples of the training split; example i is of class i mod 10."""
+"""Number of examples of the training split. The class of example i is i mod 10."""
 
 
 def picture(i):
-    """A picture that says which one it is in its first pixel."""
+    """Returns a picture whose first pixel gives its number."""
     pixels = np.random.default_rng(i).integers(0, 256, (28, 28, 1), np.uint8)
     pixels[0, 0] = i
     return pixels
 
 
 class TinyDigits(tfds.core.GeneratorBasedBuilder):
-    """What MNIST looks like, in small."""
+    """A small dataset with MNIST's features."""
 
     VERSION = tfds.core.Version("1.2.3")
 
@@ -53,7 +53,7 @@ class TinyDigits(tfds.core.GeneratorBasedBuilder):
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """A folder of TFDS in which the tiny digits stand in for MNIST."""
+    """A TFDS folder in which the tiny digits replace MNIST."""
     folder = tmp_path_factory.mktemp("tfds")
     tfds.disable_progress_bar()
     TinyDigits(data_dir=folder / "made").download_and_prepare()
@@ -167,7 +167,7 @@ def classifier():
 
 @pytest.fixture(scope="module")
 def handwriting():
-    """Scikit-learn's digits as MNIST would have them: 20 x 20 pixels in the middle of 28 x 28."""
+    """Returns scikit-learn's digits in MNIST's format: 20 x 20 pixels in the middle of 28 x 28."""
     from PIL import Image
     from sklearn.datasets import load_digits
 
@@ -196,7 +196,7 @@ class TestClassifier:
         assert set(record["versions"]) == {"python", "tensorflow", "keras", "numpy"}
 
     def test_reads_the_handwriting_of_others(self, classifier, handwriting):
-        # 8 x 8 pixels, enlarged: worse than MNIST's own test digits, and far from the tenth of a guess.
+        # The digits are 8 x 8 pixels, enlarged: worse than MNIST's own test digits, and far above a tenth by chance.
         images, labels = handwriting
         read, probability = digits.read(images, classifier)
         assert (read == labels).mean() > 0.85
@@ -285,7 +285,7 @@ class TestClassifier:
 
 
 def code(image):
-    """A classifier of pictures whose first pixel says the digit: exact, and sure of itself."""
+    """A classifier of pictures whose first pixel gives the digit. It is exact, with high confidence."""
     return keras.ops.one_hot(keras.ops.cast(keras.ops.round((image[:, 0, 0, 0] + 1) * 4.5), "int32"), 10) * 30.0
 
 
@@ -296,7 +296,7 @@ def exact():
 
 
 def stacks(triples):
-    """Pictures of triples of digits for `exact`."""
+    """Returns pictures of triples of digits for `exact`."""
     return np.tile((np.array(triples, np.float32) / 4.5 - 1)[:, None, None, :], (1, 28, 28, 1))
 
 

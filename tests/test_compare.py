@@ -1,4 +1,4 @@
-"""The comparison: equal conditions, budgets, divergence, and that a kill loses at most the runs under way."""
+"""The comparison: equal conditions, budgets, divergence, and a kill, which loses only the runs in progress."""
 
 import itertools
 import json
@@ -58,7 +58,7 @@ def test_a_run_is_a_function_of_its_settings_and_seed():
     assert [row["w1"] for row in same["curve"]] == [row["w1"] for row in again["curve"]]
     assert [row["step"] for row in same["losses"]] == [20, 40]  # one for each call of the graph
     assert same["losses"] == again["losses"]
-    # Time is that of training: 0 at the start, all of it at the end.
+    # Time is the time of training: 0 at the start, the total at the end.
     assert same["curve"][0]["seconds"] == 0
     assert 0 < same["curve"][1]["seconds"] < same["curve"][2]["seconds"] == same["seconds"]
     assert json.loads(json.dumps(same)) == same
@@ -66,7 +66,7 @@ def test_a_run_is_a_function_of_its_settings_and_seed():
 
 def test_a_budget_of_time_is_spent(monkeypatch):
     ticks = itertools.count()
-    clock = types.SimpleNamespace(perf_counter=lambda: 0.1 * next(ticks))  # a tick for each look at it
+    clock = types.SimpleNamespace(perf_counter=lambda: 0.1 * next(ticks))  # each call advances it by a tick
     monkeypatch.setattr("gan_zoo.compare.run.time", clock)
     settings = Settings("ring8", steps=20, seconds=0.3, batch_size=16, width=8, samples=50, evaluate_every=20)
     result = run(settings, one("vanilla_gan"), 0)
@@ -131,7 +131,7 @@ def test_runs_have_files_of_their_own(tmp_path):
     assert len({job.path for job in jobs}) == 6
     assert [(job.method.model, job.seed) for job in jobs][:3] == [("wgan_gp", 0), ("wgan_gp", 0), ("dcgan", 0)]
     jobs[0].path.parent.mkdir()
-    jobs[0].path.write_text('{"status": "do')  # of a disk that was full, say
+    jobs[0].path.write_text('{"status": "do')  # as after a full disk
     assert jobs[0].result is None
 
 
@@ -148,7 +148,7 @@ def test_the_budget_of_time_is_that_of_the_fastest_method():
 
 
 def test_what_comes_after_the_budget_does_not_count(tmp_path):
-    """How many steps more a run takes until its time is up depends on the machine."""
+    """The number of further steps until a run's time is up depends on the machine."""
     settings = Settings("ring8", steps=40, seconds=5.0, width=4, samples=50, evaluate_every=20)
     runner.open_folder(tmp_path, settings)
     wanted = runner.jobs([one("vanilla_gan")], range(3), tmp_path)
@@ -166,7 +166,7 @@ def test_what_comes_after_the_budget_does_not_count(tmp_path):
     (steps,), (seconds,) = results["tables"]["steps"], results["tables"]["seconds"]
     assert (steps["diverged"], steps["w1"]["n"]) == (0, 3)
     assert (seconds["diverged"], seconds["w1"]["n"]) == (1, 2)
-    runner.open_folder(tmp_path, settings)  # a continuation is on record
+    runner.open_folder(tmp_path, settings)  # the continuation is recorded
     assert len(json.loads((tmp_path / "compare.json").read_text())["continued"]) == 1
 
 
@@ -176,7 +176,7 @@ def test_seeds_are_those_of_the_comparison():
 
 
 def test_workers_answer_beside_what_others_print(tmp_path):
-    """A module that prints, from Python and from a process of its own."""
+    """Imports a module that prints, from Python and from a child process."""
     (tmp_path / "chatty.py").write_text(
         "import os\n"
         "from gan_zoo.models import VanillaGAN\n"
@@ -210,13 +210,13 @@ FLAGS = ["--dataset=ring8", "--seeds=2", "--steps=400", "--width=8", "--batch_si
 
 
 def workers_in(folder):
-    """The workers of comparisons that run in a folder."""
+    """Returns the worker processes of comparisons in a folder."""
     found = subprocess.run(["pgrep", "-f", "gan_zoo.compare.worker"], capture_output=True, text=True).stdout.split()
 
     def runs_here(pid):
         try:
             return Path(f"/proc/{pid}/cwd").readlink() == folder.resolve()
-        except FileNotFoundError:  # it has just ended
+        except FileNotFoundError:  # the process has just ended
             return False
 
     return [pid for pid in found if runs_here(pid)]
@@ -230,7 +230,7 @@ def test_killed_and_continued(tmp_path):
     wait_until(lambda: list(runs.glob("*.json")), lambda: process.poll() is None, process.communicate)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    wait_until(lambda: not workers_in(tmp_path))  # they see that they are alone
+    wait_until(lambda: not workers_in(tmp_path))  # workers end when their parent is gone
     kept = {path.name: path.read_bytes() for path in runs.glob("*.json")}
     assert kept
 

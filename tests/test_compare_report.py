@@ -1,4 +1,4 @@
-"""The report of a comparison: ranks worked by hand, files that hold what they should, and the page in a browser."""
+"""The report of a comparison: ranks against hand-made ones, the contents of its files, and the page in a browser."""
 
 import base64
 import csv
@@ -37,7 +37,7 @@ def make_results(
     diverged=(("gan", 1),),
     absent=(("lsgan", 1),),
 ):
-    """Made-up results: the method's number is its quality, and noise comes from a fixed seed."""
+    """Returns artificial results: the number of the method is its quality, and noise comes from a fixed seed."""
     random = np.random.default_rng(0)
     runs = []
     for k, method in enumerate(methods):
@@ -230,7 +230,7 @@ def test_band_interpolates_and_spans_what_all_seeds_cover():
     runs = [curve((0, 1.0), (10, 3.0), (20, 5.0)), curve((5, 4.0), (15, 6.0), (30, 9.0))]
     x, mean, std = plots.band(runs, "step", "w1")
     assert x.tolist() == [5, 10, 15, 20]
-    # The first has 2, 3, 4, 5 there, the second 4, 5, 6, 7; two numbers apart by 2 deviate by sqrt(2).
+    # The first has 2, 3, 4, 5 there, the second 4, 5, 6, 7. Two numbers with distance 2 have deviation sqrt(2).
     assert mean.tolist() == [3, 4, 5, 6]
     assert std == pytest.approx(np.full(4, math.sqrt(2)))
 
@@ -253,7 +253,7 @@ def test_styles_of_36_methods_differ():
 
 
 def contrast(a, b):
-    """WCAG 2.2's ratio of two sRGB colours with channels from 0 to 255."""
+    """Returns the contrast ratio of WCAG 2.2 of two sRGB colours with channels from 0 to 255."""
 
     def luminance(colour):
         linear = [c / 3294.6 if c <= 10.0164 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
@@ -276,7 +276,7 @@ def test_colours_stand_out(theme):
         assert contrast(channels(colour), background) >= 3, colour
 
 
-# What the colours of linear sRGB become with protanopia, deuteranopia and tritanopia: Machado et al., 2009, severity 1.
+# Linear sRGB as seen with protanopia, deuteranopia and tritanopia: Machado et al., 2009, severity 1.
 SIGHT = {
     "normal": np.eye(3),
     "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
@@ -286,7 +286,7 @@ SIGHT = {
 
 
 def cielab(colours, sight):
-    """L, a and b, [K, 3], of "#rrggbb" under D65, as seen by `sight`."""
+    """Returns L, a and b, [K, 3], of "#rrggbb" under D65, as seen with `sight`."""
     values = np.array([channels(colour) for colour in colours]) / 255
     linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
     seen = np.clip(linear @ np.array(sight).T, 0, 1)
@@ -313,7 +313,7 @@ def pixels(png):
 
 
 def near(picture, colour, tolerance=60):
-    """Where a picture shows a colour."""
+    """Returns where a picture shows a colour."""
     return (np.abs(picture[..., :3] - channels(colour)).max(axis=-1) < tolerance) & (picture[..., 3] > 100)
 
 
@@ -324,7 +324,7 @@ def test_points_lie_where_they_should_over_the_modes():
     assert (reference.centres == synthetic.modes("ring8")[0]).all()
     picture = pixels(plots.sample_panel(np.full((200, 2), (1.4, -1.4)) + np.eye(2)[0] * 1e-3, reference))
     rows, columns = np.nonzero(near(picture, plots.SAMPLES))
-    # A quarter of the frame from the right and from below; the frame covers 0.98 of the picture.
+    # A quarter of the frame from the right and from the bottom; the frame covers 0.98 of the picture.
     assert columns.mean() / picture.shape[1] == pytest.approx(0.01 + 0.98 * 0.75, abs=0.01)
     assert rows.mean() / picture.shape[0] == pytest.approx(0.01 + 0.98 * 0.75, abs=0.01)
     right = near(picture, plots.TRUTH)[:, int((0.01 + 0.98 * (2 / 5.6 + 0.5)) * picture.shape[1])]
@@ -357,7 +357,7 @@ def test_many_dimensions_are_shown_on_the_data_s_principal_axes():
     draws = np.asarray(synthetic.get(name).sample(50, (1, 2)), np.float64)
     placed = reference.place(draws)
     assert placed.shape == (50, 2)
-    # The data fill a plane, which the two axes span: distances survive, and off the plane they shrink.
+    # The data fill a plane, which the two axes span: distances in the plane are kept, others shrink.
     assert np.linalg.norm(placed - placed[0], axis=1) == pytest.approx(
         np.linalg.norm(draws - draws[0], axis=1), abs=1e-4
     )
@@ -403,7 +403,7 @@ def test_large_images_are_fewer():
 
 @pytest.fixture(scope="module")
 def results():
-    """Three methods, one of them with a seed to come, and one that always diverges and leaves no samples."""
+    """Results of three methods: one misses a seed, and one always diverges and has no samples."""
     dead = (("gan", 1), ("dead", 0), ("dead", 1))
     made = make_results(("gan", "wgan_gp(gp_weight=<b>0.1</b>)", "lsgan", "dead"), diverged=dead)
     for run in made["runs"]:
@@ -450,7 +450,7 @@ def test_pictures_are_files_of_their_own(folder):
 
 
 class Reader(html.parser.HTMLParser):
-    """Tags and text of a page; style and script apart."""
+    """Extracts tags and text of a page, without style and script."""
 
     def __init__(self, page):
         super().__init__()
@@ -503,10 +503,10 @@ def test_page_says_what_happened(read):
     assert "ranked by Wasserstein-1, after 10,000 updates of the generator and after 12.5 seconds of training." in text
     assert "3 of 7 runs diverged: gan, dead." in text
     assert "Not all seeds have run yet: lsgan." in text
-    # The seeds of wgan_gp have 0.6 and 0.61: the first among those without a failure.
+    # The seeds of wgan_gp have 0.6 and 0.61, the best among methods without a failure.
     assert "First after 10,000 updates of the generator: wgan_gp(gp_weight=<b>0.1</b>), with 0.605 ± 0.007." in text
     assert "diverged: d_loss = nan at step 4000" in text
-    assert "1 % outside the frame" in text  # the sample that is not finite
+    assert "1 % outside the frame" in text  # the non-finite sample
     assert "python -m gan_zoo.compare --dataset=ring8" in text
 
 
@@ -557,7 +557,7 @@ def test_folder_that_cannot_be_written(results, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """A headless Chromium that keeps its console and its requests."""
+    """A headless Chromium that records its console and its requests."""
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     service = shutil.which("chromedriver")
     if not (program and service):
@@ -580,7 +580,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture
 def show(browser, folder):
-    """Opens the report in a given scheme, width and medium."""
+    """Opens the report with a given scheme, width and medium."""
 
     def show(scheme="light", *, width=1280, media="screen"):
         features = [{"name": "prefers-color-scheme", "value": scheme}]
@@ -599,7 +599,7 @@ def test_browser_loads_the_page_alone(show, folder):
     requests = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     sent = [request["params"] for request in requests if request["method"] == "Network.requestWillBeSent"]
     uri = (folder / "report.html").as_uri()
-    urls = {entry["request"]["url"] for entry in sent if entry["documentURL"] == uri}  # the browser's own pages apart
+    urls = {entry["request"]["url"] for entry in sent if entry["documentURL"] == uri}  # without the browser's own pages
     assert {url for url in urls if not url.startswith("data:")} == {uri}
     images = browser.execute_script("return [...document.images].map((i) => [i.complete, i.naturalWidth, i.alt])")
     # Two metrics over steps and one over seconds, the losses of four methods, and the samples of five runs.
@@ -608,7 +608,7 @@ def test_browser_loads_the_page_alone(show, folder):
 
 
 def column(browser, label):
-    """The head, by its label, and the values of a column of the first table, from top to bottom."""
+    """Returns the header with this label, and the values of its column in the first table, from top to bottom."""
     return browser.execute_script(
         "const table = document.querySelector('table.sortable'), heads = [...table.tHead.rows[0].cells];"
         "const k = heads.findIndex((h) => h.dataset.label === arguments[0]);"
@@ -624,7 +624,7 @@ def test_a_click_sorts_and_another_turns_round(show):
     button, direction, _ = column(browser, "Training time")
     assert direction == "none"
     button.click()
-    # As numbers: as texts, 12.5 would come before 8.5.
+    # Sorted as numbers: as texts, 12.5 would come before 8.5.
     assert column(browser, "Training time")[1:] == ["ascending", ["8.5", "11.0", "12.5", ""]]
     assert column(browser, "Rank")[1] == "none"
     button.click()
@@ -682,7 +682,7 @@ def test_texts_are_readable_in_both_schemes(show, scheme, dark):
     assert len(pairs) > 5
     assert min(contrast(*pair) for pair in pairs) >= 4.5
     assert (sum(rgb(browser.execute_script("return getComputedStyle(document.body).backgroundColor"))) < 150) == dark
-    # The pictures go along: a corner of the first has the page's colour.
+    # The pictures change too: a corner of the first has the page's colour.
     url = browser.execute_script("return document.querySelector('picture img').currentSrc")
     corner = pixels(base64.b64decode(urllib.parse.unquote(url.partition(",")[2])))[0, 0, :3]
     assert tuple(corner) == channels((plots.DARK if dark else plots.LIGHT).background)

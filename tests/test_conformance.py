@@ -1,4 +1,4 @@
-"""The public conformance suite over the whole zoo, and over GANs that it has to reject."""
+"""The public conformance suite, run on the whole zoo and on GANs that it must reject."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(8, 2)).astype("float32")
 IMAGES = RNG.uniform(-1, 1, size=(8, 8, 8, 1)).astype("float32")
 
-# What depends on the networks. They are compiled with XLA in the tests of networks, and exported in those of exports.
+# Checks that depend only on the networks. The tests of networks compile them with XLA, those of exports export them.
 IMAGE_CHECKS = [
     testing.check_turns,
     testing.check_mixed_precision,
@@ -22,7 +22,7 @@ IMAGE_CHECKS = [
 
 
 # Four replicas are compared for a variant with batch normalization, one with spectral normalization, and three whose
-# losses hold statistics of the whole batch. The rest have two.
+# losses contain statistics of the whole batch. All others compare two replicas.
 ON_FOUR = ("dcgan", "kl_wgan")
 ON_FOUR_ON_POINTS = ("dcgan", "kl_wgan", "ragan", "consensus_gan", "primal_dual_gan")
 
@@ -50,7 +50,7 @@ def test_on_images(name, check, monkeypatch):
 
 
 class Greedy(VanillaGAN):
-    """Its generator trains the discriminator as well."""
+    """Its generator's turn trains the discriminator too."""
 
     @property
     def generator_variables(self):
@@ -58,14 +58,14 @@ class Greedy(VanillaGAN):
 
 
 class Idle(VanillaGAN):
-    """Its generator's loss does not reach the generator."""
+    """Its generator's loss does not depend on the generator."""
 
     def generator_loss(self, x, z):
         return mean(softplus(-self.D(tf.stop_gradient(self.G(z))))) + 0.0 * mean(self.G(z))
 
 
 class OwnStatistic(VanillaGAN):
-    """Compares with the mean of each replica's own part of the batch."""
+    """Compares with the mean over the replica's part of the batch only."""
 
     def discriminator_loss(self, x, z):
         real, fake = self.D(x), self.D(self.G(z))
@@ -73,21 +73,21 @@ class OwnStatistic(VanillaGAN):
 
 
 class Summed(VanillaGAN):
-    """Sums over the batch."""
+    """Sums over the batch instead of averaging."""
 
     def discriminator_loss(self, x, z):
         return tf.reduce_sum(softplus(-self.D(x))) + tf.reduce_sum(softplus(self.D(self.G(z))))
 
 
 class Unseeded(VanillaGAN):
-    """Draws noise that no checkpoint holds."""
+    """Draws noise from a source that checkpoints do not save."""
 
     def discriminator_loss(self, x, z):
         return super().discriminator_loss(x + 0.1 * tf.random.normal(x.shape), z)
 
 
 class Counting(VanillaGAN):
-    """Keeps a schedule in Python."""
+    """Counts steps of a schedule in a Python attribute."""
 
     def discriminator_loss(self, x, z):
         self.calls = getattr(self, "calls", 0) + 1
@@ -95,21 +95,21 @@ class Counting(VanillaGAN):
 
 
 class Forgetful(VanillaGAN):
-    """Does not keep its argument."""
+    """Does not store its argument."""
 
     def __init__(self, generator, discriminator, *, weight=2.0, **kwargs):
         super().__init__(generator, discriminator, **kwargs)
 
 
 class Deaf(VanillaGAN):
-    """Does not pass on the arguments of its base."""
+    """Does not pass on the arguments of its base class."""
 
     def __init__(self, generator, discriminator, **kwargs):
         super().__init__(generator, discriminator)
 
 
 class Omitting(VanillaGAN):
-    """Leaves its argument out of its configuration."""
+    """Omits its argument from its configuration."""
 
     def __init__(self, generator, discriminator, *, weight=2.0, **kwargs):
         super().__init__(generator, discriminator, **kwargs)
@@ -122,35 +122,35 @@ class Omitting(VanillaGAN):
 
 
 class Infinite(VanillaGAN):
-    """Takes the logarithm of zero."""
+    """Has an infinite loss."""
 
     def generator_loss(self, x, z):
         return super().generator_loss(x, z) + tf.math.log(0.0 * mean(self.D(x)))
 
 
 class Silent(VanillaGAN):
-    """Logs nothing of its generator."""
+    """Logs nothing about its generator."""
 
     def generator_step(self, x):
         self.minimize(self.generator_loss, x, self.generator_variables, self.g_optimizer)
 
 
 class Stubborn(VanillaGAN):
-    """Has latents of its own, which no seed moves."""
+    """Draws latents that ignore the seed."""
 
     def sample_latent(self, n, seed=None):
         return self.random.normal([n, self.latent_dim])
 
 
 class Undivided(VanillaGAN):
-    """Gives every turn the whole batch."""
+    """Passes the whole batch to every turn."""
 
     def split(self, data):
         return [data] * self.n_critic
 
 
 class Rounded(VanillaGAN):
-    """Sums its loss up in the precision of the networks."""
+    """Computes its loss in the precision of the networks."""
 
     def discriminator_loss(self, x, z):
         return tf.cast(super().discriminator_loss(x, z), self.compute_dtype)

@@ -1,4 +1,4 @@
-"""Every algorithm of gan_zoo.convolution against TensorFlow's own, in value and in two orders of gradient."""
+"""Every algorithm of gan_zoo.convolution against TensorFlow's own: values and two orders of gradients."""
 
 import itertools
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from gan_zoo import convolution
 
-# Kernel sizes, strides, sizes and channels that meet each algorithm: with the limits lowered all that can does.
+# Kernel sizes, strides, sizes and channels that select each algorithm. With lowered limits all possible cases do.
 CASES = [
     *itertools.product((3, 4, 5), (1, 2), ((8, 8), (4, 8)), ((3, 5), (6, 2))),
     *itertools.product((5,), (2,), ((7, 9), (3, 2)), ((3, 5),)),
@@ -37,7 +37,7 @@ def _tensors(k, stride, size, channels, dtype=tf.float32):
 
 
 def _reference(name, x, kernel, dy, stride):
-    """The three functions by TensorFlow's own, which is differentiable in any order."""
+    """Computes the three functions with TensorFlow's own operations, which are differentiable in any order."""
     if name == "convolve":
         return tf.nn.conv2d(x, kernel, stride, "SAME")
     if name == "convolve_transpose":
@@ -86,7 +86,7 @@ def test_values_and_gradients_of_two_orders(algorithm, name, case):
 @pytest.mark.parametrize("name", ["convolve", "convolve_transpose", "kernel_gradient"])
 @pytest.mark.parametrize("channels", [(3, 5), (6, 2)])
 def test_the_batch_size_may_be_unknown(algorithm, name, channels):
-    """As in an exported generator."""
+    """The batch size is unknown in an exported generator."""
     x, kernel, dy = _tensors(5, 2, (8, 8), channels)
     any_batch = [tf.TensorSpec(shape) for shape in ((None, *x.shape[1:]), kernel.shape, (None, *dy.shape[1:]))]
     function = tf.function(lambda x, kernel, dy: _ours(name, x, kernel, dy, 2), input_signature=any_batch)
@@ -96,7 +96,7 @@ def test_the_batch_size_may_be_unknown(algorithm, name, channels):
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
 @pytest.mark.parametrize("name", ["convolve", "convolve_transpose", "kernel_gradient"])
 def test_a_deep_layer_takes_the_matrix_product(name, dtype):
-    """At the size where the algorithms part; processors without bfloat16 round its sums more than once."""
+    """Tests the size at which the algorithms change. Processors without bfloat16 round its sums more than once."""
     case = 4, 2, (8, 8), (512, 512)
     x, kernel, dy = _tensors(*case, dtype)
     ours, reference = _ours(name, x, kernel, dy, 2), _reference(name, x, kernel, dy, 2)

@@ -1,4 +1,4 @@
-"""The variants that damp the players' circling: steps and fields against exact values; see test_dynamics, too."""
+"""The variants that damp the circling of the players: steps and fields against exact values. See also test_dynamics."""
 
 import json
 from pathlib import Path
@@ -23,14 +23,14 @@ def point(gan) -> list[float]:
 
 
 def test_consensus_takes_the_whole_gradient_of_the_energy():
-    # Half of one of its terms, as in a published notebook, gives the same eigenvalues and this step.
+    # With half of one of its terms, as in a published notebook, the eigenvalues are the same but the step is this one.
     wrong = DIRAC["trajectories"]["consensus_gamma1_as_in_repo"]["sim"]["step1"]
     theta, psi = step(dirac(ConsensusGAN, 1.0, -1.0, 0.2, gamma=1.0, saturating=True), [0.0, 0.0])
     assert np.abs(np.subtract((theta, -psi), wrong)).min() > 5e-3
 
 
 class Quadratic(ConsensusGAN):
-    """f = A phi^2 / 2 + B phi theta - C theta^2 / 2, which phi, D's weight, maximises, and theta minimises."""
+    """f = A phi^2 / 2 + B phi theta - C theta^2 / 2. D's weight phi maximises it, and theta minimises it."""
 
     a, b, c = (VECTORS["consensus"]["quadratic"][name] for name in "ABC")
 
@@ -90,7 +90,7 @@ def test_consensus_sees_one_minibatch_and_one_latent():
     gan = Watched.for_points(width=4, n_critic=2)
     gan.compile()
     gan.train_step(tf.random.stateless_normal([8, 2], [0, 0]))
-    (x0, z0), (x1, z1), (x2, z2) = seen  # a plain turn of D, then the step of both
+    (x0, z0), (x1, z1), (x2, z2) = seen  # a plain turn of D, then the joint step
     np.testing.assert_array_equal(x1, x2)
     np.testing.assert_array_equal(z1, z2)
     assert (x0 != x1).numpy().any() and (z0 != z1).numpy().any()

@@ -1,4 +1,4 @@
-"""Streams of training data: values, order, resume, arguments; synthetic sets; the table."""
+"""Streams of training data: values, order, resume, arguments; synthetic distributions; the table."""
 
 import subprocess
 import sys
@@ -293,7 +293,7 @@ class TestDigits:
 
 @pytest.fixture(scope="module")
 def source(digits):
-    """Images that say which one they are, 0 to 1796."""
+    """A source of images that contain their numbers, 0 to 1796."""
     images = np.zeros((1797, 1, 2, 1), np.uint8)
     images[:, 0, 0, 0], images[:, 0, 1, 0] = np.divmod(np.arange(1797), 256)
     return data.ImageSource("numbered", images, np.arange(1797), tuple(map(str, range(1797))), digits.describe())
@@ -316,7 +316,7 @@ class TestOrder:
 
     def test_every_example_comes_up_everywhere(self, source):
         epochs = self.numbers(take(source.batches(1797), 60)).astype(float)
-        # A uniform permutation: no position prefers large or small numbers, nor does a number remember its last place.
+        # A uniform permutation: positions do not prefer numbers, and numbers do not keep their last position.
         assert abs(epochs.mean(axis=0) - 898).max() < 6 * 519 / np.sqrt(60)
         lag = [np.corrcoef(epoch[:-1], epoch[1:])[0, 1] for epoch in epochs]
         assert abs(np.mean(lag)) < 5 / np.sqrt(60 * 1797)
@@ -327,7 +327,7 @@ class TestOrder:
         once = take(source.batches(64, seed=1), 30)
         np.testing.assert_array_equal(once, take(source.batches(64, seed=1), 30))
         assert not np.array_equal(once, take(source.batches(64, seed=2), 30))
-        # The epoch and the seed do not stand for one another.
+        # Epoch and seed are not interchangeable.
         a = self.numbers(take(source.batches(1797, seed=0), 2))
         b = self.numbers(take(source.batches(1797, seed=1), 2))
         assert not np.array_equal(a[1], b[0])
@@ -341,7 +341,7 @@ class TestOrder:
             np.testing.assert_array_equal(y, y2)
 
     def test_a_far_start_costs_nothing(self, source):
-        # The number of epochs gone by, 10^13, could not be walked through.
+        # 10^13 past epochs are too many to iterate over.
         x = take(source.batches(1797, start_step=10**13), 1)[0]
         assert len(set(self.numbers([x]).ravel().tolist())) == 1797
 
@@ -457,5 +457,5 @@ def test_color_mnist_hands_max_skipped_to_mnist(monkeypatch):
 
 @pytest.mark.parametrize("name", ["ring8", "digits"])
 def test_no_thread_tunes_a_pipeline(name):
-    """The end of `fit` would wait for it, as long again as the training took."""
+    """The end of `fit` would wait for such a thread, as long again as the training took."""
     assert data.open_source(name).batches(4, seed=0).options().autotune.enabled is False

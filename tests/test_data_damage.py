@@ -1,4 +1,4 @@
-"""Damaged records in the files of TFDS: each is named and counted, and every other is delivered."""
+"""Damaged records in the files of TFDS: each is named and counted, and all others are delivered."""
 
 import io
 import itertools
@@ -24,7 +24,7 @@ EACH = COUNT // SHARDS
 
 
 class TinyShards(tfds.core.GeneratorBasedBuilder):
-    """Pictures with labels, more of them in each file than TFDS reads from it at a time."""
+    """Pictures with labels. Each file has more of them than TFDS reads from it at a time."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -69,13 +69,13 @@ def name(number, index):
 
 
 def read(folder, split="train"):
-    """Name, bytes and label of every record of a split."""
+    """Returns name, bytes and label of every record of a split."""
     found = tfds_images.find("tiny_shards", split=split, data_dir=str(folder), labels=True)
     return [(record.name, record.data, record.label) for record in found.records()]
 
 
 def frames(content):
-    """Where the records of a file begin and end."""
+    """Returns the start and the end of each record of a file."""
     found, start = [], 0
     while start < len(content):
         end = start + 16 + struct.unpack_from("<Q", content, start)[0]
@@ -155,14 +155,14 @@ class TestOrder:
         handler = logging.Handler()
         handler.emit = said.append
         monkeypatch.setattr(logging.getLogger("tensorflow"), "handlers", [handler])
-        # What has been deprecated is said once in a process.
+        # A process prints each deprecation only once.
         monkeypatch.setattr(deprecation, "_PRINTED_WARNING", {})
         read(prepared)
         assert said == []
 
 
 class TestDamage:
-    """Of three files with 24 records each, the second is damaged at its record 7."""
+    """Three files have 24 records each, and record 7 of the second is damaged."""
 
     @pytest.mark.parametrize(
         ("damage", "lost"),
@@ -320,7 +320,7 @@ class TestDamage:
 
 
 class TestLimit:
-    """Three records of a set are damaged."""
+    """Three records of a dataset are damaged."""
 
     @pytest.fixture
     def damaged(self, copy):

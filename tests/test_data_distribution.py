@@ -1,4 +1,4 @@
-"""Every element is split over replicas and workers into the parts of the very same element, in order."""
+"""Distribution of data: every element is split, in order, into the parts of the replicas and workers."""
 
 import json
 import os

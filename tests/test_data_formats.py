@@ -1,4 +1,4 @@
-"""Every format that Pillow decodes is read; what is not is counted and named, with the reason."""
+"""Every format that Pillow decodes is read; other files are counted and named, with the reason."""
 
 import json
 import threading
@@ -29,10 +29,10 @@ def opened(root, **arguments):
 
 
 def writable():
-    """A suffix of each format that Pillow writes and the zoo reads."""
+    """Returns one suffix of each format that Pillow writes and the zoo reads."""
     readable, found = formats.suffixes(), {}
     for suffix, name in sorted(Image.registered_extensions().items()):
-        if name in Image.SAVE and suffix in readable and name != "ICNS":  # which has sizes of its own
+        if name in Image.SAVE and suffix in readable and name != "ICNS":  # ICNS allows only certain sizes
             found.setdefault(name, suffix)
     return sorted(found.values())
 
@@ -46,7 +46,7 @@ def test_formats(root, suffix):
                 warnings.simplefilter("ignore", DeprecationWarning)  # a later Pillow will not write IM
                 image.save(root / f"{len(kept)}{suffix}")
             kept.append(image)
-        except (OSError, ValueError, KeyError):  # the format has no such images
+        except (OSError, ValueError, KeyError):  # the format does not support such images
             (root / f"{len(kept)}{suffix}").unlink(missing_ok=True)
     assert kept
     source = opened(root)
@@ -179,7 +179,7 @@ def test_reasons_are_counted(root, caplog):
 
 class TestSize:
     def test_beyond_pillows_limit(self, root, caplog, monkeypatch):
-        """A scan of which Pillow by itself would warn, and one that it would refuse."""
+        """Tests an image of which Pillow alone would warn, and one that it would refuse."""
         assert formats.PILLOWS_LIMIT == Image.MAX_IMAGE_PIXELS
         for module, name in ((formats, "PILLOWS_LIMIT"), (Image, "MAX_IMAGE_PIXELS")):
             monkeypatch.setattr(module, name, 100)
@@ -245,7 +245,7 @@ class TestCache:
         assert opened(root).size == 2
 
     def test_sets_of_earlier_versions(self, root, monkeypatch):
-        """Whole ones are used, and those that lack images are decoded again."""
+        """Complete caches are used, and those that lack images are decoded again."""
         COLOUR.save(root / "a.png")
         opened(root)
         (meta,) = (root.parent / "cache").glob("*/meta.json")

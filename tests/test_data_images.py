@@ -1,4 +1,4 @@
-"""Folders of images, the pixels they become, and the cache of them."""
+"""Folders of images, the resulting pixels, and their cache."""
 
 import concurrent.futures
 import json
@@ -37,7 +37,7 @@ def save(path, pixels):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Six square colour images in two classes."""
+    """A folder of six square colour images in two classes."""
     root = tmp_path / "pictures"
     for i in range(6):
         save(root / ("cat" if i % 2 else "ant") / f"{i}.png", picture(i, 8, 8))
@@ -55,7 +55,7 @@ def open_folder(root, store, **arguments):
 
 
 def entries(store):
-    """What lies in a cache, but for the locks."""
+    """Returns the contents of a cache, without locks."""
     return [path for path in store.iterdir() if not path.name.startswith(".")]
 
 
@@ -315,7 +315,7 @@ class TestSkipped:
 
 
 class TestKindsOfDamage:
-    """Whatever is wrong with a file, it is named and counted, and the others are used."""
+    """Every kind of damaged file is named and counted, and all other files are used."""
 
     def check(self, folder, store, caplog, name, reason):
         assert open_folder(folder, store, max_skipped=1).size == 6
@@ -333,7 +333,7 @@ class TestKindsOfDamage:
         file.write_bytes(file.read_bytes()[:-300])
         self.check(folder, store, caplog, "ant/bad.jpg", "cut short")
 
-    # Pillow refuses an image with more than twice as many pixels as its limit, and by itself only warns of others.
+    # Pillow refuses images of more than twice its limit of pixels, and by default only warns of smaller ones.
     @pytest.mark.parametrize("side", [10, 20])
     def test_more_pixels_than_pillow_takes(self, folder, store, caplog, monkeypatch, side):
         save(folder / "ant" / "bad.png", picture(0, side, side))
@@ -351,7 +351,7 @@ class TestKindsOfDamage:
             assert open_folder(tmp_path, store).shape == (8, 8, 1)
 
     def test_unreadable(self, folder, store, caplog):
-        # Nobody, not even root, can read a process's memory at address 0.
+        # No user, not even root, can read a process's memory at address 0.
         (folder / "ant" / "bad.png").symlink_to("/proc/self/mem")
         self.check(folder, store, caplog, "ant/bad.png", "input/output error")
 
@@ -508,7 +508,7 @@ class TestCache:
         assert (plain.labelled, labelled.labelled) == (False, True)
         assert labelled.labels.tolist() == [0, 0, 0, 1, 1, 1]
         assert labelled.checksum() != plain.checksum()
-        (self.entry(store) / "labels.npy").unlink()  # by another program, say
+        (self.entry(store) / "labels.npy").unlink()  # for example by another program
         assert open_folder(folder, store, labels=True).labels.tolist() == [0, 0, 0, 1, 1, 1]
         assert len(decoded) == 12
 

@@ -1,4 +1,4 @@
-"""Datasets of TFDS: reading prepared ones, preparing absent ones, and what is said when that cannot be."""
+"""Datasets of TFDS: reading prepared ones, preparing others, and the messages when that is impossible."""
 
 import hashlib
 import http.server
@@ -24,7 +24,7 @@ def picture(seed, height=10, width=14, channels=3):
 
 
 class TinyPictures(tfds.core.GeneratorBasedBuilder):
-    """Colour pictures of one size with labels, between features that are neither."""
+    """Colour pictures of one size with labels, between features of other kinds."""
 
     VERSION = tfds.core.Version("1.2.3")
 
@@ -56,7 +56,7 @@ class TinyPictures(tfds.core.GeneratorBasedBuilder):
 
 
 class TinyShapes(tfds.core.GeneratorBasedBuilder):
-    """Pictures of all sizes without labels, in two configurations; the image is not called so."""
+    """Pictures of all sizes without labels, in two configurations. The image feature has an unusual name."""
 
     BUILDER_CONFIGS = [
         tfds.core.BuilderConfig(name=name, version=tfds.core.Version("1.0.0")) for name in ("grey", "colour")
@@ -76,7 +76,7 @@ class TinyShapes(tfds.core.GeneratorBasedBuilder):
 
 
 class TinyKinds(tfds.core.GeneratorBasedBuilder):
-    """Pictures with more than one class label, or with one whose names come late; those of the test split have -1."""
+    """Pictures with several class labels, or with a label whose names come late. Labels of the test split are -1."""
 
     BUILDER_CONFIGS = [
         tfds.core.BuilderConfig(name=name, version=tfds.core.Version("1.0.0")) for name in ("one", "open", "late")
@@ -101,7 +101,7 @@ class TinyKinds(tfds.core.GeneratorBasedBuilder):
 
 
 class TinyNumbers(tfds.core.GeneratorBasedBuilder):
-    """No pictures at all."""
+    """A dataset without pictures."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -134,7 +134,7 @@ class TinyDownload(tfds.core.GeneratorBasedBuilder):
 
 
 class TinyManual(TinyDownload):
-    """Pictures that nobody may download by program."""
+    """Pictures that must be downloaded by hand."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Register at example.org\n  and fetch tiny.zip."
 
@@ -155,7 +155,7 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture
 def offline(monkeypatch):
-    """Every attempt to reach anything fails the test."""
+    """Makes every network access fail the test."""
 
     def refuse(*arguments, **_):
         raise AssertionError(f"network used: {arguments}")
@@ -166,7 +166,7 @@ def offline(monkeypatch):
 
 @pytest.fixture
 def server():
-    """Answers every request with its `status` and `content`; `url` names a file there."""
+    """A server that answers every request with its `status` and `content`. `url` is the address of a file on it."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -325,7 +325,7 @@ class TestPrepared:
         )
         found = data.find_source("tiny_kinds/open", data_dir=prepared, resolution=10, cache_dir=tmp_path)
         assert found.classes is None
-        # As it always was, so that runs on it go on.
+        # Unchanged since the first version, so that old runs can continue.
         assert found.describe()["num_classes"] == found.open().describe()["num_classes"] == 2
 
     def test_images_of_unknown_class(self, prepared, tmp_path):
@@ -542,7 +542,7 @@ class TestCelebA:
         monkeypatch.setattr(module, "LANDMARK_HEADINGS", ["lefteye_x"])
         official = builder.url_infos
         assert {info.filename for info in official.values()} == set(CELEB_A)
-        # The real files are 1.4 GB: these small ones stand in for them, with checksums of their own.
+        # The real files have 1.4 GB. Small files with their own checksums replace them.
         infos = {url: url_info((manual / info.filename).read_bytes(), info.filename) for url, info in official.items()}
         monkeypatch.setattr(builder, "url_infos", infos)
         source = data.open_source("celeb_a", data_dir=tmp_path, cache_dir=tmp_path / "cache")

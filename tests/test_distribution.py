@@ -1,4 +1,4 @@
-"""Replicas: batch statistics and random numbers that do not depend on how many share a batch."""
+"""Replicas: batch statistics and random numbers that do not depend on the number of replicas."""
 
 import contextlib
 
@@ -13,7 +13,7 @@ from gan_zoo.losses import relativistic_average
 
 
 def run(strategy, function, *arrays):
-    """Each replica's results of `function` on its part of the arrays."""
+    """Returns each replica's result of `function` on its part of the arrays."""
     count = strategy.num_replicas_in_sync
 
     def parts(array):
@@ -156,4 +156,4 @@ def test_xla_draws_the_numbers_of_tensorflows_kernels(method, shape):
     actual = tf.function(lambda: draw(shape), jit_compile=True)()
     np.testing.assert_allclose(actual, expected, atol=2e-6)
     source.state.assign([5, 0])
-    np.testing.assert_allclose(draw(shape), expected, atol=2e-6)  # and not compiled, too
+    np.testing.assert_allclose(draw(shape), expected, atol=2e-6)  # without compilation too

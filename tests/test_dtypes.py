@@ -24,10 +24,10 @@ def loss_dtype(policy: str) -> str:
 
 
 def steps(gan, data, policy, count=2):
-    """Takes a few steps, eagerly; everything has to be finite, and both players have to move."""
+    """Takes a few eager steps, and checks that all values are finite and both players change."""
     dtype = loss_dtype(policy)
     before = [v.numpy() for v in gan.trainable_variables]
-    for _ in range(6 if policy == "float16" else count):  # a loss scale that is too large costs updates
+    for _ in range(6 if policy == "float16" else count):  # a loss scale that is too large skips updates
         logs = gan.train_step(tf.constant(data, dtype))
     for name, value in logs.items():
         assert value.dtype.name == ("float32" if name == "g_turns" else dtype), name
@@ -39,7 +39,7 @@ def steps(gan, data, policy, count=2):
     return logs
 
 
-@pytest.mark.parametrize("policy", ["float64", "float16", "bfloat16"])  # test_precision.py has the mixed ones
+@pytest.mark.parametrize("policy", ["float64", "float16", "bfloat16"])  # test_precision.py has the mixed policies
 @pytest.mark.parametrize(("family", "norm"), FAMILIES, ids=str)
 def test_every_family_with_every_norm(family, norm, policy):
     keras.config.set_dtype_policy(policy)
@@ -94,13 +94,13 @@ def test_terms_of_losses_that_are_not_on_by_default(cls, arguments, policy):
 
 
 def test_float64_is_float64_throughout():
-    """The loss's derivative agrees with differences of the loss to far more digits than float32 has."""
+    """The derivative of the loss agrees with differences of the loss to many more digits than float32 has."""
     keras.config.set_dtype_policy("float64")
     for family, norm in [*FAMILIES, ("growing", "none")]:
         D = networks.for_images(family, (8, 8, 1), latent_dim=3, width=16, norm=norm)[1]
         x = tf.constant(IMAGES)
         shift = tf.constant(RNG.normal(size=IMAGES.shape))
-        for layer in D._flatten_layers():  # smooth at every point: differences do not see kinks
+        for layer in D._flatten_layers():  # smooth everywhere, so that differences are accurate
             if isinstance(layer, layers.LeakyReLU | keras.layers.ReLU):
                 layer.negative_slope = 1.0
 
@@ -110,7 +110,7 @@ def test_float64_is_float64_throughout():
             return float(tf.reduce_sum(y))
 
         h = 1e-6
-        # A float32 anywhere between input and score leaves steps of 1e-7, which the division blows up to 1e-1.
+        # A float32 anywhere between input and score gives errors of 1e-7, which the division increases to 1e-1.
         second = (score(h) - 2 * score(0.0) + score(-h)) / h
         scale = max(1.0, abs((score(1e-3) - score(0.0)) / 1e-3))
         assert abs(second) < 2e-3 * scale, (family, norm)
@@ -138,7 +138,7 @@ def test_penalties_and_gradients_are_those_of_float64():
 
 
 def computes_in(gan) -> list[str]:
-    # Functional models and their inputs have policies, too, which nothing computes in.
+    # Functional models and their inputs also have policies, which no computation uses.
     kinds = keras.Model | keras.layers.InputLayer
     return [layer.compute_dtype for layer in gan.generator._flatten_layers() if not isinstance(layer, kinds)]
 
@@ -148,9 +148,9 @@ FILES = [(DCGAN, policy) for policy in POLICIES] + [(WGAN, "bfloat16"), (Progres
 
 @pytest.mark.parametrize(("cls", "policy"), [*FILES, (ProgressiveGAN, "mixed_bfloat16")], ids=str)
 def test_files_keep_the_policy(cls, policy, tmp_path):
-    """Saved under one policy and loaded under another, a GAN goes on as it was."""
+    """A GAN that is saved under one policy and loaded under another continues in its own policy."""
     gan = cls.for_images((8, 8, 1), width=4, latent_dim=3, seed=0, n_critic=1, dtype=policy)
-    assert keras.config.dtype_policy().name == "float32"  # the model's own
+    assert keras.config.dtype_policy().name == "float32"  # the global policy
     gan.compile()
     data = tf.constant(IMAGES, loss_dtype(policy))
     gan.train_step(data)
@@ -218,7 +218,7 @@ def test_keras_optimizers_that_cannot_train_half_precision_say_so(policy):
 @pytest.mark.parametrize("make", [optimizers.Adam, optimizers.RMSprop])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_weights_take_the_steps_of_float32(make, dtype):
-    """To the rounding of the weights themselves."""
+    """They agree up to the rounding of the weights."""
     results = []
     for variable_dtype in ("float32", dtype):
         weight = keras.Variable([0.01, -0.02], dtype=variable_dtype)
@@ -231,7 +231,7 @@ def test_half_precision_weights_take_the_steps_of_float32(make, dtype):
 
 
 def test_normalization_along_other_axes_and_of_other_ranks():
-    """What the fused kernel cannot do is Keras's."""
+    """Keras's implementation handles the cases that the fused kernel does not support."""
     for shape, axis in (((4, 3, 5, 5), 1), ((4, 6, 3), -1), ((4, 2, 3, 3, 2), -1)):
         x = RNG.normal(size=shape).astype("float32")
         ours, theirs = layers.BatchNormalization(axis=axis), keras.layers.BatchNormalization(-1, 0.9, 1e-5)

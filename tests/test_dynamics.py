@@ -23,7 +23,7 @@ VECTORS = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text
 
 
 class MinimaxR1(R1GAN):
-    """R1 with the authors' zero-sum generator."""
+    """R1 with the zero-sum generator of its authors."""
 
     def generator_loss(self, x, z):
         return losses.minimax_generator(self.D(self.G(z)))
@@ -70,7 +70,7 @@ def test_eigenvalues(name):
     np.testing.assert_allclose(
         found, np.sort_complex([e["re"] + 1j * e["im"] for e in expected["eig"]]), atol=1e-6, rtol=0
     )
-    # Of the two signs of psi only that of the mixed derivatives depends on who is called real.
+    # The sign of psi depends on which data are called real, and only the mixed derivatives change with it.
     np.testing.assert_allclose(np.abs(game.jacobian()), np.abs(expected["J"]), atol=1e-9)
     assert game.is_differentiable()
     for rate in (0.1, 0.2):
@@ -116,7 +116,7 @@ def test_the_minimax_game_grows_at_every_simultaneous_step_and_stays_bounded_oth
 
 
 def test_the_non_saturating_game_settles_on_a_circle():
-    """Radius sqrt(2 h), as the step's outward push and the loss's inward one balance."""
+    """The radius is sqrt(2 h), where the outward error of the step and the inward pull of the loss balance."""
     path = dynamics.dirac("vanilla_gan").trajectory([0.3, -0.2], step_size=0.05, steps=10_000)
     assert np.linalg.norm(path[-1000:], axis=1).mean() == pytest.approx(math.sqrt(0.1), rel=1e-3)
 
@@ -130,7 +130,7 @@ def test_the_field_is_what_is_written_in_the_paper():
         np.testing.assert_allclose(game.field([theta, psi]), expected, rtol=1e-12)
     points = np.array([[0.7, 1.3], [-2.0, 0.4]])
     np.testing.assert_allclose(game.fields(points), [game.field(w) for w in points], rtol=1e-13)
-    np.testing.assert_array_equal(game.point, [0.0, 0.0])  # nobody has moved
+    np.testing.assert_array_equal(game.point, [0.0, 0.0])  # no player has moved
 
 
 @pytest.mark.parametrize(
@@ -147,14 +147,14 @@ def test_where_the_field_jumps_it_has_no_derivative(model):
     game = dynamics.dirac(model, gp_weight=0.35)
     assert not game.is_differentiable()
     assert game.is_differentiable([1.0, -1.0])
-    # At psi = 0 with theta = +-1.4 (0.7 for WGAN-GP) the penalty's push cancels D's: a resting point that is none.
+    # At psi = 0 with theta = +-1.4 (0.7 for WGAN-GP) penalty and discriminator cancel: a rest, not an equilibrium.
     theta = 0.7 if model == "wgan_gp" else 1.4
     assert game.field([theta, 1e-9])[1] == pytest.approx(0.0, abs=1e-8)
     assert game.field([theta, -1e-9])[1] == pytest.approx(-1.4, abs=1e-8)
 
 
 def test_an_alternating_update_is_its_players_turns():
-    """The derivative of two turns, taken by differences along the variant's own steps."""
+    """Compares the derivative of two turns with differences along the variant's own steps."""
     game, w, rate, delta = dynamics.dirac("r1_gan", gamma=0.4), np.array([0.8, -0.5]), 0.3, 1e-5
     for d_steps in (1, 3):
         how = {"step_size": rate, "schedule": "alternating", "d_steps": d_steps}
@@ -167,7 +167,7 @@ def test_an_alternating_update_is_its_players_turns():
 
 @pytest.mark.parametrize("cls", [WGAN, GradientRegularizedGAN])
 def test_a_path_is_that_of_training(cls):
-    """`train_step` with Keras's own SGD; and the turns of the players, G first."""
+    """Compares with `train_step` with Keras's own SGD, and with the players' turns, G first."""
     arguments = {"n_critic": 1, "seed": 0, **({"clip": 0.9} if cls is WGAN else {})}
     game = dynamics.Game(cls(*players(0, 0, "float64"), **arguments), tf.zeros([2, 1], tf.float64))
     for simultaneous in (True, False):
@@ -229,14 +229,14 @@ def test_critical_regularisation(make, expected):
 
 
 def test_noise_on_both_sides_of_a_pair_is_independent():
-    """D(x + n) - D(G(z) + n') damps psi by s^2 / 2, f'' being 1/4 and the variance of n - n' 2 s^2."""
+    """D(x + n) - D(G(z) + n') damps psi by s^2 / 2, because f'' is 1/4 and the variance of n - n' is 2 s^2."""
     game = dynamics.dirac("rgan", instance_noise=1.0)
     np.testing.assert_allclose(game.jacobian(), [[0.0, 0.5], [-0.5, -0.5]], atol=1e-7)
 
 
 @pytest.mark.parametrize("arguments", [{"gamma": 1.0, "interval": 3}, {"instance_noise": 0.5, "noise_turns": 10}])
 def test_turns_that_are_counted(arguments):
-    """A lazy penalty has `interval` times its weight in the turn that it comes in; noise is whole in the first, G's."""
+    """A lazy penalty has `interval` times its weight in its turn. Noise has its full size in the first turn, G's."""
     field = dynamics.dirac("r1_gan", **arguments).field([0.5, -1.0])
     plain = {"gamma": 3.0} if "interval" in arguments else {"instance_noise": 0.5}
     expected = dynamics.dirac("r1_gan", **plain).field([0.5, -1.0])
@@ -342,7 +342,7 @@ def test_the_figure_and_the_animation(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "r1_gan(gamma=0.5)    -0.25 ± 0.433013i" in done.stdout
     figure = np.asarray(Image.open(tmp_path / "dirac.png").convert("RGB")).reshape(-1, 3)
-    for colour in ((0, 114, 178), (213, 94, 0)):  # both paths are there
+    for colour in ((0, 114, 178), (213, 94, 0)):  # both paths are drawn
         assert (np.abs(figure.astype(int) - colour).max(axis=1) < 12).sum() > 100
     with Image.open(tmp_path / "dirac.gif") as animation:
         pictures = []

@@ -1,4 +1,4 @@
-"""What can be known without an image is refused before one is decoded, a dataset downloaded, or anything written."""
+"""Early errors: bad input is refused before an image is decoded, a dataset is downloaded, or anything is written."""
 
 import json
 
@@ -26,7 +26,7 @@ class Broken(LSGAN):
 
 
 class Decoded(Exception):  # noqa: N818
-    """An image was about to be decoded."""
+    """Raised instead of decoding an image."""
 
 
 @pytest.fixture
@@ -119,14 +119,14 @@ def test_replicas(folder):
     ],
 )
 def test_a_run_folder_of_other_settings(folder, monkeypatch, changes, sentence):
-    (folder / "broken.png").write_bytes(b"no image")  # the number of examples is not known before they are decoded
+    (folder / "broken.png").write_bytes(b"no image")  # so the number of examples is known only after decoding
     asked = config(folder, sample_every=0, health_every=0)
     job = training.Job(asked)
     run_dir = folder.parent / "run"
     run_dir.mkdir()
     written = json.dumps({"settings": job_report.settings(job, run_dir)})
     (run_dir / "run.json").write_text(written)
-    (folder / "12.png").write_bytes((folder / "1.png").read_bytes())  # a newer state of the folder, not in the cache
+    (folder / "12.png").write_bytes((folder / "1.png").read_bytes())  # a later state of the folder, not in the cache
 
     def decode(*_):
         raise Decoded
@@ -160,7 +160,7 @@ def test_load(folder, tmp_path, arguments, sentence):
 
 
 class FarAway(tfds.core.GeneratorBasedBuilder):
-    """A set that is still to be downloaded."""
+    """A dataset that is not downloaded yet."""
 
     VERSION = tfds.core.Version("1.0.0")
 

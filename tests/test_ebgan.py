@@ -27,7 +27,7 @@ def identity(dim):
 
 
 def linear(**kwargs):
-    """G(z) = z, and the autoencoder with reconstruction x A and code x C; not compiled."""
+    """Returns a GAN with G(z) = z and the autoencoder with reconstruction x A and code x C, not compiled."""
     x = keras.Input((3,))
     maps = [keras.layers.Dense(n, use_bias=False) for n in (3, 2)]
     discriminator = keras.Model(x, [layer(x) for layer in maps])
@@ -35,7 +35,7 @@ def linear(**kwargs):
     return EBGAN(identity(3), discriminator, **kwargs)
 
 
-# The losses, given energies and codes.
+# The losses for given energies and codes.
 
 
 @pytest.mark.parametrize("margin", [1, 10])
@@ -57,7 +57,7 @@ def test_pulling_away():
     value = losses.pulling_away(tf.constant(CODES))
     np.testing.assert_allclose(value, VECTORS["pt_squared_paper"], rtol=1e-5)
     assert abs(float(value) - VECTORS["pt_unsquared_WRONG_PyTorch-GAN"]) > 0.1
-    # Only directions count, also of codes with a shape.
+    # Only directions matter, for codes of any shape.
     longer = tf.constant(CODES * np.float32([[3.0], [-0.1], [50.0]]))
     np.testing.assert_allclose(losses.pulling_away(tf.reshape(longer, [3, 1, 2])), value, rtol=1e-5)
 
@@ -82,14 +82,14 @@ def test_extreme_codes(codes, expected):
 
 
 def pairs(codes):
-    """PT by its definition, in float64."""
+    """Returns PT from its definition, in float64."""
     units = codes / np.linalg.norm(codes, axis=1, keepdims=True)
     n = len(codes)
     return sum((units[i] @ units[j]) ** 2 for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
 
 
 def differences(function, x):
-    """The gradient of a function of an array by central differences."""
+    """Returns the gradient of a function of an array by central differences."""
     gradient = np.zeros_like(x)
     for place in np.ndindex(x.shape):
         shift = np.zeros_like(x)
@@ -124,7 +124,7 @@ def test_pulling_away_of_two_replicas_is_that_of_the_whole_batch(two_replicas):
 
 
 def test_the_vectors_through_the_class():
-    # x = (energy, code): the first coordinate is lost in the reconstruction, and so is the error.
+    # x = (energy, code). The reconstruction sets the first coordinate to 0, so this coordinate is the error.
     class Losing(keras.layers.Layer):
         def call(self, x):
             return x * [[0.0, 1.0, 1.0]], x[:, 1:]
@@ -137,7 +137,7 @@ def test_the_vectors_through_the_class():
         np.testing.assert_allclose(gan.discriminator_loss(real, fake), expected["d_loss"], rtol=1e-6)
         np.testing.assert_allclose(gan.generator_loss(real, fake), expected["g_loss"], rtol=1e-6)
     gan = EBGAN(identity(3), discriminator, margin=1.0, pt_weight=0.1)
-    # There are three codes for four energies; they are given the mean of those.
+    # There are three codes for four energies, so the mean of the energies is used.
     z = tf.concat([tf.fill([3, 1], ENERGY_FAKE.mean()), CODES], axis=1)
     np.testing.assert_allclose(gan.generator_loss(real, z), VECTORS["m1"]["g_loss_plus_0.1pt"], rtol=1e-6)
 
@@ -164,7 +164,7 @@ def test_both_losses_and_their_gradients(distance):
             tape.watch(z)
             value = loss(tf.constant(POINTS, tf.float32), z)
         np.testing.assert_allclose(value, expected(OTHERS), rtol=1e-5)
-        # Through the input of the autoencoder and through its target.
+        # The gradient passes through both the input and the target of the autoencoder.
         np.testing.assert_allclose(tape.gradient(value, z), differences(expected, OTHERS), atol=1e-4)
 
 
@@ -229,7 +229,7 @@ def test_the_64x64_autoencoder_is_that_of_the_paper():
     assert [layer.filters for layer in convolutions] == [64, 128, 256]
     assert [layer.filters for layer in transposed] == [128, 64, 3]
     assert {(layer.kernel_size, layer.strides) for layer in convolutions + transposed} == {((4, 4), (2, 2))}
-    # Not on the encoder's first layer, nor on the decoder's last.
+    # Neither in the encoder's first layer nor in the decoder's last.
     assert sum(isinstance(layer, layers.BatchNormalization) for layer in model.layers) == 4
 
 

@@ -1,4 +1,4 @@
-"""Data as users of Keras have it: what `fit` and `train_on_batch` take, and the sentences for the rest."""
+"""Input of Keras users: the data that `fit` and `train_on_batch` accept, and the error messages for all other data."""
 
 import logging
 
@@ -29,12 +29,12 @@ def small(cls=VanillaGAN, channels=3, **kwargs):
 
 
 def told(caplog):
-    """What the zoo has logged: TensorFlow warns where many models of one process are traced."""
+    """Returns what the zoo has logged. TensorFlow warns when many models of one process are traced."""
     return [record for record in caplog.records if record.name == "gan_zoo"]
 
 
 def fit(x, gan=None, **kwargs):
-    """The number of steps that training on x takes; its losses are finite."""
+    """Trains on x, checks that the losses are finite, and returns the number of steps."""
     gan = gan or small()
     history = gan.fit(x, **{"verbose": 0, **kwargs}).history
     assert all(np.isfinite(values).all() for values in history.values())
@@ -42,7 +42,7 @@ def fit(x, gan=None, **kwargs):
 
 
 class Batches(keras.utils.PyDataset):
-    """Four batches, or as many as there are parts."""
+    """Four batches, or a given number."""
 
     def __init__(self, *parts, **kwargs):
         super().__init__(**kwargs)
@@ -59,7 +59,7 @@ def without_signature(*batches, kind=tf.float32):
     return tf.data.Dataset.from_generator(lambda: iter(batches), output_types=kind)
 
 
-# What is taken.
+# Accepted input.
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_every_variant_takes_batches_of_unknown_shape(name):
 def test_replicas_take_batches_of_unknown_size(two_replicas, name):
     with two_replicas.scope():
         gan = small(getattr(models, VARIANTS[name]), n_critic=1, instance_noise=0.1)
-    x = slices(X[:19].astype("float64")).batch(8)  # two replicas cannot share the last 3
+    x = slices(X[:19].astype("float64")).batch(8)  # two replicas cannot split the last 3
     assert fit(x, gan) == 2
 
 
@@ -126,7 +126,7 @@ def test_growing_networks_take_images_of_any_stage():
 
 
 class Labelled(VanillaGAN):
-    """Reads the examples of pairs."""
+    """Uses the first element of pairs."""
 
     def discriminator_loss(self, x, z):
         return super().discriminator_loss(x[0], z)
@@ -166,7 +166,7 @@ def test_a_training_step_of_ones_own_gets_the_data_as_they_come():
     assert fit(slices({"image": BYTES, "label": LABELS}).batch(20), small(Own)) == 2
 
 
-# What is refused.
+# Refused input.
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def test_replicas_share_a_single_batch(two_replicas):
         np.testing.assert_allclose(one, two, atol=1e-6)
 
 
-# How networks end.
+# The outputs of networks.
 
 
 def discriminator(activation):

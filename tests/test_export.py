@@ -1,4 +1,4 @@
-"""SavedModels: the generator's own samples, the same in every process, and never a lost or half-written folder."""
+"""SavedModels: equal samples in every process, and folders that are never lost or half written."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ from gan_zoo.errors import UserError
 
 
 def trained(gan):
-    """The GAN with moving statistics and singular vectors that differ from the initial ones."""
+    """Returns the GAN with moving statistics and singular vectors that differ from the initial values."""
     for _ in range(3):
         gan.G(gan.sample_latent(8))
     return gan
@@ -191,7 +191,7 @@ def test_mixed_precision_gives_float32(tmp_path, cast):
         mixed = image_gan()
         generator = None
         if cast:
-            # A network of one's own may well end in bfloat16.
+            # A user's network may end in bfloat16.
             z = keras.Input((5,))
             generator = keras.Model(z, keras.layers.Reshape((8, 8, 1))(keras.layers.Dense(64, "tanh")(z)))
             assert generator(tf.zeros([1, 5])).dtype == tf.bfloat16
@@ -250,7 +250,7 @@ def test_a_model_that_differs_once_written_is_refused(tmp_path):
             return x if tf.executing_eagerly() else x + 0.1
 
     z = keras.Input((2,))
-    # Traced in a graph while it is built, a network must be called to show its eager side.
+    # A network that is traced in a graph during its construction must be called to show its eager behaviour.
     generator = keras.Model(z, Fickle()(keras.layers.Dense(2)(z)))
     fickle = VanillaGAN(generator, keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
     with pytest.raises(RuntimeError, match="'sample' makes other samples than the generator"):

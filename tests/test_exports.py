@@ -1,4 +1,4 @@
-"""What this user has exported loads without trust; what was changed, copied or comes from elsewhere does not."""
+"""Trust in exports: the user's own load without trust; changed, copied and foreign ones do not."""
 
 import json
 import logging
@@ -38,7 +38,7 @@ def exported(gan, cache, tmp_path):
 
 
 def write(folder, content=b"graph"):
-    """A folder that looks like a SavedModel, which is enough for the list."""
+    """Returns a folder that looks like a SavedModel, which is sufficient for the list."""
     (folder / "variables").mkdir(parents=True, exist_ok=True)
     (folder / "saved_model.pb").write_bytes(content)
     (folder / "variables" / "variables.index").write_bytes(b"index")
@@ -130,7 +130,7 @@ def test_another_export_to_the_same_place(own, cache):
     assert not is_known(own)
     exports.remember(own)
     assert is_known(own)
-    write(own)  # a run that was killed puts the older one back
+    write(own)  # restores the older export, as after a kill
     assert is_known(own)
     exports.remember(own)
     after = json.loads((cache / "exports.json").read_text())
@@ -147,7 +147,7 @@ def test_the_list_is_private_and_bounded(own, cache, tmp_path, monkeypatch):
     shutil.rmtree(others[0])
     for folder in others[1:3]:
         exports.remember(folder)
-    assert [is_known(folder) for folder in (own, *others[1:3])] == [True] * 3  # the one that has gone has left the list
+    assert [is_known(folder) for folder in (own, *others[1:3])] == [True] * 3  # the missing one has left the list
     exports.remember(others[3])
     assert [is_known(folder) for folder in (own, *others[1:])] == [False, True, True, True]
     assert not list(cache.glob(".*.partial"))

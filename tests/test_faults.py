@@ -1,4 +1,4 @@
-"""What machines do to a run: damaged checkpoints, read-only folders, disks that fill, clocks that jump."""
+"""Faults of machines during a run: damaged checkpoints, read-only folders, full disks, clocks that jump."""
 
 import ctypes
 import json
@@ -48,7 +48,7 @@ def config(**changes):
 
 @pytest.fixture
 def saved(tmp_path):
-    """A GAN that has been saved twice, with other weights each time, and the folder."""
+    """A GAN that was saved twice, with different weights, and the folder."""
     gan = VanillaGAN.for_points(width=4)
     gan.compile()
     ema = keras.models.clone_model(gan.generator)
@@ -90,7 +90,7 @@ def test_any_damage_to_a_checkpoint_is_found_and_the_one_before_is_taken(saved, 
             assert path.read_bytes() == whole  # the average was the same
             continue
         fault = checkpoints.verify(path.parent, [checkpoints.MODEL, checkpoints.EMA])
-        if fault is None:  # a bit of the index that says nothing of the other files
+        if fault is None:  # a bit of the index that does not affect the other files
             assert name == checkpoints.INDEX
             assert json.loads(path.read_text())["sha256"] == json.loads(whole)["sha256"]
             continue
@@ -110,7 +110,7 @@ def test_a_fallback_ends_where_an_undamaged_run_does(tmp_path):
 
 
 def test_saving_again_makes_no_optimizers(saved, monkeypatch):
-    """Keras would make one for each that it saves, and its variables would stay in memory."""
+    """Without the fix, Keras would create an optimizer in each save, whose variables would stay in memory."""
     gan, ema, folder = saved
     made = []
     monkeypatch.setattr(keras.optimizers.Optimizer, "__init__", lambda *args, **kwargs: made.append(args))
@@ -158,7 +158,7 @@ def test_a_run_folder_that_is_removed_under_way(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("moment", [1, 3, 5])
 def test_a_disk_that_fills_up_at_any_write_leaves_what_was_there(tmp_path, monkeypatch, moment):
-    """The n-th file that is put in its place fails to be written, for want of room."""
+    """The n-th write fails because the disk is full."""
     training.run(config(run_dir="whole"))
     training.run(config(steps=2))
     before = arrays(checkpoint(tmp_path / "run", 2))
@@ -181,7 +181,7 @@ def test_a_disk_that_fills_up_at_any_write_leaves_what_was_there(tmp_path, monke
 
 
 def test_events_that_cannot_be_written_are_an_os_error(tmp_path):
-    """Keras's fit would take TensorFlow's error for the end of the data."""
+    """Keras's `fit` would treat TensorFlow's error as the end of the data."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     log = events.Events(tmp_path / "events")
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
@@ -209,7 +209,7 @@ def test_training_that_ends_early_is_not_taken_for_a_finished_one(tmp_path):
 def test_what_killed_processes_left_is_cleared_away(tmp_path):
     training.run(config(steps=2))
     run = tmp_path / "run"
-    (run / "saved_model").rename(run / ".saved_model.0123456789ab.old")  # killed between two renames of the export
+    (run / "saved_model").rename(run / ".saved_model.0123456789ab.old")  # as after a kill between two renames
     (run / ".saved_model.0123456789ab.partial").mkdir()
     (run / ".saved_model.0123456789ab.partial" / "saved_model.pb").write_text("half")
     (run / "samples" / ".0123456789ab.partial").write_text("half")
@@ -288,7 +288,7 @@ def the_error(result, status):
 
 
 def without_rights():
-    """Takes from a process of root's what lets it write where it may not: the next program starts without."""
+    """Removes root's right to write everywhere from a process; the next program starts without it."""
     if os.getuid() == 0:
         drop_bound, dac_override = 24, 1  # PR_CAPBSET_DROP of prctl(2), CAP_DAC_OVERRIDE of capabilities(7)
         assert ctypes.CDLL(None).prctl(drop_bound, dac_override, 0, 0, 0) == 0

@@ -1,7 +1,7 @@
-"""Bad input of every kind: one sentence and exit status 2, before anything is written.
+"""Bad input of every kind gives one sentence and exit status 2, before anything is written.
 
-The command lines are the real ones, run in this process. What is accepted does not train. `GAN_ZOO_FUZZ=50` tries 50
-times as many examples, and `--hypothesis-seed=random` others.
+The tests run the real command lines in this process. Accepted input does not train. `GAN_ZOO_FUZZ=50` tests 50 times as
+many examples, and `--hypothesis-seed=random` different ones.
 """
 
 import contextlib
@@ -37,19 +37,19 @@ MORE = int(os.environ.get("GAN_ZOO_FUZZ", "1"))
 
 
 class Accepted(Exception):  # noqa: N818
-    """The input was good: work would begin now."""
+    """Raised when valid input would start the work."""
 
 
 @dataclasses.dataclass
 class Result:
-    """What a command did: its exit status, None where it was accepted, and what it wrote to standard error."""
+    """The result of a command: its exit status, None if the input was accepted, and its standard error."""
 
     status: int | None
     errors: str
 
 
 def fuzz(examples: int):
-    """Settings of a test with so many examples."""
+    """Returns the settings of a test with this number of examples."""
     return settings(
         max_examples=examples * MORE,
         deadline=None,
@@ -60,7 +60,7 @@ def fuzz(examples: int):
 
 @pytest.fixture(autouse=True)
 def _nothing_begins(monkeypatch):
-    """No training, no network, no other worker, one device."""
+    """Disables training, network and other workers, and simulates one device."""
 
     def begin(*args, **kwargs):
         raise Accepted
@@ -87,7 +87,7 @@ def _cannot_prepare(name, builder):
 
 @contextlib.contextmanager
 def folder():
-    """A fresh working folder, and caches that are no part of it."""
+    """A new working folder, and caches outside of it."""
     before, variable = Path.cwd(), os.environ.get("GAN_ZOO_CACHE")
     with tempfile.TemporaryDirectory() as work, tempfile.TemporaryDirectory() as cache:
         os.chdir(work)
@@ -103,7 +103,7 @@ def folder():
 
 
 def command(script: Path, *arguments: str) -> Result:
-    """Runs a tool's command line in this process."""
+    """Runs the command line of a tool in this process."""
     own, path, argv, modules = set(flags.FLAGS), list(sys.path), sys.argv, set(sys.modules)
     policy, verbosity = keras.config.dtype_policy(), absl_logging.get_verbosity()
     sys.argv = [str(script), *arguments]
@@ -130,7 +130,7 @@ def command(script: Path, *arguments: str) -> Result:
 
 
 def contents(root: Path) -> dict[str, bytes | None]:
-    """Everything under a folder: the bytes of files, None for folders and links."""
+    """Returns everything under a folder: bytes of files, None for folders and links."""
     return {
         str(p.relative_to(root)): p.read_bytes() if p.is_file() and not p.is_symlink() else None
         for p in sorted(root.rglob("*"))
@@ -151,7 +151,7 @@ def assert_one_sentence(result: Result) -> str:
 
 
 def try_out(script: Path, *arguments: str, root: Path) -> Result:
-    """Runs a command: it is accepted, or refused in one sentence with nothing written."""
+    """Runs a command. It must be accepted, or refused in one sentence with nothing written."""
     before = contents(root)
     result = command(script, *arguments)
     if result.status in (None, 0):
@@ -161,7 +161,7 @@ def try_out(script: Path, *arguments: str, root: Path) -> Result:
     return result
 
 
-# What the flags may be given. Good values are such as cost little; all others may be anything.
+# Values of flags. Valid values are cheap ones; invalid values may be anything.
 
 POINTS = {"model": "wgan_gp", "dataset": "ring8", "batch_size": "8", "width": "4", "run_dir": "run"}
 IMAGES = {**POINTS, "model": "dcgan", "dataset": "digits", "resolution": "8", "latent_dim": "2", "precision": "float32"}
@@ -178,7 +178,7 @@ wholes = st.one_of(
     st.integers().map(str),
     garbage,
 )
-# Good for a width or a number of examples, these would only take long.
+# Valid for a width or a number of examples, but slow.
 sizes = wholes.filter(lambda text: not (text.strip().isdecimal() and 64 < int(text[:4300]) < 2**14))
 numbers = st.one_of(
     st.sampled_from(["nan", "inf", "-inf", "0", "-0.0", "1e-300", "1e300", "1e999", "-1", "0.5", ""]),
@@ -286,7 +286,7 @@ literals = st.one_of(
 
 @st.composite
 def assignments(draw, model: str):
-    """A --set for a variant: mostly of one of its own arguments."""
+    """Draws a --set for a variant, usually for one of its own arguments."""
     known = variants.find_model(model).argument_names() if model in VARIANTS else []
     name = draw(st.sampled_from([*known, *known, "name", "dtype", "trainable", "", "self", "kwargs"]))
     form = draw(st.sampled_from(["{}={}", "{}={}", "{}={}", "{}={}", "{}", "{} = {}", "={}", "--{}={}"]))
@@ -347,7 +347,7 @@ VALUES = {
 
 @st.composite
 def command_lines(draw):
-    """A good command line of which one to three flags are anything."""
+    """Draws a valid command line in which one to three flags have arbitrary values."""
     chosen = dict(draw(st.sampled_from([POINTS, POINTS, IMAGES])))
     if draw(st.booleans()):
         chosen["model"] = draw(st.sampled_from(list(VARIANTS)))
@@ -392,7 +392,7 @@ stray = st.one_of(
 
 
 def prepare(root: Path):
-    """What paths of the strategies lead to."""
+    """Creates the files and folders that the strategies name."""
     (root / "file").write_bytes(b"\xff\xfe no image")
     (root / "link").symlink_to("dangling")
     (root / "circle").symlink_to("circle")
@@ -442,7 +442,7 @@ def test_command_lines_of_any_form(line):
         try_out(TRAIN, *line, root=root)
 
 
-# Runs whose files were damaged or changed by hand.
+# Runs with damaged or edited files.
 
 
 @pytest.fixture(scope="module")
@@ -474,7 +474,7 @@ wholly = st.one_of(
 
 
 def places(document, path=()):
-    """The paths of everything in a JSON document."""
+    """Returns the paths of all values in a JSON document."""
     yield path
     children = (
         document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
@@ -485,7 +485,7 @@ def places(document, path=()):
 
 @st.composite
 def changed(draw, document):
-    """The document as JSON, with one or two of its parts missing or of another kind."""
+    """Draws the document as JSON, with one or two of its values missing or of another type."""
     document = json.loads(json.dumps(document))
     for _ in range(draw(st.integers(1, 2))):
         *parents, name = draw(st.sampled_from([path for path in places(document) if path]))
@@ -546,7 +546,7 @@ def test_metrics_of_any_form_are_left_out_of_the_curves(contents_of_file):
         assert (root / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-# Models of the user's own.
+# Models of users.
 
 GAN_CODE = """
 import tensorflow as tf

@@ -21,7 +21,7 @@ def small(cls=VanillaGAN, **kwargs):
 
 
 class Recording(GAN):
-    """Keeps what its losses were given."""
+    """Records the arguments of its losses."""
 
     def __init__(self, generator, discriminator, **kwargs):
         super().__init__(generator, discriminator, **kwargs)
@@ -77,7 +77,7 @@ def test_networks_for_images():
         )
         for cls in (DCGAN, WGANGP)
     ]
-    assert has_batch_norm == [True, False]  # the variants' own, by default
+    assert has_batch_norm == [True, False]  # the default of each variant
 
 
 def test_latents_with_a_seed_depend_on_nothing_else():
@@ -143,9 +143,9 @@ def test_turns_see_fresh_data_and_fresh_latents():
     assert len({z.numpy().tobytes() for z in (z0, z1, z2)}) == 3
     assert z0.shape == (4, 2)
     assert logs.keys() == {"d_loss", "g_loss", "turn"}
-    assert float(logs["turn"]) == 1.5  # what is recorded more than once is averaged
+    assert float(logs["turn"]) == 1.5  # values recorded more than once are averaged
     gan.seen.clear()
-    assert float(gan.train_step(tf.constant(points()))["turn"]) == 1.5  # and forgotten after the step
+    assert float(gan.train_step(tf.constant(points()))["turn"]) == 1.5  # and reset after the step
 
 
 def test_logs_average_over_the_discriminators_turns():
@@ -154,7 +154,7 @@ def test_logs_average_over_the_discriminators_turns():
     start = gan.random.state.numpy()
     logs = gan.train_step(tf.constant(points(16)))
     gan.random.state.assign(start)
-    # The turn draws the latents, then the loss its epsilon: the same order as in the step.
+    # The turn draws the latents, then the loss draws its epsilon: the same order as in the step.
     losses = [float(gan.discriminator_loss(x, gan.sample_latent(4))) for x in gan.split(tf.constant(points(16)))]
     np.testing.assert_allclose(logs["d_loss"], np.mean(losses), rtol=1e-6)
     assert logs.keys() == {"d_loss", "g_loss", "penalty"}
@@ -180,7 +180,7 @@ def test_config_holds_every_argument():
 
 def test_a_users_class_is_saved_and_loaded_without_being_named(tmp_path):
     class Own(VanillaGAN):
-        """A user's variant."""
+        """A variant of a user."""
 
     gan = small(Own)
     gan.compile(keras.optimizers.SGD(0.25), "rmsprop")
@@ -232,7 +232,7 @@ def test_compile_hands_keras_its_own_arguments(how):
 
 def test_data_may_be_a_structure():
     class Labelled(VanillaGAN):
-        """Reads the images of (images, labels)."""
+        """Uses the images of (images, labels)."""
 
         def discriminator_loss(self, x, z):
             images, labels = x
@@ -258,7 +258,7 @@ def test_training_repeats_itself_with_a_seed():
 
 
 def test_updates_wait_for_every_read_of_what_they_change():
-    # Grappler drops orderings that it takes for implied: a penalty's reading of a bias could race with its update.
+    # Grappler removes control dependencies that it considers implied: a penalty could read a bias during its update.
     gan = DRAGAN.for_images((8, 8, 1), width=2, latent_dim=4, seed=0)
     gan.compile()
     step = tf.function(gan.train_step)
@@ -270,7 +270,7 @@ def test_updates_wait_for_every_read_of_what_they_change():
 
     @functools.cache
     def before(name):
-        """The nodes that the node waits for."""
+        """Returns the nodes that the node waits for."""
         inputs = {edge.lstrip("^").split(":")[0] for edge in nodes[name].input}
         return inputs.union(*(before(other) for other in inputs))
 
@@ -296,7 +296,7 @@ def test_fit_takes_a_dataset_without_a_warning_and_shuffles_arrays():
 
 @keras.saving.register_keras_serializable(package="tests")
 class Mixing(keras.layers.Layer):
-    """A layer of a user's own, through which examples see each other."""
+    """A user's layer that mixes the examples of a batch."""
 
     def call(self, x):
         return x - tf.reduce_mean(x, axis=0, keepdims=True)
@@ -305,7 +305,7 @@ class Mixing(keras.layers.Layer):
 @pytest.mark.parametrize("network", ["dcgan", "resnet", "mlp"])
 @pytest.mark.parametrize("norm", ["none", "layer", "batch"])
 def test_scores_of_two_minibatches_are_those_of_each(network, norm):
-    """Under batch normalization, too: each has its own statistics."""
+    """Also with batch normalization: each minibatch has its own statistics."""
     gan = VanillaGAN.for_images((8, 8, 1), network=network, norm=norm, width=4, latent_dim=4, seed=0)
     rng = np.random.default_rng(0)
     real, fake = (rng.normal(k, 1.0 + k, size=(n, 8, 8, 1)).astype("float32") for k, n in enumerate((6, 4)))
@@ -316,7 +316,7 @@ def test_scores_of_two_minibatches_are_those_of_each(network, norm):
 
 
 def passes(gan) -> int:
-    """How often the discriminator's last layer is called for two minibatches."""
+    """Returns how often the discriminator's last layer is called for two minibatches."""
     x = tf.zeros([2, *gan.discriminator.input_shape[1:]])
     graph = tf.function(lambda x: gan.D(x, x)).get_concrete_function(x).graph
     kernel = gan.discriminator.layers[-1]
@@ -329,7 +329,7 @@ def test_convolutions_that_treat_examples_one_by_one_take_one_pass():
         for norm in ("none", "layer", "spectral", "batch")
     }
     assert counts == {"none": 1, "layer": 1, "spectral": 1, "batch": 2}
-    assert passes(small()) == 2  # a perceptron's two passes run side by side
+    assert passes(small()) == 2  # the two passes of a perceptron run in parallel
 
 
 def test_a_layer_that_nobody_knows_takes_two_passes():

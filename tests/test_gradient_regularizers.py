@@ -1,4 +1,4 @@
-"""R1, R2, the Jensen-Shannon regularizer and GAN-GP: exact losses and gradients, lazy turns, and what they are for."""
+"""R1, R2, the Jensen-Shannon regularizer and GAN-GP: exact losses and gradients, lazy turns, and their effects."""
 
 import json
 from pathlib import Path
@@ -17,14 +17,14 @@ from .test_penalties import EPSILON, FAKE, INPUTS, REAL, VECTORS, Drawn, Quadrat
 
 DIRAC = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text())["dirac"]
 REGULARIZED = [R1GAN, R2GAN, RothGAN, GANGP]
-# D's cross entropy at the vectors' scores.
+# D's cross entropy at the scores of the test vectors.
 CROSS_ENTROPY = np.mean(np.log1p(np.exp(-np.array(VECTORS["D_real"])))) + np.mean(
     np.log1p(np.exp(np.array(VECTORS["D_fake"])))
 )
 
 
 def analytic(cls, **kwargs):
-    """The vectors' discriminator and the generator G(z) = z, not compiled."""
+    """Returns a GAN with the discriminator of the test vectors and G(z) = z, not compiled."""
     z, x = keras.Input((2,)), keras.Input((2,))
     discriminator = keras.Model(x, Quadratic()(x))
     discriminator.set_weights([np.float32(INPUTS["a"]), np.float32(INPUTS["b"])])
@@ -34,7 +34,7 @@ def analytic(cls, **kwargs):
 
 
 def d_loss_and_gradients(gan):
-    """L_D, its gradients for (a0, a1, b0, b1), and those for the generated points."""
+    """Returns L_D, its gradients for (a0, a1, b0, b1), and those for the generated points."""
     z = tf.constant(FAKE)
     weights = [v.value for v in gan.discriminator_variables]
     with tf.GradientTape() as tape:
@@ -97,7 +97,7 @@ def test_parameter_gradients(cls, name):
 
 
 def js_regularizer(parameters):
-    """The regularizer on the vectors' points in NumPy, in float64."""
+    """Returns the regularizer on the points of the test vectors, by NumPy in float64."""
     a, b = parameters[:2], parameters[2:]
 
     def weighted(points, sign):
@@ -130,7 +130,7 @@ def s(t):
 
 
 def psi_after(turns, interval, gamma, theta, psi, rate):
-    """D(x) = psi x after so many of its turns, data 0, with the penalty in every `interval`-th."""
+    """Returns psi of D(x) = psi x after several of its turns, data 0, with the penalty in every `interval`-th."""
     for turn in range(turns):
         strength = 0 if turn % interval else interval * gamma
         psi -= rate * (theta * s(psi * theta) + strength * psi)
@@ -211,11 +211,11 @@ def test_gamma_is_annealed():
         np.testing.assert_allclose(gan.current_gamma(), expected, rtol=1e-5)
 
 
-# What the regularizers are for.
+# Effects of the regularizers.
 
 
 def spectral_radius(cls, rate, **kwargs):
-    """Of a training step, linearised at the solution of the Dirac-GAN."""
+    """Returns the spectral radius of a training step, linearised at the solution of the Dirac-GAN."""
     tiny = 1e-3
     columns = [step(dirac(cls, *start, rate, **kwargs), [0.0]) for start in ((tiny, 0.0), (0.0, tiny))]
     return np.abs(np.linalg.eigvals(np.array(columns).T / tiny)).max()
@@ -228,7 +228,7 @@ def spectral_radius(cls, rate, **kwargs):
         (VanillaGAN, {}, "nsgan"),
         (R1GAN, {"gamma": 0.3}, "nsgan_r1_gamma0.3"),
         (R2GAN, {"gamma": 2.0}, "r1_gamma2"),
-        # Roth's regularizer acts like the noise that it stands for.
+        # Roth's regularizer acts like the noise that it replaces.
         (RothGAN, {"gamma": 0.7**2}, "instance_noise_s0.7"),
         (RothGAN, {"gamma": 2.0**2}, "instance_noise_s2"),
     ],
@@ -239,7 +239,7 @@ def test_convergence_on_the_dirac_gan(cls, kwargs, row, simultaneous, key):
 
 
 def test_the_js_regularizer_is_the_effect_of_a_little_noise():
-    # Data N(0, 1), samples N(1, 1), D at its optimum, 1/2 - x; integrals over all three Gaussians by quadrature.
+    # Data N(0, 1), samples N(1, 1), D at its optimum, 1/2 - x. Quadrature computes integrals over all three Gaussians.
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     weights = weights / weights.sum()
 
@@ -251,7 +251,7 @@ def test_the_js_regularizer_is_the_effect_of_a_little_noise():
         each = weights[:, None] * weights[None, :]
         return (each * np.logaddexp(0, -score(noisy))).sum() + (each * np.logaddexp(0, score(noisy + 1))).sum()
 
-    # The function averages; equal weights come from repeating nodes in proportion.
+    # The function averages, so nodes are repeated in proportion to their weights.
     counts = np.round(weights * 2e4).astype(int)
     points = np.repeat(nodes, counts).astype("float32")[:, None]
     omega = float(penalties.js_regularizer(score, tf.constant(points), tf.constant(points + 1)))

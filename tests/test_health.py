@@ -1,4 +1,4 @@
-"""The health callback: what it measures, that it changes nothing, and what it says."""
+"""The health callback: its measurements, its warnings, and that it changes nothing."""
 
 import json
 import logging
@@ -38,12 +38,12 @@ def test_auc_by_pairs():
 
 
 def test_duplicates_by_hand():
-    real = np.arange(100.0)[:, None]  # each has its nearest neighbour at 1
+    real = np.arange(100.0)[:, None]  # nearest neighbours have distance 1
     samples = np.concatenate([np.arange(90.0), np.full(10, 200.0)])[:, None]
     assert health.duplicates(samples, real) == pytest.approx(0.1)
     assert health.duplicates(real, real) == 0.0
     assert health.duplicates(np.zeros((100, 2, 2, 1)), np.random.default_rng(0).normal(size=(100, 2, 2, 1))) == 1.0
-    # Pairs at 0.4 are nearer than half of the usual distance; pairs at 0.6 are not.
+    # Pairs at distance 0.4 are nearer than half of the usual distance; pairs at 0.6 are not.
     assert health.duplicates(np.array([[0.0], [0.4], [5.0], [5.6]]), real[:4]) == 0.5
     assert np.isnan(health.duplicates(np.array([[np.nan], [0.0]]), real[:2]))
 
@@ -60,29 +60,29 @@ def test_gradients_are_those_of_the_losses():
     assert found["d_gradient"] == pytest.approx(abs(theta * s(psi * theta) - data * s(-psi * data)), rel=1e-5)
     assert found["g_gradient"] == pytest.approx(abs(psi * s(-psi * theta)), rel=1e-5)
     assert found["d_auc"] == 1.0  # psi * 0.5 = -0.3 is above psi * 0.8 = -0.48
-    assert found["duplicates"] == 0.0  # all real points are one, too: nothing is nearer than half of 0
+    assert found["duplicates"] == 0.0  # all real points coincide too: no distance is below half of 0
 
 
 def test_what_helps_is_said_where_it_is_wrong():
     assert kinds({}) == []
     saturated = {"d_auc": 0.999, "g_gradient": 0.005}
     assert kinds({}, saturated, saturated, saturated) == ["saturation"]
-    assert kinds({}, saturated, saturated) == []  # not yet
-    assert kinds({}, *[{"d_auc": 0.999}] * 3) == []  # a critic may tell all apart while it teaches
+    assert kinds({}, saturated, saturated) == []  # too early
+    assert kinds({}, *[{"d_auc": 0.999}] * 3) == []  # a critic with useful gradients may separate all examples
     assert kinds(*[{}] * 5, {"d_gradient": 150.0}) == ["d_gradient exploded"]
     assert kinds(*[{}] * 5, {"g_gradient": 150.0}) == ["g_gradient exploded"]
     assert kinds(*[{}] * 4, {"g_gradient": 150.0}) == []
     assert kinds({}, {"duplicates": 0.3}, {"duplicates": 0.4}) == ["duplicates"]
-    assert kinds({"duplicates": 0.9}, {"duplicates": 0.4}) == []  # early samples are all alike
+    assert kinds({"duplicates": 0.9}, {"duplicates": 0.4}) == []  # early samples are always similar
     assert kinds({}, {"modes": 3.0}, {"modes": 2.0}) == ["lost modes"]
-    assert kinds({"modes": 1.0}, {"modes": 1.0}, {"modes": 2.0}) == []  # it never had them
+    assert kinds({"modes": 1.0}, {"modes": 1.0}, {"modes": 2.0}) == []  # it never covered them
     (_, sentence), = health.diagnose(looks({}, {"duplicates": 0.3}, {"duplicates": 0.4}))  # fmt: skip
     assert "40 % of the samples" in sentence
     assert "unrolled_gan" in sentence
 
 
 def test_it_warns_once_and_writes_its_numbers(tmp_path, caplog):
-    """A generator that makes the same point always, beside the modes of a ring."""
+    """The generator returns the same point always; the data are a ring with modes."""
     keras.utils.set_random_seed(0)
     gan = VanillaGAN.for_points(width=4, seed=0)
     kernel, bias = gan.generator.layers[-1].weights
@@ -100,7 +100,7 @@ def test_it_warns_once_and_writes_its_numbers(tmp_path, caplog):
     (record,) = [r for r in caplog.records if r.name == "gan_zoo"]
     assert record.getMessage().startswith("step 6: 100 % of the samples have a near-duplicate")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [row["step"] for row in rows] == [2, 3, 4, 6, 8]  # a look has a line of its own step
+    assert [row["step"] for row in rows] == [2, 3, 4, 6, 8]  # each health check adds a line for its step
     assert all("d_loss" in row for row in rows)
     for row in (row for row in rows if row["step"] != 3):
         assert row["duplicates"] == 1.0
@@ -111,7 +111,7 @@ def test_it_warns_once_and_writes_its_numbers(tmp_path, caplog):
 
 @pytest.mark.parametrize("cls", [DCGAN, RaGAN, EBGAN])
 def test_a_look_changes_nothing(cls):
-    """Batch normalization, spectral normalization, instance noise, the random stream: all as if nobody had looked."""
+    """Batch normalization, spectral normalization, instance noise and the random stream keep their states."""
     weights = []
     for every in (0, 1):
         keras.utils.set_random_seed(0)

@@ -1,4 +1,4 @@
-"""Pictures: values of pixels, layout of grids, and files that are whole or absent."""
+"""Pictures: values of pixels, layout of grids, and files that are complete or absent."""
 
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ def test_grid_errors(kwargs, word):
 
 
 def blue(picture):
-    """Where a picture shows samples: pixels with clearly more blue than red."""
+    """Returns where a picture shows samples: pixels with clearly more blue than red."""
     return picture[..., 2].astype(int) > picture[..., 0].astype(int) + 40
 
 
@@ -84,7 +84,7 @@ def test_scatter_puts_points_where_they_are():
     assert got.shape == (512, 512, 3)
     assert got.dtype == np.uint8
     rows, columns = np.nonzero(blue(got))
-    # The axes cover 0.06 to 0.98 of the height from below and 0.08 to 0.98 of the width, less what keeps them square.
+    # The axes cover 0.06 to 0.98 of the height from the bottom and 0.08 to 0.98 of the width, minus margins.
     assert rows.mean() / 512 == pytest.approx(1 - (0.06 + 0.75 * 0.92), abs=0.02)
     assert columns.mean() / 512 == pytest.approx(0.08 + 0.75 * 0.9, abs=0.02)
 
@@ -118,7 +118,7 @@ def test_scatter_errors(shape):
 
 
 def test_histogram_shows_densities():
-    # Half of the numbers in each of two bins of 0.02: their height is 25, and 1.6 times it that of the axis.
+    # Each of two bins of 0.02 has half of the numbers: their height is 25, and that of the axis 1.6 times 25.
     got = images.histogram(np.array([[-0.49]] * 5 + [[0.51]] * 5), limits=(-1.0, 1.0))
     assert (got.shape, got.dtype) == ((512, 512, 3), np.uint8)
     rows, columns = np.nonzero(blue(got))
@@ -132,8 +132,8 @@ def test_histogram_over_real_numbers():
     real = np.random.default_rng(0).normal(size=(500, 1))
     alone, both = images.histogram(real[:0], limits=(-3, 3)), images.histogram(real[:0], real, limits=(-3, 3))
     assert (alone != both).any()
-    assert blue(both).sum() < 1000  # of the legend
-    # The data alone decide the axes.
+    assert blue(both).sum() < 1000  # only the legend
+    # Only the data determine the axes.
     near, far = images.histogram(real, real), images.histogram(100 * real, real)
     np.testing.assert_array_equal(near[:, :40], far[:, :40])
 
@@ -153,7 +153,7 @@ def test_projection_is_on_the_principal_axes():
     points, seen = images.project(real[:10], real)
     assert seen.shape == (400, 2)
     np.testing.assert_allclose(points, seen[:10])
-    # A plane is seen without distortion, wherever it lies.
+    # A plane is projected without distortion, whatever its position.
     np.testing.assert_allclose(seen @ seen.T, (flat - flat.mean(axis=0)) @ (flat - flat.mean(axis=0)).T, atol=1e-9)
     np.testing.assert_allclose(np.cov(seen.T)[0, 1], 0, atol=1e-9)
     assert seen[:, 0].std() > seen[:, 1].std()

@@ -1,4 +1,4 @@
-"""Networks that mix the examples of a batch: where they take a pass for each minibatch, and where they are refused."""
+"""Networks that mix the examples of a batch: when they take one pass per minibatch, and when they are refused."""
 
 import keras
 import numpy as np
@@ -13,11 +13,11 @@ from gan_zoo.networks.dcgan import generator
 from gan_zoo.penalties import gradient_norm, zero_centered_penalty
 
 SHAPE = (8, 8, 1)
-LARGE = (16, 16, 1)  # the first convolution of the zoo's networks is never normalized
+LARGE = (16, 16, 1)  # the first convolution of the zoo's networks has no normalization
 
 
 def discriminator(couple=lambda x: x, activation=None, head=lambda x: keras.layers.Dense(1)(x)) -> keras.Model:
-    """A convolutional discriminator, with `couple` on its features."""
+    """Returns a convolutional discriminator with `couple` applied to its features."""
     images = keras.Input(SHAPE)
     x = keras.layers.Conv2D(3, 3, padding="same", activation=activation)(images)
     return keras.Model(images, head(keras.layers.Flatten()(couple(x))))
@@ -148,7 +148,7 @@ PENALIZED = {
 
 
 def weighted(cls) -> dict:
-    """Arguments that give the variant a penalty, where it has none by default."""
+    """Returns arguments that give the variant a penalty if it has none by default."""
     name = cls.gradient_penalty_argument
     return {} if cls.parameters().get(name) and cls.parameters()[name].default else {name: 10.0}
 

@@ -1,4 +1,4 @@
-"""What a user's keras.json or a call of keras.config sets, and what a run leaves of it: nothing changes silently."""
+"""Global settings of keras.json and keras.config: they do not change a run silently, and a run restores them."""
 
 import random
 
@@ -48,7 +48,7 @@ PAIRS += [(ProgressiveGAN, "growing", "none")]
     ("cls", "family", "norm"), [*PAIRS, (EBGAN, "dcgan", "layer"), (EBGAN, "mlp", "none")], ids=str
 )
 def test_images_are_channels_last_under_every_setting(cls, family, norm):
-    """The same weights, the same samples, and files that load under either setting."""
+    """Every setting gives the same weights and samples, and files load under either setting."""
     expected, samples = weights_after_a_step(cls, family, norm)
     keras.config.set_image_data_format("channels_first")
     try:
@@ -107,7 +107,7 @@ def digest(run_dir):
 
 @pytest.mark.parametrize("value", ["float16"])
 def test_floatx_does_not_change_a_run(floatx, value, tmp_path):
-    """It is the dtype of inputs and of learning rates in Keras."""
+    """In Keras, floatx is the dtype of inputs and of learning rates."""
     training.run(config(tmp_path / "plain", model="r1_gan"))
     expected = digest(tmp_path / "plain")
     floatx(value)
@@ -128,7 +128,7 @@ def test_models_under_floatx(floatx, value):
 
 
 class State:
-    """All that is global in a process and that a run could change."""
+    """All global state of a process that a run could change."""
 
     def __init__(self):
         self.policy = keras.config.dtype_policy().name

@@ -1,6 +1,6 @@
-"""SIGKILL at random moments: what a run leaves behind is always something that the same command can continue.
+"""SIGKILL at random times: the same command can always continue from the files that a killed run leaves.
 
-`GAN_ZOO_KILLS=SEED:COUNT` takes other moments and another number of them.
+`GAN_ZOO_KILLS=SEED:COUNT` selects other times and another number of them.
 """
 
 import json
@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SEED, KILLS = (int(part) for part in os.environ.get("GAN_ZOO_KILLS", "0:16").split(":"))
 STEPS = 30 * KILLS
 
-# Forks processes that have imported TensorFlow but not begun to use it, since the import takes most of their start; and
-# kills them: some at any time of their first seconds, most within a moment after they began to save, so that many die
-# while they write. The last one may go on to the end.
+# Forks processes that have imported TensorFlow but not used it yet, since the import takes most of their start. Then
+# kills them: some at any time in their first seconds, most just after they began to save, so that many are killed
+# while they write. The last process may run to the end.
 KILLER = """
 import json, os, random, signal, sys, time
 from pathlib import Path
@@ -83,7 +83,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def trained(folder, kills):
-    """Trains in `folder`; returns at what the kills came."""
+    """Trains in `folder`, and returns the steps at which the kills happened."""
     folder.mkdir()
     settings = {
         **dict(model="lsgan", dataset="ring8", width=8, batch_size=8, steps=STEPS, run_dir="run"),
@@ -112,9 +112,9 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
     moments = trained(tmp_path / "killed", KILLS)
     assert len(moments) == KILLS
     reached = [step for _, step in moments]
-    assert reached == sorted(reached)  # nothing that was saved is ever lost
+    assert reached == sorted(reached)  # saved progress is never lost
     assert KILLS < 30 or {"start", "running", "writing"} == {moment for moment, _ in moments}
-    assert len(set(reached)) > KILLS / 3  # most lives saved something before they ended
+    assert len(set(reached)) > KILLS / 3  # most processes saved something before they were killed
     assert_same(*(arrays(checkpoint(tmp_path / name / "run", STEPS)) for name in ("killed", "whole")))
     assert [row["step"] for row in rows(tmp_path / "killed")] == list(range(3, STEPS + 1, 3))
     assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
@@ -128,7 +128,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
         }
         for name in ("whole", "killed")
     )
-    assert whole.keys() == killed.keys()  # nothing half-written is left
+    assert whole.keys() == killed.keys()  # no incomplete files remain
     for name, path in whole.items():
         if path.suffix == ".png" and "samples" in name:
             assert path.read_bytes() == killed[name].read_bytes(), name

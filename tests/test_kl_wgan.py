@@ -22,7 +22,7 @@ HELD = LOSSES["klwgan_stopgrad_T1"]
 
 
 def on_scores(**kwargs):
-    """Not compiled, on D(x) = x and G(z) = z: x and z are the scores themselves."""
+    """Returns a GAN with D(x) = x and G(z) = z, not compiled: x and z are the scores."""
     networks = []
     for _ in range(2):
         inputs = keras.Input((1,))
@@ -61,7 +61,7 @@ def test_value_and_gradient_for_every_score(kwargs, name, held):
 
 
 def test_the_forms_pull_samples_in_other_directions():
-    # The third sample has the lowest score: through w, G would lower it further.
+    # The third sample has the lowest score. With gradients through w, G would lower it further.
     (_, _, held), (_, _, through) = (
         loss_and_gradients(on_scores(form=form).generator_loss) for form in ("stop_gradient", "published")
     )
@@ -138,7 +138,7 @@ def test_the_exact_case():
     bound = tf.reduce_mean(real) - tf.math.log(tf.reduce_mean(tf.exp(fake)))
     np.testing.assert_allclose(bound, exact["E_P_T"] - exact["log_E_Q_exp_T"], rtol=5e-3)
     np.testing.assert_allclose(tf.reduce_mean(weights * tf.math.log(weights)), exact["KL"], rtol=5e-3)
-    # With their weights, samples cannot be told from data.
+    # With these weights, samples have the same distribution as the data.
     np.testing.assert_allclose(tf.reduce_mean(weights * fake), exact["E_P_T"], rtol=5e-3)
     np.testing.assert_allclose(wasserstein_discriminator(real, weights * fake), 0.0, atol=2e-3)
 

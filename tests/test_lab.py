@@ -1,4 +1,4 @@
-"""docs/lab.md is made of the numbers: those of the comparisons, and those that the Dirac-GAN has now."""
+"""docs/lab.md must match the stored comparisons and the current results on the Dirac-GAN."""
 
 import json
 from pathlib import Path

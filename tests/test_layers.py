@@ -17,7 +17,7 @@ def normal(*shape, seed=0, mean=0.0):
 
 
 def batch_norms(shape, dtype="float32", **kwargs):
-    """Ours and Keras's, with the same random variables."""
+    """Returns the zoo's layer and Keras's, with the same random variables."""
     both = (
         BatchNormalization(dtype=dtype, **kwargs),
         keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, **kwargs),
@@ -148,7 +148,7 @@ def test_the_effective_kernel_has_spectral_norm_one(kind):
     sigma = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
     x = normal(3, *shape)
     actual = wrapped(x, training=False)
-    np.testing.assert_array_equal(layer.kernel.numpy(), kernel)  # the stored one stays as it was
+    np.testing.assert_array_equal(layer.kernel.numpy(), kernel)  # the stored kernel is unchanged
     np.testing.assert_allclose(actual, layer(x) / sigma, rtol=1e-3, atol=1e-5)
 
 
@@ -236,7 +236,7 @@ def test_training_logs_no_errors():
     environment |= {"CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": os.pathsep.join(sys.path)}
     run = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.strip().endswith("trained")
-    # That there is no GPU is the machine's matter.
+    # The warning about a missing GPU depends on the machine.
     errors = [line for line in run.stderr.splitlines() if line.startswith("E") and "cuInit" not in line]
     assert not errors
     assert "remapper failed" not in run.stderr
@@ -274,7 +274,7 @@ def test_convolutions_are_kerass(ours, theirs, settings, dtype):
         layer.set_weights([normal(*weight.shape, seed=k) * 0.3 for k, weight in enumerate(layer.get_weights())])
     weights = normal(*layers[1](x).shape, seed=9)
     results = [value_and_gradients(layer, x, None, weights) for layer in layers]
-    # Processors add up in different orders: the sum of 512 numbers in bfloat16, of 8 digits, is off by several units.
+    # Processors add in different orders: a sum of 512 numbers in bfloat16, with 8 bits, differs by several units.
     tolerance = 1e-5 if dtype == "float32" else 5e-2
     for value, expected in zip(*results, strict=True):
         assert value.dtype == expected.dtype

@@ -1,4 +1,4 @@
-"""Keras's own life cycle of a model, with a GAN: compile, fit with callbacks, evaluate, predict, save, load, export."""
+"""A GAN in the life cycle of a Keras model: compile, fit with callbacks, evaluate, predict, save, load, export."""
 
 import copy
 import importlib
@@ -157,7 +157,7 @@ def test_every_registered_class_of_the_zoo_has_a_stand_in():
 
 
 def users_class(module: str, name: str = "OfAUser"):
-    """A class as another module would define it."""
+    """Returns a class as if another module had defined it."""
     body = {
         "__module__": module,
         "discriminator_loss": lambda self, x, z: 0.0,
@@ -176,7 +176,7 @@ def no_users_classes(monkeypatch):
 
 
 def forget(cls):
-    """As in a process that has not imported its module."""
+    """Removes a class from the registries, as in a process that has not imported its module."""
     keras.saving.get_custom_objects().pop(f"{cls.__module__}>{cls.__name__}", None)
     arguments._users_classes.get(cls.__name__, {}).pop(cls.__module__, None)
 
@@ -230,7 +230,7 @@ def test_compile_refuses_by_name(arguments, sentence):
     gan = small()
     with pytest.raises(UserError, match=sentence):
         gan.compile(**arguments)
-    gan.compile(loss=None, metrics=[], jit_compile="auto")  # what says nothing is nothing
+    gan.compile(loss=None, metrics=[], jit_compile="auto")  # arguments without effect are accepted
     train(gan)
 
 

@@ -46,5 +46,5 @@ def test_data_that_end_end_training(two_replicas):
 def test_single_batches_can_be_trained_on(two_replicas):
     gan, _ = trained(two_replicas.scope(), (2,))
     before = gan.g_optimizer.iterations.numpy()
-    gan.train_function(iter([X]))  # what train_on_batch hands over
+    gan.train_function(iter([X]))  # the argument that train_on_batch passes
     assert gan.g_optimizer.iterations.numpy() == before + 1

@@ -83,7 +83,7 @@ def test_relativistic_losses_at_equal_scores():
 
 
 def test_the_relative_probability_of_bread():
-    # Slides of the paper: real bread looks less real beside other bread than beside a dog.
+    # From slides of the paper: real bread looks less real beside other bread than beside a dog.
     for pair, values in VECTORS["relativistic"]["bread_table_slides"].items():
         real, fake = (float(part.lstrip("realfk")) for part in pair.split("_"))
         loss = losses.relativistic(tf.constant([[real]]), tf.constant([[fake]]))
@@ -97,7 +97,7 @@ def test_paired_scores_must_have_one_shape():
 
 @pytest.mark.parametrize("name", VECTORS["wrong"])
 def test_known_mistakes_give_other_values(name):
-    # Values that other codebases compute; no function here gives them.
+    # Wrong values of other implementations, which no function here may return.
     wrong = VECTORS["wrong"][name]
     family = {"rasgan": "rasgan_half", "minimax": "minimax", "hinge": "hinge", "wgan": "wgan", "ralsgan": "ralsgan_sum"}
     ours = PAIRS[family.get(name.split("_")[0], "lsgan_a0_b1_c1_half")]
@@ -137,7 +137,7 @@ def test_against_tfgan(seed):
             losses.cross_entropy_discriminator(real, fake),
         ),
         "minimax_generator_loss": (
-            # It keeps the constant term of real scores, all 1 there.
+            # TF-GAN keeps the constant term of real scores, which is always 1 there.
             tfgan.minimax_generator_loss(fake) + tf.math.softplus(-1.0),
             losses.minimax_generator(fake),
         ),

@@ -1,4 +1,4 @@
-"""Metrics: cases whose answers are known, POT's, SciPy's and scikit-learn's answers, biases and invariances."""
+"""Metrics: known results, the results of POT, SciPy and scikit-learn, biases and invariances."""
 
 import json
 import math
@@ -50,13 +50,13 @@ class TestCoverage:
         assert spread == {"kl_mode": 0.0, "modes": 4, "hq": 1.0}
         piled = metrics.coverage(np.full([40, 2], 0.05), self.CENTRES, 0.1)
         assert piled == {"kl_mode": pytest.approx(math.log(4)), "modes": 1, "hq": 1.0}
-        # 2 of 40 are a fifth of a fair share of 10; 1 is less, and what lies between the modes is near none.
+        # 2 of 40 are a fifth of a fair share of 10; 1 is less. Samples between the modes are near no mode.
         few = [self.CENTRES[0]] * 20 + [self.CENTRES[1]] * 2 + [self.CENTRES[2]] + [[0.8, 0.8]] * 17
         few = metrics.coverage(np.array(few), self.CENTRES, 0.1)
         assert (few["modes"], few["hq"]) == (2, pytest.approx(23 / 40))
 
     def test_unequal_weights(self):
-        # Shares 0.4, 0.56 and 0.04 of weights 0.7, 0.1 and 0.2; a fifth of 0.2 is covered, just.
+        # Shares 0.4, 0.56 and 0.04 for weights 0.7, 0.1 and 0.2: exactly a fifth of 0.2, so the mode is covered.
         x = np.array([0.0] * 10 + [1.0] * 14 + [2.0])[:, None]
         got = metrics.coverage(x, np.array([[0.0], [1.0], [2.0]]), 0.1, [0.7, 0.1, 0.2])
         assert got["kl_mode"] == pytest.approx(0.4 * math.log(4 / 7) + 0.56 * math.log(5.6) + 0.04 * math.log(0.2))
@@ -120,7 +120,7 @@ class TestWasserstein:
         assert metrics.wasserstein1(CLOUD[:40], OTHER) == pytest.approx(expected, rel=1e-9)
 
     def test_unequal_numbers(self):
-        # Each point twice is the same distribution.
+        # Duplicating each point gives the same distribution.
         expected = metrics.wasserstein1(CLOUD[:40], OTHER)
         assert metrics.wasserstein1(np.repeat(CLOUD[:40], 2, axis=0), OTHER) == pytest.approx(expected, rel=1e-9)
         assert metrics.wasserstein1([[0.0, 0.0]], [[1.0, 0.0], [0.0, 3.0]]) == pytest.approx(2)
@@ -131,7 +131,7 @@ class TestWasserstein:
         expected = stats.wasserstein_distance(x, y)
         assert metrics.wasserstein1(x, y) == pytest.approx(expected, rel=1e-9)
         assert metrics.wasserstein1(x[:, None], y[:, None]) == pytest.approx(expected, rel=1e-9)
-        # The same on a line in the plane, by another algorithm.
+        # The same on a line in the plane, with another algorithm.
         flat = [np.stack([a * 0.6, a * 0.8], axis=1) for a in (x, y)]
         assert metrics.wasserstein1(*flat) == pytest.approx(expected, rel=1e-9)
 
@@ -158,7 +158,7 @@ class TestWasserstein:
 
 class TestSlicedWasserstein:
     def test_shift(self):
-        # The mean over directions of |cos|, up to their number.
+        # The mean over directions of |cos|, for this number of directions.
         x = RNG.normal(size=(200, 2))
         assert metrics.sliced_wasserstein(x + [3.0, 0.0], x) == pytest.approx(3 * 2 / math.pi, rel=1e-3)
         assert metrics.sliced_wasserstein(x, x[::-1]) == 0.0
@@ -312,7 +312,7 @@ class TestDivergencesOfDistributions:
 
     @staticmethod
     def gaussians(p, q, std=1.0):
-        """N(p, std^2 I) and N(q, std^2 I) of any dimension."""
+        """Returns N(p, std^2 I) and N(q, std^2 I) of any dimension."""
         pair = [Mixture(np.array([centre], np.float64), std) for centre in (p, q)]
         for distribution, name in zip(pair, "pq", strict=True):
             distribution.name = name
@@ -325,7 +325,7 @@ class TestDivergencesOfDistributions:
         assert metrics.kl(p, q) == pytest.approx(distance**2 / 2, rel=1e-6)
         expected = 2 * stats.norm.cdf(distance / 2) - 1
         assert metrics.total_variation(p, q) == pytest.approx(expected, abs=1e-5)
-        # The divergence does not depend on the direction across the shift.
+        # The divergence does not depend on directions orthogonal to the shift.
         assert metrics.js(p, q) == pytest.approx(metrics.js(*self.gaussians([0], [np.linalg.norm(shift)], std)))
 
     def test_many_dimensions(self):
@@ -357,7 +357,7 @@ class TestFrechet:
         assert metrics.squared_frechet([0], [[1]], [mean], [[std**2]]) == pytest.approx(expected, abs=1e-12)
 
     def test_singular(self):
-        # Two Gaussians on lines at a right angle: roots have no overlap. On one line: as on the real line.
+        # Gaussians on two orthogonal lines: the roots do not overlap. On one line: as on the real line.
         x, y = np.diag([4.0, 0.0]), np.diag([0.0, 9.0])
         assert metrics.squared_frechet(np.zeros(2), x, np.zeros(2), y) == pytest.approx(13)
         assert metrics.squared_frechet(np.zeros(2), x, np.zeros(2), 4 * x) == pytest.approx(4)
@@ -420,10 +420,10 @@ class TestMMD:
         assert metrics.squared_mmd(CLOUD, OTHER, 0.7) == pytest.approx(expected, rel=1e-10)
 
     def test_bias(self):
-        """Over many pairs of clouds of N: the unbiased one has the true mean, the biased one 2 (1 - E k) / N more."""
+        """Over many pairs of N points the unbiased one has the true mean, the biased one 2 (1 - E k) / N more."""
         rng = np.random.default_rng(0)
         pairs = [(rng.normal(size=10), rng.normal(size=10) + 0.5) for _ in range(4000)]
-        # E k(x, y) of N(0, 1) and N(m, 1) with bandwidth 1: x - y is N(-m, 2).
+        # E k(x, y) of N(0, 1) and N(m, 1) with bandwidth 1, where x - y is N(-m, 2).
         within, across = 1 / math.sqrt(3), math.exp(-(0.5**2) / 6) / math.sqrt(3)
         truth = 2 * within - 2 * across
         unbiased = [metrics.squared_mmd(x, y, 1.0) for x, y in pairs]
@@ -439,7 +439,7 @@ class TestMMD:
         expected = np.median([np.linalg.norm(a - b) for i, a in enumerate(both) for b in both[:i]])
         assert metrics.median_bandwidth(CLOUD, OTHER) == pytest.approx(expected)
         assert metrics.squared_mmd(CLOUD, OTHER) == metrics.squared_mmd(CLOUD, OTHER, expected)
-        # With it, units do not matter.
+        # With this bandwidth the result does not depend on units.
         assert metrics.squared_mmd(100 * CLOUD, 100 * OTHER) == pytest.approx(metrics.squared_mmd(CLOUD, OTHER))
         assert metrics.median_bandwidth(np.zeros(3), np.zeros(3)) == 1.0
         assert metrics.squared_mmd(np.zeros(3), np.zeros(3)) == 0
@@ -557,7 +557,7 @@ class TestEvaluate:
         assert (got["modes"], got["hq"]) == (1, 1)
         assert got["kl_mode"] == pytest.approx(math.log(8))
         assert got["distance"] == 0
-        # The covariance of the ring is (2 + 0.02^2) I, and the mean 2 away.
+        # The covariance of the ring is (2 + 0.02^2) I, and its mean is at distance 2.
         assert got["frechet"] == pytest.approx(4 + 2 * (2 + 0.02**2))
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf])

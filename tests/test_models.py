@@ -1,4 +1,4 @@
-"""Every variant on the Dirac-GAN: one step against the paper's update, written out by hand."""
+"""Every variant on the Dirac-GAN: one step against the paper's update, derived by hand."""
 
 import ast
 import inspect
@@ -66,7 +66,7 @@ def mean(values):
 
 
 # For each case: the class and its arguments, dL_D/dpsi at (theta, psi, data), dL_G/dtheta at (theta, psi, data). With
-# D(x) = psi x the gradient of D is psi everywhere, so that a penalty P(||grad D||) is P(|psi|).
+# D(x) = psi x the gradient of D is psi everywhere, so a penalty P(||grad D||) equals P(|psi|).
 def cross_entropy(theta, psi, data):
     return mean(-c * s(-psi * c) for c in data) + theta * s(psi * theta)
 
@@ -109,18 +109,18 @@ def average_g(objective, scale=1.0):
 
 
 def slope(t):
-    """The derivative of the sigmoid."""
+    """Returns the derivative of the sigmoid."""
     return s(t) * s(-t)
 
 
 def curvature(theta, psi, data):
-    """The derivatives of `cross_entropy` with respect to theta and psi."""
+    """Returns the derivatives of `cross_entropy` with respect to theta and psi."""
     by_theta = s(psi * theta) + psi * theta * slope(psi * theta)
     return by_theta, mean(c * c * slope(psi * c) for c in data) + theta * theta * slope(psi * theta)
 
 
 def unrolled(steps, rate):
-    """d f_K / d theta, with psi_k's derivative by theta carried along."""
+    """Returns d f_K / d theta, computed with the derivative of psi_k by theta."""
 
     def derivative(theta, psi, data):
         moved = 0.0
@@ -152,7 +152,7 @@ def primal_dual(alpha, sigma, weight):
 
 
 def consensus(gamma):
-    """v + gamma v'^T v, v' written out, of the non-saturating game."""
+    """Returns v + gamma v'^T v of the non-saturating game, with v' derived by hand."""
 
     def update(theta, psi, data):
         v_theta, v_psi = non_saturating(theta, psi, data), cross_entropy(theta, psi, data)
@@ -166,13 +166,13 @@ def consensus(gamma):
 
 
 def js_regularized(theta, psi, data):
-    """The derivative of E[(1 - s(r))^2 psi^2] + E[s(f)^2 psi^2]."""
+    """Returns the derivative of E[(1 - s(r))^2 psi^2] + E[s(f)^2 psi^2]."""
     at_data = mean(2 * s(-psi * c) ** 2 * psi - psi**2 * 2 * s(-psi * c) * slope(psi * c) * c for c in data)
     return at_data + 2 * s(psi * theta) ** 2 * psi + psi**2 * 2 * s(psi * theta) * slope(psi * theta) * theta
 
 
 def energy_d(margin, energy, derivative):
-    """D(x) = psi x as an autoencoder: the energy is a function of (psi - 1) x, and psi moves it by x."""
+    """D(x) = psi x as an autoencoder: the energy is a function of (psi - 1) x, whose derivative by psi is x."""
 
     def by_psi(c, psi):
         return derivative((psi - 1) * c) * c
@@ -274,7 +274,7 @@ CASES = {
         lambda theta, psi, data: cross_entropy(theta, psi, data) + 0.5 * two_sided(psi),
         non_saturating,
     ),
-    # All samples are one point, and so have the weight 1.
+    # All samples are one point, so their weights are 1.
     **{
         f"kl_wgan {form}": (
             *(KLWGAN, {"n_critic": 1, "temperature": 0.7, "form": form}),
@@ -326,7 +326,7 @@ def test_one_step(case, data, theta_psi):
     cls, arguments, d_gradient, g_gradient = CASES[case]
     theta, psi = theta_psi
     new_psi = psi - RATE * d_gradient(theta, psi, data)
-    # The generator moves after the discriminator, and sees where that has gone.
+    # The generator moves after the discriminator, and uses its new weights.
     new_theta = theta - RATE * g_gradient(theta, new_psi, data)
     actual = step(dirac(cls, theta, psi, RATE, **arguments), data)
     np.testing.assert_allclose(actual, (new_theta, new_psi), atol=2e-6)
@@ -343,7 +343,7 @@ def test_one_simultaneous_step(case):
 
 def test_weights_are_clipped_after_the_update():
     theta, psi = step(dirac(WGAN, 0.0, 0.0, RATE, clip=0.05, n_critic=1), [3.0, 3.0])
-    assert psi == pytest.approx(0.05)  # not 0.3, nor 0.3 until the next turn
+    assert psi == pytest.approx(0.05)  # clipped at once, not only before the next turn
     assert theta == pytest.approx(0.1 * 0.05)
 
 
@@ -358,7 +358,7 @@ def test_discriminator_turns_see_strided_minibatches():
 
 
 def test_a_zero_gradient_is_penalised_without_nan():
-    # WGAN-GP at psi = 0, where the norm has no derivative: D's step is that of the Wasserstein term alone.
+    # WGAN-GP at psi = 0, where the norm has no derivative: D's step is that of the Wasserstein term only.
     theta, psi = step(dirac(WGANGP, 0.5, 0.0, RATE, n_critic=1), [0.0, 0.0])
     assert psi == pytest.approx(-RATE * 0.5)
     assert math.isfinite(theta)
@@ -429,7 +429,7 @@ def test_bad_arguments(cls, arguments, sentence):
 
 
 def code_lines(cls) -> int:
-    """Lines of a class's body that are neither docstrings, comments nor blank."""
+    """Returns the lines of a class's body that are not docstrings, comments or blank."""
     source = inspect.getsource(cls)
     skipped = set()
     for node in ast.walk(ast.parse(source)):

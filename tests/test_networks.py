@@ -1,4 +1,4 @@
-"""Networks: shapes, ranges, the papers' sizes, normalizations, and what cannot be built."""
+"""Networks: shapes, ranges, the papers' sizes, normalizations, and invalid arguments."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from gan_zoo import UserError, layers, networks
 
-# Growing networks have a stage and no normalization: they have tests of their own.
+# Growing networks have a stage and no normalization; they have their own tests.
 FAMILIES = [family for family in networks.FAMILIES if family != "growing"]
 
 
@@ -16,7 +16,7 @@ def pair(network="dcgan", shape=(8, 8, 1), latent_dim=4, width=2, norm="none"):
 
 
 def all_layers(model, kind):
-    """The layers of a kind, spectral normalization unwrapped."""
+    """Returns the layers of a type, without the wrappers of spectral normalization."""
     unwrapped = [getattr(layer, "layer", layer) for layer in model.layers]
     return [layer for layer in unwrapped if isinstance(layer, kind)]
 
@@ -37,7 +37,7 @@ def test_shapes_and_ranges(network, side, channel_count):
     assert np.abs(images).max() <= 1
     scores = discriminator(images)
     assert scores.shape == (3, 1) and scores.dtype == "float32"
-    # Nothing squashes a score: doubling the last layer doubles it.
+    # Scores are unbounded: doubling the last layer doubles them.
     last = all_layers(discriminator, keras.layers.Dense)[-1]
     last.set_weights([2 * weight for weight in last.get_weights()])
     np.testing.assert_allclose(discriminator(images), 2 * scores, rtol=1e-5)
@@ -59,7 +59,7 @@ def test_the_64x64_network_is_that_of_the_dcgan_paper():
     assert channels(discriminator, keras.layers.Conv2D) == [128, 256, 512, 1024]
     for model, kind in ((generator, keras.layers.Conv2DTranspose), (discriminator, keras.layers.Conv2D)):
         assert {(layer.kernel_size, layer.strides) for layer in all_layers(model, kind)} == {((5, 5), (2, 2))}
-    # Not on the generator's output, nor on the discriminator's input and output.
+    # Neither on the generator's output nor on the discriminator's input and output.
     assert len(all_layers(generator, layers.BatchNormalization)) == 4
     assert len(all_layers(discriminator, layers.BatchNormalization)) == 3
     assert isinstance(discriminator.layers[2], layers.LeakyReLU)
@@ -103,7 +103,7 @@ def test_normalizations(network, norm):
         assert any(isinstance(layer, kind) for layer in discriminator.layers) == (name == norm)
     x = np.random.default_rng(0).uniform(-1, 1, (4, 16, 16, 1)).astype("float32")
     assert np.isfinite(discriminator(x, training=True)).all()
-    # Only batch normalization couples the examples of a batch.
+    # Only batch normalization mixes the examples of a batch.
     together, apart = (discriminator(part, training=norm == "batch")[:2] for part in (x, x[:2]))
     assert np.allclose(together, apart, rtol=1e-4, atol=1e-6) == (norm != "batch")
 
@@ -140,7 +140,7 @@ def test_perceptrons_for_points():
     assert (generator.input_shape, generator.output_shape) == ((None, 5), (None, 3))
     assert [layer.units for layer in all_layers(generator, keras.layers.Dense)] == [7, 7, 7, 7, 3]
     assert [layer.units for layer in all_layers(discriminator, keras.layers.Dense)] == [7, 7, 7, 7, 1]
-    # Points are not squashed into [-1, 1].
+    # Points are not limited to [-1, 1].
     assert np.abs(generator(1000 * tf.random.stateless_normal([64, 5], [0, 0]))).max() > 1
 
 
@@ -179,11 +179,11 @@ def test_columns_are_made_from_left_to_right():
     before = generator(z).numpy()
     (lstm,) = all_layers(generator, keras.layers.LSTM)
     kernel = lstm.cell.recurrent_kernel
-    kernel.assign(kernel.value * 0)  # without memory of its output, only the cell carries on
+    kernel.assign(kernel.value * 0)  # without recurrent weights, only the cell carries the state
     dense = all_layers(generator, keras.layers.Dense)[-1]
     changed = generator(z).numpy()
     assert not np.allclose(changed, before)
-    # A state reaches a column through all the columns before it: a forgetful cell has nothing left after the first.
+    # A state passes through all columns before a column: with small forget gates nothing remains after the first.
     bias = lstm.cell.bias.numpy()
     bias[4:8] = -30.0
     bias[8:12] = 0.0

@@ -1,4 +1,4 @@
-"""The zoo's Adam against Keras's, by itself, under a strategy, and through a file."""
+"""The zoo's Adam against Keras's: alone, under a strategy, and after a save."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ SETTINGS = [{}, {"beta_1": 0.5, "epsilon": 1e-8}, {"weight_decay": 0.01, "clipno
 
 
 def descend(optimizer, steps=5):
-    """Two variables after some steps down a bowl with a noisy gradient."""
+    """Returns two variables after some steps on a quadratic function with a noisy gradient."""
     rng = np.random.default_rng(0)
     variables = [keras.Variable(rng.normal(size=shape).astype("float32")) for shape in ((3, 4), (2,))]
     optimizer.build(variables)
@@ -29,7 +29,7 @@ def test_it_is_kerass_adam(settings):
 
 
 def test_the_first_step_by_hand():
-    """m / (1 - b1) = g and v / (1 - b2) = g^2, so the step is that of the sign, to epsilon."""
+    """m / (1 - b1) = g and v / (1 - b2) = g^2, so the step is the sign of g, up to epsilon."""
     variable = keras.Variable([1.0, -2.0])
     optimizer = optimizers.Adam(0.25, epsilon=1e-8)
     optimizer.build([variable])

@@ -1,4 +1,4 @@
-"""The three ways to use the library: a wheel elsewhere, a bare clone, and README's own lines."""
+"""The three ways to use the library: an installed wheel, a clone without installation, and README's own commands."""
 
 import os
 import re
@@ -29,7 +29,7 @@ print(gan_zoo.__file__, WGANGP.__module__, len(VARIANTS))
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """The tree as a clone has it, without anything that was built or installed."""
+    """A copy of the source tree without built or installed files."""
     folder = tmp_path_factory.mktemp("clone")
     for name in SOURCES:
         if (ROOT / name).is_dir():
@@ -47,11 +47,11 @@ def run(command, cwd, **env):
 
 
 def bare_python(folder):
-    """An interpreter that has this environment's packages, but not this clone."""
+    """Creates an interpreter with this environment's packages, but without this clone."""
     venv.create(folder, symlinks=True)
     site = next((folder / "lib").glob("python*/site-packages"))
     packages = {str(Path(p)) for p in sys.path if p.endswith("site-packages")}
-    # Files that make an editable install visible are read only in a site folder itself, not in folders a .pth adds.
+    # Files of editable installs are read only in a site folder itself, not in folders that a .pth file adds.
     (site / "dependencies.pth").write_text("\n".join(sorted(packages)) + "\n")
     return folder / "bin" / "python"
 

@@ -1,4 +1,4 @@
-"""Penalties: exact values and parameter gradients through the variants themselves, and independent oracles."""
+"""Penalties: exact values and parameter gradients through the variants themselves, and independent references."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ class Quadratic(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tests")
 class Table(keras.layers.Layer):
-    """A generator whose samples are its weights, whatever the latents."""
+    """A generator that returns its weights as samples, whatever the latents."""
 
     def build(self, input_shape):
         self.points = self.add_weight((4, 2), name="points")
@@ -43,7 +43,7 @@ class Table(keras.layers.Layer):
 
 
 class Drawn:
-    """Random numbers that the test chooses."""
+    """Returns random numbers that the test chooses."""
 
     def __init__(self, uniform=None, normal=None):
         self.numbers = {"uniform": uniform, "normal": normal}
@@ -80,7 +80,7 @@ def interpolating(cls, **kwargs):
 
 
 def perturbing(**kwargs):
-    """DRAGAN whose noise is the vectors' delta: noise_scale std(x) n = delta."""
+    """Returns DRAGAN with the delta of the test vectors as noise: noise_scale std(x) n = delta."""
     return analytic(DRAGAN, Drawn(normal=DELTA / np.float32(REAL.std())), noise_scale=1.0, **kwargs)
 
 
@@ -118,7 +118,7 @@ def test_penalties_within_the_variants(make, unit, name, gradient_name):
     if gradient_name:
         expected = VECTORS["dparams_[a0,a1,b0,b1]"][gradient_name]
         np.testing.assert_allclose(with_gradients - without, expected, rtol=1e-4, atol=1e-4)
-    # The penalised points are constants: the penalty sends nothing to the generator.
+    # The penalised points are constants: the generator gets no gradient of the penalty.
     np.testing.assert_allclose(generator_gradient, bare_generator_gradient, atol=1e-6)
 
 
@@ -205,7 +205,7 @@ def test_against_tfgan(monkeypatch):
     tfgan = tfgan_losses()
     monkeypatch.setattr(tf.random, "uniform", lambda shape, *_, **__: tf.reshape(EPSILON, shape))
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        # Its epsilon weighs the generated example.
+        # TF-GAN's epsilon is the weight of the generated example.
         theirs = tfgan.wasserstein_gradient_penalty(
             tf.constant(FAKE), tf.constant(REAL), None, lambda x, _: quadratic()(x), "discriminator"
         )

@@ -1,4 +1,4 @@
-"""Where people run the zoo: folders of any name, users without a home, outputs of any kind, systems without modules."""
+"""Environments: folders of any name, users without a home, outputs of any kind, systems without some modules."""
 
 import asyncio
 import io
@@ -52,7 +52,7 @@ def settings(tmp_path, **more):
 
 
 def tool(*arguments, cwd, site=None, redirect="", **environment):
-    """Runs train.py in a process of its own; `site` is the code of a sitecustomize, None in `environment` unsets."""
+    """Runs train.py in a new process. `site` is code for sitecustomize; None in `environment` unsets a variable."""
     path = [str(ROOT)]
     if site:
         (cwd / "site").mkdir(exist_ok=True)
@@ -82,7 +82,7 @@ def test_exports_load_from_folders_of_any_name(tmp_path, name):
     loaded = gan_zoo.load_pretrained(tmp_path / name / name, trust=True)
     np.testing.assert_allclose(loaded.sample(3, seed=1), gan(gan.sample_latent(3, seed=1)), atol=1e-5)
     assert [p.name for p in path.parent.iterdir()] == [name]
-    assert saved_model.export(gan, path) == path  # and again, in its place
+    assert saved_model.export(gan, path) == path  # a second export replaces the first
 
 
 def test_names_as_long_as_file_systems_take(tmp_path):
@@ -337,7 +337,7 @@ def test_help_into_a_pipe_that_closes(tmp_path):
     result = tool(
         str(ROOT / "train.py"), "--help", cwd=tmp_path, redirect="| head -c 1 >/dev/null; exit ${PIPESTATUS[0]}"
     )
-    assert result.returncode in (0, 141)  # a pipe takes all of it, if it is asked before the reader ends
+    assert result.returncode in (0, 141)  # 0 if the pipe takes all output before the reader ends
     assert result.stderr == b""
     result = tool(str(ROOT / "train.py"), "--help", cwd=tmp_path, redirect=">/dev/full")
     assert (result.returncode, result.stderr.count(b"\n")) == (1, 1)

@@ -44,7 +44,7 @@ def test_every_variant_trains(name, policy):
         moved = length(weight.numpy() - old for weight, old in zip(weights, start, strict=True))
         assert 0.005 < moved / length(start) < 10
         if policy == "mixed_float16":
-            # Each update that was left out has halved the scale, which starts at 2^15 and grows after 2000 only.
+            # Each skipped update halves the scale, which starts at 2^15 and grows only after 2000 updates.
             assert float(optimizer.dynamic_scale) == 2.0 ** (15 - (STEPS - int(optimizer.iterations))) > 1
         else:
             assert not isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
@@ -52,7 +52,7 @@ def test_every_variant_trains(name, policy):
 
 
 def perceptron(dtype: str, last: float) -> keras.Model:
-    """Scores whose gradients are about `last`, with the same weights in each precision."""
+    """Returns a network whose scores have gradients of about `last`, with the same weights in each precision."""
     keras.utils.set_random_seed(1)
     x = keras.Input((3,))
     y = keras.layers.Dense(16, "tanh", dtype=dtype)(x)
@@ -62,7 +62,7 @@ def perceptron(dtype: str, last: float) -> keras.Model:
 
 
 def penalty_and_gradients(penalty, dtype):
-    """A penalty at some points and its gradients with respect to D's weights, under a new optimizer's loss scale."""
+    """Returns a penalty at some points and its gradients in D's weights, under a new optimizer's loss scale."""
     D = perceptron(dtype, 1e-8)
     x = tf.constant(np.random.default_rng(0).normal(size=(4, 3)).astype("float32"))
     weights = [weight.value for weight in D.trainable_variables]
@@ -80,7 +80,7 @@ def test_a_penalty_of_tiny_gradients_survives_float16(penalty, monkeypatch):
     value, gradients = penalty_and_gradients(penalty, "mixed_float16")
     np.testing.assert_allclose(value, expected, rtol=0.05)
     assert length([gradients - expected_gradients]) < 0.05 * length([expected_gradients])
-    # What the scale is for.
+    # Without the scale, gradients are lost.
     monkeypatch.setattr(penalties, "INNER_SCALE", 1.0)
     _, lost = penalty_and_gradients(penalty, "mixed_float16")
     assert length([lost]) < 0.2 * length([expected_gradients])
@@ -97,14 +97,14 @@ def test_scales_change_nothing_where_exponents_suffice(monkeypatch):
 
 
 def test_large_targets_leave_room_for_large_gradients():
-    """Those of progressive GAN's CIFAR-10 run have norms of 750."""
+    """The targets of progressive GAN's CIFAR-10 run have norms of 750."""
     weight = tf.constant(np.random.default_rng(0).choice([-700.0, 700.0], size=(3, 1)), tf.float16)
     norm = penalties.gradient_norm(lambda x: tf.matmul(tf.cast(x, tf.float16), weight), tf.zeros([2, 3]), usual=750.0)
     np.testing.assert_allclose(norm, [700 * 3**0.5] * 2, rtol=1e-3)
 
 
 class Whisper(VanillaGAN):
-    """Its losses are so small that float16 holds none of their gradients."""
+    """Its losses are so small that float16 cannot represent any of their gradients."""
 
     def discriminator_loss(self, x, z):
         return 1e-6 * super().discriminator_loss(x, z)
@@ -114,7 +114,7 @@ class Whisper(VanillaGAN):
 
 
 def player_gradients(player: str, scaled: bool):
-    """A player's gradients in the current precision, unscaled again."""
+    """Returns a player's gradients in the current precision, with the scale removed."""
     keras.utils.set_random_seed(1)
     gan = Whisper.for_points(width=16, seed=0)
     gan.compile()

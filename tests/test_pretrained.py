@@ -1,4 +1,4 @@
-"""Models by name or path: what they draw, the ways between samples, and what is said of names that are none."""
+"""Models by name or path: their samples, interpolations, and the errors for unknown names."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ def model(folder):
 
 @pytest.fixture
 def released(folder, tmp_path):
-    """The index of two releases, which lie beside it."""
+    """The index of two releases, which are in the same folder."""
     index = tmp_path / "index.json"
     for name in ("wgan_gp-celeb_a", "dcgan-mnist"):
         shutil.copytree(folder, tmp_path / name / "saved_model")
@@ -98,7 +98,7 @@ def test_interpolation_of_latents():
     arc = pretrained.interpolate(a, b, 9, prior="normal")
     assert (arc.dtype, arc.shape) == (np.float32, (9, 16))
     np.testing.assert_array_equal(arc[[0, -1]], [a, b])
-    # On an arc lengths and the angles between neighbours stay the same.
+    # On an arc, lengths and angles between neighbours are constant.
     np.testing.assert_allclose(np.linalg.norm(arc, axis=1), np.linalg.norm(a), rtol=1e-6)
     cosines = np.sum(arc[1:] * arc[:-1], axis=1)
     np.testing.assert_allclose(cosines, cosines[0], rtol=1e-6)
@@ -195,7 +195,7 @@ def test_a_changed_release_is_not_given_to_tensorflow(released, monkeypatch, nam
 
 
 def test_what_is_loaded_is_what_was_verified(released, model, monkeypatch):
-    """Who changes the files between verification and loading, or adds some, changes nothing."""
+    """Files that are changed or added between verification and loading have no effect."""
     read, seen = pretrained._read, []
 
     def late(folder, path):
@@ -212,7 +212,7 @@ def test_what_is_loaded_is_what_was_verified(released, model, monkeypatch):
 
 
 def test_other_savedmodels_need_trust(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("GAN_ZOO_CACHE", str(tmp_path / "cache"))  # as on another machine than that of the export
+    monkeypatch.setenv("GAN_ZOO_CACHE", str(tmp_path / "cache"))  # as on another machine, which lacks the record
     monkeypatch.setattr(pretrained, "_read", None)
     for path in (folder, folder.parent, str(folder)):
         with pytest.raises(UserError) as error:

@@ -20,7 +20,7 @@ SAMPLES = np.float32([[0.5, -1], [1.5, 0.25], [-1, -2], [0, 0]])
 
 
 class Fixed(PrimalDualGAN):
-    """Its samples are its latents, and its scores those of the exact values."""
+    """Its samples are its latents, and its scores are given constants."""
 
     def G(self, z):
         return z
@@ -41,10 +41,10 @@ def test_values_and_the_gradient_for_every_sample(name, normalized):
     samples = tf.constant(SAMPLES)
     with tf.GradientTape() as tape:
         tape.watch(samples)
-        loss = gan.generator_loss(X, samples)  # the scores are constants, so that the gradient is the penalty's
+        loss = gan.generator_loss(X, samples)  # scores are constant, so this is the gradient of the penalty
     np.testing.assert_allclose(loss, expected["g_loss"], rtol=1e-6)
     np.testing.assert_allclose(tape.gradient(loss, samples), expected["dpenalty_dG"], rtol=1e-4, atol=1e-8)
-    # Whatever the density is.
+    # For any density.
     np.testing.assert_allclose(0.01 * np.mean(constraint**2), expected["g_penalty"], rtol=1e-6)
 
 
@@ -57,7 +57,7 @@ def test_without_a_step_it_is_the_minimax_game():
 
 
 def test_a_mode_without_samples_draws_them():
-    """Where D is sure of the data, descent on the penalty moves samples toward them, whatever D says of the samples."""
+    """If D is certain of the data, the penalty pulls samples towards them, whatever D's scores of the samples are."""
     gan = Fixed.for_points(width=2, sigma=1.0)
     x = np.full((4, 2), 2.0, "float32")
     samples = tf.zeros([4, 2])
@@ -72,7 +72,7 @@ def test_the_kernel_by_hand():
     samples, points = np.float32([[0.0], [1.0]]), np.float32([[0.5], [3.0], [0.0]])
     expected = [np.mean([np.exp(-((s - p) ** 2) / 0.5) for s in (0.0, 1.0)]) for p in (0.5, 3.0, 0.0)]
     np.testing.assert_allclose(kernel_density(samples, points, 0.5), expected, rtol=1e-5)
-    # Normalized it integrates to 1.
+    # A normalized kernel has integral 1.
     grid = np.linspace(-5, 6, 1101, dtype="float32")[:, None]
     density = kernel_density(samples, grid, 0.5, normalized=True)
     np.testing.assert_allclose(np.sum(density) * 0.01, 1.0, rtol=1e-5)

@@ -93,7 +93,7 @@ def test_equalised_learning_rate(layer, shape, scale):
 
 
 class Analytic(keras.layers.Layer):
-    """D(x) = sum(a x^2) + b x of the exact values."""
+    """D(x) = sum(a x^2) + b x, for the exact values."""
 
     def call(self, x):
         a, b = (tf.constant(VECTORS["penalty"]["inputs"][name], tf.float32) for name in "ab")
@@ -198,7 +198,7 @@ def test_growth_traces_the_step_once_for_each_stage():
     )
     logs = trained(gan, IMAGES, steps=9, callbacks=[callbacks.Grow(phases)]).history
     assert [stage for stage, _ in itertools.groupby(stages)] == [0, 1, 2]
-    assert len(stages) <= 6  # Keras traces a function once or twice, as for every variant
+    assert len(stages) <= 6  # Keras traces a function once or twice, also for other variants
     assert all(np.isfinite(values).all() for values in logs.values())
     assert gan.generator.output_shape == (None, 16, 16, 1)
 
@@ -269,7 +269,7 @@ def test_a_run_continues_in_the_middle_of_a_fade(tmp_path, capsys):
     training.run(config(tmp_path / "whole"))
     steps = [checkpoints.read_step(p) for p in checkpoints.list_checkpoints(tmp_path / "whole" / "checkpoints")]
     assert steps == [3, 6, 9, 12, 13, 15, 18]
-    # 3 steps of 16 examples at 4 x 4, then 10 of 8 that fade 8 x 8 in, then 5.
+    # 3 steps of 16 examples at 4 x 4, then 10 steps of 8 during the fade to 8 x 8, then 5.
     rows = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
     assert [row["kimg"] for row in rows[:5]] == pytest.approx([0.016, 0.032, 0.048, 0.056, 0.064])
     assert "8 pixels fade 10 steps of 1 x 8 examples" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""One seed for each purpose; data that go on over phases; averages that do not depend on steps in a call."""
+"""Random streams: one seed for each purpose, data that continue over phases, and the moving average."""
 
 import itertools
 import random
@@ -50,7 +50,7 @@ def test_seeding_is_put_back_also_after_an_error():
 
 
 def numbers(dataset, count):
-    """Which digits elements hold: images are told apart by their bytes."""
+    """Returns the numbers of the digits in elements, which are identified by their bytes."""
     return [[image.tobytes() for image in element] for element in dataset.take(count).as_numpy_iterator()]
 
 
@@ -62,14 +62,14 @@ def test_data_go_on_where_other_batch_sizes_ended():
     for k, (size, count) in enumerate(stage):
         shown += sum(numbers(source.batches(size, seed=3, before=stage[:k]), count), [])
     assert shown == order[:320]
-    # A stream may start anywhere in a phase, also beyond the epoch's end, where its rest is left out as always.
+    # A stream may start anywhere in a phase, also after the end of an epoch, whose rest is not used.
     whole = numbers(source.batches(100, seed=3, before=stage), 40)
     assert whole[0] == order[320:420][:80] + whole[0][80:]
     for step in (1, 13, 14, 15, 33):
         assert numbers(source.batches(100, seed=3, before=stage, start_step=step), 3) == whole[step : step + 3]
     epochs = numbers(source.batches(100, seed=3), 40)
-    assert whole[14:31] == epochs[17:34]  # 14 elements are left in the first epoch
-    # Phases that are longer than an epoch.
+    assert whole[14:31] == epochs[17:34]  # 14 elements remain in the first epoch
+    # Phases longer than an epoch.
     for earlier in ([(100, 17)], [(100, 18)], [(100, 40)], [(600, 7)], [(600, 2), (100, 3)]):
         (first, *_), fresh = numbers(source.batches(100, seed=3, before=earlier), 1), sum(c * n for c, n in earlier)
         assert len(first) == 100 and fresh > 0
@@ -100,7 +100,7 @@ def test_phases_of_growth_show_distinct_images(tmp_path):
         )
     )
     assert job.schedule.growth.before(50) == [(20, 10), (10, 20)]
-    # Digits of 4 x 4 pixels may be alike: what is compared is the order of the 8 x 8 ones.
+    # Digits of 4 x 4 pixels may be equal, so the order of the 8 x 8 ones is compared.
     order = sum(numbers(job.schedule.source.batches(1, seed=0), 600), [])
     assert sum(numbers(job.schedule.dataset(10), 20), []) == order[200:400]
     assert sum(numbers(job.schedule.dataset(30), 20), []) == order[400:600]
@@ -140,7 +140,7 @@ def arrays(path):
 
 @pytest.mark.parametrize("first", [40, 41])
 def test_an_extended_run_equals_one_in_one_go(first, tmp_path):
-    """The number of steps in a call of the graph differs between 41 steps, 60 of them, and the 19 in between."""
+    """The number of steps per call of the graph differs between runs of 41 and 60 steps, and the 19 in between."""
     run(tmp_path / "whole", 60)
     for steps in (first, 60):
         run(tmp_path / "parts", steps)

@@ -1,4 +1,4 @@
-"""The recipes for clusters in docs/: the Slurm script with stand-ins for Slurm, the manifests against their schemas."""
+"""The cluster recipes in docs/: the Slurm script with substitutes for Slurm, the manifests against their schemas."""
 
 import json
 import os
@@ -24,11 +24,11 @@ KUBERNETES = ROOT / "docs" / "kubernetes"
 PAGE = (ROOT / "docs" / "cluster.md").read_text()
 FLAGS = set(re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', (ROOT / "train.py").read_text()))
 STAYS = [errors.Stopped.exit_status, errors.UserError.exit_status]
-"""Statuses after which starting again does not help."""
+"""Exit statuses for which a restart does not help."""
 
 
 def flags_of(words):
-    """Names and values of the flags among some words of a command."""
+    """Returns names and values of the flags in a command."""
     pairs = [word.removeprefix("--").partition("=") for word in words if word.startswith("--")]
     assert {name for name, _, _ in pairs} <= FLAGS
     return {name: value for name, _, value in pairs}
@@ -68,7 +68,7 @@ else
 fi
 """
 
-# Each start of each worker ends with a status that was set before; "TERM" waits for the signal and saves.
+# Each start of each worker ends with a predefined status. "TERM" waits for the signal and saves.
 PYTHON = """#!/bin/bash
 printf '%s\\n' "$@" >"command-$STEP-$SLURM_NODEID"
 status=$(cat "status-$STEP-$SLURM_NODEID")
@@ -84,7 +84,7 @@ esac
 
 
 class SlurmJob:
-    """An allocation of some nodes in which the script runs; `statuses` holds what each worker does at each start."""
+    """An allocation of nodes that runs the script. `statuses` has the exit status of each worker at each start."""
 
     def __init__(self, folder, statuses, *, id=123456, requeue_status=0, arguments=(), **environment):
         self.folder, self.nodes = folder, len(statuses[0])
@@ -114,7 +114,7 @@ class SlurmJob:
         )
 
     def end(self):
-        """The exit status, and what the script said."""
+        """Waits for the end, and returns the exit status and the output of the script."""
         try:
             _, said = self.process.communicate(timeout=HANGING)
         finally:
@@ -122,7 +122,7 @@ class SlurmJob:
         return self.process.returncode, said
 
     def starts(self, index):
-        """The commands of a worker, one for each start."""
+        """Returns the commands of a worker, one for each start."""
         steps = int((self.folder / "steps").read_text())
         return [(self.folder / f"command-{k}-{index}").read_text().splitlines() for k in range(1, steps + 1)]
 
@@ -139,7 +139,7 @@ class SlurmJob:
         )
 
     def signal_workers(self):
-        """SIGTERM to each task's shell and to what that has started, as Slurm sends it."""
+        """Sends SIGTERM to each task's shell and its children, as Slurm does."""
         for shell in map(int, (self.folder / "tasks").read_text().split()):
             for process in [psutil.Process(shell), *psutil.Process(shell).children()]:
                 process.send_signal(signal.SIGTERM)
@@ -150,12 +150,12 @@ def test_the_script_is_bash_and_its_options_are_known():
     lines = SCRIPT.read_text().splitlines()
     assert lines[0] == "#!/bin/bash"
     options = [line for line in lines if line.startswith("#SBATCH")]
-    # Slurm reads them up to the first command only.
+    # Slurm reads options only before the first command.
     assert lines[1 : 1 + len(options)] == options
     parsed = dict(re.fullmatch(r"#SBATCH --([a-z-]+)(?:=(\S+))?", line).groups() for line in options)
     assert parsed.keys() <= OPTIONS
     assert parsed["ntasks-per-node"] == "1"
-    # Without "B:" the signal goes to the workers, and not to the shell.
+    # Without "B:" the signal goes to the workers, not to the shell.
     assert parsed["signal"] == "TERM@120"
     assert parsed["open-mode"] == "append"
     assert "requeue" in parsed
@@ -173,7 +173,7 @@ def test_the_commands_of_all_workers(tmp_path, nodes):
         flags = flags_of(command)
         assert (flags["strategy"], flags["workers"]) == ("multi_worker", names)
         assert flags["run_dir"] == str(tmp_path / "runs" / "wgan_gp-celeb_a")
-        # Where the page prepares the data.
+        # The page prepares the data in the same folders.
         for name in ("data_dir", "cache_dir"):
             assert f"--{name}={flags[name].replace(str(tmp_path), '$PWD')} " in PAGE
         assert workers.of_flags(flags["workers"], int(flags["worker_index"])).is_chief == (index == 0)
@@ -249,7 +249,7 @@ def test_a_job_that_is_cancelled_stays_so(tmp_path):
 # Kubernetes.
 
 MANIFESTS = {path.name: list(yaml.safe_load_all(path.read_text())) for path in sorted(KUBERNETES.glob("*.yaml"))}
-# podFailurePolicy and podReplacementPolicy are in all of them.
+# podFailurePolicy and podReplacementPolicy exist in all of them.
 VERSIONS = ["1.31", kubernetes_validate.latest_version()]
 
 
@@ -314,11 +314,11 @@ def test_pods_are_replaced_unless_the_reason_stays():
     }
     assert errors.WorkerLost.exit_status not in STAYS
     assert ignore == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-    # A failure policy allows nothing else.
+    # A pod failure policy requires this value.
     assert pod()["spec"]["restartPolicy"] == "Never"
     assert spec["podReplacementPolicy"] == "Failed"
     assert spec["backoffLimit"] >= 10 * spec["completions"]
-    # Kubernetes puts off the replacement of a failed pod by ten minutes at most.
+    # Kubernetes delays the replacement of a failed pod by at most ten minutes.
     assert float(flags_of(container()["args"])["worker_timeout"]) > 600
     assert pod()["spec"]["terminationGracePeriodSeconds"] >= 120
 

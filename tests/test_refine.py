@@ -1,4 +1,4 @@
-"""Langevin refinement of samples, and the fine-tuning of the discriminator for it."""
+"""Langevin refinement of samples, and fine-tuning of the discriminator for it."""
 
 import json
 from pathlib import Path
@@ -19,12 +19,12 @@ START = np.float32(VECTORS["penalty"]["inputs"]["x_fake"])
 
 
 def analytic(x):
-    """D(x) = sum(a x^2) + b x of the exact values."""
+    """D(x) = sum(a x^2) + b x, for the exact values."""
     return tf.reduce_sum(A * x * x + B * x, axis=1, keepdims=True)
 
 
 def test_steps_without_noise_are_the_exact_ones():
-    # A step of the dynamics goes half of its size along the gradient.
+    # A step of the dynamics moves along the gradient by half of its size.
     for steps, expected in enumerate(VECTORS["dcd"]["noise_free_step_x_plus_0.1_gradD"]):
         if steps:
             actual = refine.langevin(analytic, START, FixedStream(0), steps=steps, step_size=0.2, noise=0.0)
@@ -47,7 +47,7 @@ def test_the_stationary_distribution_is_the_scores(noise):
         step_size=0.05,
         noise=noise,
     )
-    # Euler's steps of this size widen it by 1 / (1 - e / (4 * 0.25)).
+    # Euler steps of this size increase the variance by 1 / (1 - e / (4 * 0.25)).
     expected = 0.5 * noise / np.sqrt(1 - 0.05)
     assert float(tf.reduce_mean(samples)) == pytest.approx(1.0, abs=0.015)
     assert float(tf.math.reduce_std(samples)) == pytest.approx(expected, rel=0.02)
@@ -223,7 +223,7 @@ def test_a_run_is_fine_tuned_into_a_new_folder(run_dir, tmp_path, capsys):
         sample.write_samples(str(output), tmp_path / f"{way}.png", num=4, refine=way, trust=way == "none")
     with pytest.raises(UserError, match="is there already: name a new folder"):
         refine.fine_tune_run(run_dir, output, 3, dynamics)
-    # Its optimizers are gone: training cannot go on there.
+    # Its optimizers are missing, so training cannot continue there.
     with pytest.raises(UserError, match="fine_tuned"):
         runs.open_run(output, runs.read_run(run_dir)["settings"])
 

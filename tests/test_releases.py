@@ -1,4 +1,4 @@
-"""Released files: the index, mirrors that fail in every way, processes at the same time, and hostile archives."""
+"""Released files: the index, mirrors with faults, concurrent processes, and hostile archives."""
 
 import ast
 import contextlib
@@ -79,7 +79,7 @@ def _quick(monkeypatch):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves a folder on loopback; `faults` are what befalls the next requests, in their order, and the last stays."""
+    """Serves a folder on loopback. `faults` apply to the next requests in order; the last one to all later ones."""
 
     daemon_threads = True
 
@@ -96,7 +96,7 @@ class Server(http.server.ThreadingHTTPServer):
         return self.faults.pop(0) if len(self.faults) > 1 else self.faults[0]
 
     def handle_error(self, *_):
-        """Clients that go away are what is tested here."""
+        """Ignores clients that disconnect, which the tests do on purpose."""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -149,7 +149,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.connection.close()
 
     def log_message(self, *_):
-        """Keeps the output of the tests clean."""
+        """Prints nothing."""
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def partial_file(cache, index):
 
 class TestIndex:
     def test_the_packages_own_names_the_clones_files_and_no_others(self):
-        """After a change in pretrained/: python -m gan_zoo.export.release --output=pretrained/NAME --index=..."""
+        """If this fails after a change: python -m gan_zoo.export.release --output=pretrained/NAME --index=..."""
         folders = {folder.name: index_module.contents(folder) for folder in (ROOT / "pretrained").iterdir()}
         assert {name: dict(release.files) for name, release in read_index().items()} == folders
         assert all("saved_model/saved_model.pb" in found or "classifier.keras" in found for found in folders.values())
@@ -308,11 +308,11 @@ class TestLocalFolder:
         ):
             pass
         with releases.opened("faces", "card", mirror=mirror, index=index):
-            pass  # which is as it was
+            pass  # card.md is unchanged
 
     def test_missing(self, mirror, index):
         (mirror / "faces/card.md").unlink()
-        os.mkfifo(mirror / "faces/card.md")  # which would block whoever opens it
+        os.mkfifo(mirror / "faces/card.md")  # opening it would block
         with pytest.raises(UserError, match="^faces: there is no file .*card.md"):
             releases.opened("faces", mirror=mirror, index=index).__enter__()
         with pytest.raises(UserError, match="^faces has no file 'nothing' in the index"):
@@ -389,7 +389,7 @@ class TestDownload:
         server.faults = [{"stop": 70_000, fault: {"stop": 70_000, "stall": 2}.get(fault, True)}, {}]
         assert get() == WEIGHTS
         start = server.requests[1][1]
-        if fault == "reset":  # a reset drops what is on its way
+        if fault == "reset":  # a reset drops data in transit
             assert start is None or start.startswith("bytes=")
         else:
             assert start == "bytes=70000-"
@@ -608,7 +608,7 @@ print("tensorflow" in sys.modules)
 
 @contextlib.contextmanager
 def processes(number, *arguments):
-    # What killed ones leave there goes with the test's own folder.
+    # Files of killed processes are removed with the test's folder.
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(arguments[-1].parent)}
     command = [sys.executable, "-c", FETCH, *map(str, arguments)]
     with contextlib.ExitStack() as stack:
@@ -640,7 +640,7 @@ class TestProcesses:
         assert sorted(whole) == sorted(f"/faces/{name}" for name in CONTENTS)
 
     def test_the_next_goes_on_where_a_killed_one_was(self, server, index, cache, get):
-        # The weights come third, in the order of the names.
+        # The weights are third in the order of the names.
         server.faults = [{}, {}, {"stop": 70_000, "stall": HANGING}, {}]
         with processes(1, server.url, cache, index) as (process,):
             start(process)
@@ -664,7 +664,7 @@ class TestProcesses:
 
 
 def tar_of(members):
-    """The bytes of a compressed tar file; members are (TarInfo or name, content)."""
+    """Returns the bytes of a compressed tar file. Members are pairs (TarInfo or name, content)."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for member, content in members:
@@ -735,7 +735,7 @@ class TestArchives:
     def test_members_that_the_index_does_not_name(self, unpack, name, path, first):
         evil = [(path, b"evil" if path != "y.bin" else b"yy")]
         with pytest.raises(files.Mismatch, match="which the index does not name or which came before"):
-            # y.bin is in the index, and there twice.
+            # y.bin is in the index, but twice in the archive.
             unpack(PACK[name](evil + GENUINE if first else GENUINE + evil), name)
 
     @pytest.mark.parametrize(
@@ -771,7 +771,7 @@ class TestArchives:
 
     def test_bombs(self, unpack):
         bomb = zip_of([("a/x.bin", bytes(50_000_000))])
-        # The headers give the genuine size; the compressed data are of 50 MB.
+        # The headers give the correct size, but the data expand to 50 MB.
         bomb = bomb.replace((50_000_000).to_bytes(4, "little"), (1000).to_bytes(4, "little"))
         with pytest.raises(files.Mismatch, match="cannot be read as an archive|another SHA-256|larger than"):
             unpack(bomb, "m.zip")
@@ -826,7 +826,7 @@ FORBIDDEN_NAMES = {"enable_unsafe_deserialization", "TFSMLayer"}
 
 
 def unsafe(source):
-    """What in a source could run code that a data file holds."""
+    """Returns the calls in a source that could run code from a data file."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -834,7 +834,7 @@ def unsafe(source):
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in FORBIDDEN_MODULES:
             found.append(node.module)
         elif isinstance(node, ast.keyword) and node.arg in FORBIDDEN_ARGUMENTS:
-            # Neither the value itself nor anything that is known only when it runs.
+            # Allowed: a constant other than the forbidden value. Not allowed: a value known only at run time.
             good = isinstance(node.value, ast.Constant) and node.value.value is not FORBIDDEN_ARGUMENTS[node.arg]
             found += [] if good else [node.arg]
         elif isinstance(node, ast.Attribute | ast.Name):

@@ -1,4 +1,4 @@
-"""The page on faults names tests that exist and says what was measured; and a short soak."""
+"""The page on faults must name existing tests and match the measurements; and a short soak."""
 
 import json
 import re
@@ -36,13 +36,13 @@ def test_the_soak_on_the_page_is_the_one_that_was_measured():
 
 @pytest.mark.slow
 def test_a_short_soak(benchmarks):
-    """The half-hour one is run by hand."""
+    """The run of half an hour is started by hand."""
     soak = benchmarks("soak")
     rows = soak.watch(training.Config("lsgan", "ring8", width=8, batch_size=8), every=20, chunk=25, looks=10)
     assert len(rows) == 10
     assert rows[-1]["traces"] == 1
     assert rows[-1]["files"] == rows[1]["files"]
     assert rows[-1]["threads"] == rows[1]["threads"]
-    assert soak.growth(rows) < 0.05  # the warm-up is short, too
+    assert soak.growth(rows) < 0.05  # more than for a long run, because the warm-up is short
     assert rows[-1]["w1"] > 0
     assert [row["step"] for row in rows] == list(range(500, 5500, 500))

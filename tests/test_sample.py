@@ -1,4 +1,4 @@
-"""The sampling tool: the files it writes, and one sentence for what it cannot do."""
+"""The sampling tool: its files, and one sentence for each error."""
 
 import subprocess
 import sys
@@ -98,7 +98,7 @@ def test_grey_images_stay_grey(tmp_path):
 )
 def test_errors(folder, tmp_path, monkeypatch, kwargs, sentence):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GAN_ZOO_CACHE", str(tmp_path / "cache"))  # where the export is not known
+    monkeypatch.setenv("GAN_ZOO_CACHE", str(tmp_path / "cache"))  # a cache without the record of the export
     Path("folder.png").mkdir()
     Path("file").touch()
     with pytest.raises(UserError, match=f"^{sentence}"):
@@ -122,7 +122,7 @@ def tool(*arguments, cwd):
 
 @pytest.fixture
 def anywhere(monkeypatch, tmp_path):
-    """A folder from which the package under test can be imported, installed or not."""
+    """A folder from which the package can be imported, installed or not."""
     monkeypatch.setenv("PYTHONPATH", str(Path(sample.__file__).parent.parent))
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""The training step as users combine it: on replicas, whatever the settings, and compiled, with static shapes."""
+"""The training step in the combinations of users: on replicas, with all settings, compiled, with static shapes."""
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ def test_settings_on_replicas(cls, arguments):
     [
         (R1GAN, dict(norm="none", interval=2, simultaneous=True)),
         (DCGAN, dict(norm="batch", balance="until(d_loss=1.38)", instance_noise=0.2)),
-        # A light penalty: with the paper's weight five large steps may amplify the rounding a thousand times.
+        # A small penalty: with the paper's weight five large steps may amplify rounding errors a thousand times.
         (WGANGP, dict(norm="layer", n_critic=2, gp_weight=0.1)),
         (KLWGAN, dict(norm="spectral", n_critic=2)),
     ],
@@ -72,14 +72,14 @@ def test_xla_in_bfloat16(cls, norm):
         assert logs[1][name] == pytest.approx(value, rel=0.05, abs=0.05), name
 
 
-# Results whose shapes TensorFlow does not know, by operation and index, though XLA does: of the kernel of batch
-# normalization what only its own gradient on a GPU reads, empty elsewhere, and the zeros that are that result's
-# gradient; and the lists of axes that a broadcast is summed over, which are constants to XLA where shapes are static.
+# Results whose shapes TensorFlow does not know but XLA does, by operation and index: outputs of the batch normalization
+# kernel that only its own gradient on a GPU reads, and that are empty elsewhere; the zeros of their gradients; and the
+# lists of axes of a broadcast's sum, which are constants for XLA if shapes are static.
 KNOWN_TO_XLA = {("FusedBatchNormV3", 5), ("ZerosLike", 0), ("BroadcastGradientArgs", 0), ("BroadcastGradientArgs", 1)}
 
 
 def graphs_of(graph):
-    """A graph and those of the functions that it calls."""
+    """Returns a graph and the graphs of the functions that it calls."""
     yield graph
     for op in graph.get_operations():
         for attribute in op.node_def.attr.values():
@@ -88,7 +88,7 @@ def graphs_of(graph):
 
 
 def unknown_shapes(gan, data) -> list[set]:
-    """For each graph of a training step, the results whose shape is not fully known."""
+    """Returns, for each graph of a training step, the results without a fully known shape."""
     gan.compile(jit_compile=True)
     step = tf.function(gan.train_step, autograph=False).get_concrete_function(tf.TensorSpec(data.shape, data.dtype))
     return [
@@ -104,7 +104,7 @@ def unknown_shapes(gan, data) -> list[set]:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_shapes_are_static(name):
-    """A TPU's demand. XLA compiles every variant: `check_xla` of the conformance suite."""
+    """TPUs require this. `check_xla` of the conformance suite compiles every variant with XLA."""
     cls = getattr(models, VARIANTS[name])
     found = unknown_shapes(cls.for_images((8, 8, 1), latent_dim=4, width=4, n_critic=2), IMAGES)
     assert set().union(*found) <= KNOWN_TO_XLA
@@ -112,7 +112,7 @@ def test_shapes_are_static(name):
 
 def test_unknown_shapes_are_found_in_conditions():
     class Filtering(VanillaGAN):
-        """Looks at those scores only that are above 0, and at these in one branch only."""
+        """Uses only positive scores, in one branch of a condition only."""
 
         def discriminator_loss(self, x, z):
             scores = self.D(x)

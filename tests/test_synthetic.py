@@ -110,7 +110,7 @@ class TestNames:
 class TestDraws:
     @pytest.mark.parametrize("name", ["ring8", "grid25", "gaussian", "two_lines", "swiss_roll"])
     def test_stay_bit_for_bit(self, name):
-        """Runs and measurements of the past rest on these very numbers."""
+        """Earlier runs and measurements depend on these exact numbers."""
         which, noise = tf.unstack(tf.random.split([7, -1], 2))
         normal = tf.random.stateless_normal([500, 2], noise)
         if name == "two_lines":
@@ -305,7 +305,7 @@ class TestDistance:
         coefficients = np.linalg.lstsq(on_plane.T, x.T, rcond=1e-4)[0]
         expected = np.linalg.norm(on_plane.T @ coefficients - x.T, axis=0)
         np.testing.assert_allclose(distribution.distance(x), expected, rtol=1e-5)
-        # N(0, I) is 5 numbers away from a plane of 3 of 8 dimensions: E |.|^2 = 5.
+        # N(0, I) differs in 5 numbers from a plane of 3 of 8 dimensions: E |.|^2 = 5.
         many = np.random.default_rng(1).normal(size=(20_000, 8))
         assert np.mean(distribution.distance(many) ** 2) == pytest.approx(5, rel=0.02)
 
@@ -341,7 +341,7 @@ class TestSupports:
             ("two_lines", "circle", False),
             ("two_lines", "gaussian", False),
             ("ring8", "swiss_roll", True),
-            # Segments with a piece in common, beside one another, and crossing.
+            # Segments that overlap, lie side by side, and cross.
             ("two_lines(theta=1.5)", "four_lines", True),
             ("two_lines(theta=1.5)", "four_lines(length=0.5)", True),
             ("two_lines(theta=1.0)", "four_lines", False),

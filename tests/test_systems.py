@@ -1,4 +1,4 @@
-"""Systems of a user's own file, with other networks and players than a GAN has: tests/systems.py."""
+"""The systems of tests/systems.py, which have other networks and players than a GAN."""
 
 import ast
 import json
@@ -30,7 +30,7 @@ RNG = np.random.default_rng(0)
 POINTS, LABELS = RNG.normal(size=(8, 2)).astype("float32"), (np.arange(8) % 3).astype("int32")
 STEPS = 6
 
-# Forks a process for each system once TensorFlow is imported. Each kills itself right after its second checkpoint.
+# Forks a process for each system after TensorFlow is imported. Each kills itself just after its second checkpoint.
 KILLED = """
 import json, os, signal, sys
 import tensorflow, keras
@@ -80,7 +80,7 @@ def test_it_conforms(name, check):
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """Run folders of all systems, whose processes were killed at step 4 of 6."""
+    """Run folders of all systems. Their processes were killed at step 4 of 6."""
     folder = tmp_path_factory.mktemp("killed")
     orders = [settings(name, folder / name) for name in NAMES]
     result = subprocess.run(
@@ -184,6 +184,6 @@ def test_simultaneous_players_move_from_one_point():
     for variable, value in zip(model.trainable_variables, start, strict=True):
         variable.assign(value)
     losses = {f"{player.key}_loss": player.loss for player in model.players()}
-    # The autoencoder's loss and the generator's read no latents: at the start they are what they were in the step.
+    # The losses of the autoencoder and the generator use no latents, so they equal those of the first step.
     for name in ("autoencoder_loss", "g_loss"):
         assert together[name] == pytest.approx(float(losses[name](tf.constant(POINTS), None)))

@@ -1,4 +1,4 @@
-"""The trainer: runs, exact resume, refusals, divergence, custom models."""
+"""Training: runs, exact resume, refused settings, divergence, custom models."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ def _isolated(tmp_path, monkeypatch):
 
 
 def config(**changes) -> training.Config:
-    """A run on points that takes a few seconds."""
+    """Returns the configuration of a run on points that takes a few seconds."""
     values = {
         **dict(model="wgan_gp", dataset="ring8", batch_size=8, width=8, steps=6, n_critic=2, run_dir="run"),
         **dict(sample_every=3, checkpoint_every=2, log_every=1),
@@ -236,7 +236,7 @@ def test_images_take_one_step_at_a_time():
 
 
 def test_a_run_made_longer_may_go_on_between_two_multiples(tmp_path):
-    """After 10 steps, 10 at a time, 6 are left, which 2 at a time make."""
+    """After 10 steps, 10 per call, 6 steps remain, which run 2 per call."""
     cadence = dict(log_every=10, sample_every=0, checkpoint_every=0)
     training.run(config(**{**cadence, "steps": 10}))
     training.run(config(**{**cadence, "steps": 16}))
@@ -333,7 +333,7 @@ def test_one_process_to_a_run_folder(tmp_path):
     with runs.hold(tmp_path / "run"), pytest.raises(UserError, match="in use by another process"):
         training.run(config(steps=20))
     assert (tmp_path / "run" / "run.json").read_bytes() == before
-    training.run(config(steps=20))  # it has let go
+    training.run(config(steps=20))  # the lock is released
 
 
 def test_an_unwritable_run_folder(tmp_path):

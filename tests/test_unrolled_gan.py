@@ -35,7 +35,7 @@ class UnrolledRelativistic(UnrolledGAN):
 
 
 class UnrolledPenalty(UnrolledGAN):
-    """Its loss draws random numbers, and keeps what it drew."""
+    """Its loss draws random numbers, and records them."""
 
     def discriminator_loss(self, x, z):
         fake = self.G(z)
@@ -56,7 +56,7 @@ def value_and_gradient(gan, x, z):
 @pytest.mark.parametrize("steps", [0, 1, 5, 10, 20])
 def test_value_and_gradient_on_the_dirac_gan(steps):
     expected = VECTORS[f"theta0.8_psi0.3_eta0.5_K{steps}"]
-    # There, as in Mescheder et al. (2018), the score is high for generated points: psi has the other sign here.
+    # In Mescheder et al. (2018) the score is high for generated points, so psi has the opposite sign here.
     gan = dirac(UnrolledGAN, 0.8, -0.3, unroll_steps=steps, inner_learning_rate=0.5)
     x = tf.zeros([4, 1])
     value, (gradient,) = value_and_gradient(gan, x, gan.sample_latent(4))
@@ -64,7 +64,7 @@ def test_value_and_gradient_on_the_dirac_gan(steps):
     np.testing.assert_allclose(gradient[0, 0], expected["df_K_dtheta_full"], rtol=1e-6)
     difference = abs(float(gradient[0, 0]) - expected["df_K_dtheta_first_order_only"])
     assert difference > 1e-2 if steps else difference < 1e-6
-    assert gan.discriminator.get_weights()[0][0, 0] == np.float32(-0.3)  # D's own weight has not moved
+    assert gan.discriminator.get_weights()[0][0, 0] == np.float32(-0.3)  # D's own weight is unchanged
 
 
 def test_without_steps_it_is_the_minimax_game():
@@ -76,7 +76,7 @@ def test_without_steps_it_is_the_minimax_game():
     x, z = tf.constant(POINTS), unrolled.sample_latent(8)
     value, gradients = value_and_gradient(unrolled, x, z)
     expected, expected_gradients = value_and_gradient(minimax, x, z)
-    # The term of the real examples, which is not G's, is all that the values differ by.
+    # The values differ only by the term of the real examples, which G does not affect.
     real_term = losses.mean(losses.softplus(-unrolled.D(x)))
     np.testing.assert_allclose(value + real_term, expected, rtol=1e-6)
     for gradient, expected in zip(gradients, expected_gradients, strict=True):
@@ -92,15 +92,15 @@ def test_inner_steps_are_the_optimizers_own(norm, inner, scaled):
     optimizer = optimizers.Adam(0.02, beta_1=0.5) if inner == "adam" else keras.optimizers.SGD(0.02)
     gan.compile(keras.optimizers.LossScaleOptimizer(optimizer) if scaled else optimizer)
     x = tf.random.stateless_uniform([6, 4, 4, 1], [0, 1], -1.0, 1.0)
-    gan.discriminator_step(x)  # Adam's moments are no longer zero
+    gan.discriminator_step(x)  # makes Adam's moments non-zero
     gan.generator_step(x)
     z = gan.sample_latent(6)
     before = [np.array(array) for array in (*gan.get_weights(), *(v.numpy() for v in gan.d_optimizer.variables))]
     value = gan.generator_loss(x, z)
     after = [*gan.get_weights(), *(v.numpy() for v in gan.d_optimizer.variables)]
     for old, new in zip(before, after, strict=True):
-        np.testing.assert_array_equal(new, old)  # neither weights nor moments nor moving statistics
-    # Now the steps that were foreseen.
+        np.testing.assert_array_equal(new, old)  # weights, moments and moving statistics are unchanged
+    # Now the real steps, which the unrolled ones predicted.
     optimizer.learning_rate = 0.05
     variables = gan.discriminator_variables
     for _ in range(3):
@@ -122,7 +122,7 @@ def test_adam_takes_the_rate_of_the_discriminators_optimizer():
 
 
 class Double:
-    """The networks' own precision, float64, instead of the float32 of training."""
+    """Computes in the networks' own precision, float64, instead of the float32 of training."""
 
     def G(self, z):
         return self.generator(z, training=True)
@@ -182,7 +182,7 @@ def test_random_draws_go_on_from_step_to_step():
     gan.generator_loss(x, z)
     assert len({epsilon.numpy().tobytes() for epsilon in gan.drawn}) == 4
     assert gan.random.state.numpy().tolist() == [start[0], start[1] + 4]
-    # The numbers are those that the stream would give outside.
+    # The random numbers equal those of the stream outside.
     gan.random.state.assign(start)
     for epsilon in gan.drawn[:4]:
         np.testing.assert_array_equal(gan.random.uniform([8]), epsilon)
@@ -195,13 +195,13 @@ def test_the_generator_makes_its_samples_once():
     x, z = tf.constant(POINTS), gan.sample_latent(8)
     gan.generator_loss(x, z)
     assert len(made) == 1
-    gan.generator_loss(x, z)  # of its own, although z is the same
+    gan.generator_loss(x, z)  # draws its own numbers, although z is the same
     gan.discriminator_loss(x, z)
     assert len(made) == 3
 
 
 class Everything(UnrolledPenalty):
-    """A batch statistic, random numbers and Adam's moments, all within the inner steps."""
+    """A batch statistic, random numbers and Adam's moments, all in the inner steps."""
 
     def discriminator_loss(self, x, z):
         return super().discriminator_loss(x, z) + losses.relativistic_average(*self.D(x, self.G(z)))

@@ -1,4 +1,4 @@
-"""Several workers: how they meet, that they take the steps of one, and what the loss of one does to the others."""
+"""Several workers: how they meet, that they take the same steps as one, and what happens when one is lost."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ SEED = int(os.environ.get("GAN_ZOO_FAULTS", "0"))
 
 
 def addresses(count):
-    """Of this machine, with ports that are free, and below those that the system gives to others meanwhile."""
+    """Returns addresses of this machine with free ports, below those that the system assigns to other programs."""
     found, candidates = [], random.SystemRandom().sample(range(12000, 32000), 200)
     while len(found) < count:
         port = candidates.pop()
@@ -45,7 +45,7 @@ def clusters(count):
 
 
 def met(members, agreed, timeout=HANGING):
-    """What `meet` says to each of some workers: None or the exception."""
+    """Returns the result of `meet` for several workers: None or the exception."""
     results = {}
 
     def run(cluster, settings):
@@ -65,7 +65,7 @@ def met(members, agreed, timeout=HANGING):
 def test_all_workers_meet():
     members = clusters(3)
     assert met(members, [{"seed": 1}] * 3) == {0: None, 1: None, 2: None}
-    assert met(members, [{"seed": 1}] * 3) == {0: None, 1: None, 2: None}  # their ports are free again
+    assert met(members, [{"seed": 1}] * 3) == {0: None, 1: None, 2: None}  # the ports are free again
 
 
 def test_a_worker_that_does_not_come_is_named():
@@ -95,7 +95,7 @@ def test_other_visitors_do_not_count():
     for said in (
         *(b"GET / HTTP/1.1\r\n\r\n", b"[1]\n", b'{"gan_zoo worker": [], "index": 1}\n', b""),
         *(json.dumps(greeting).encode() + b"\n", json.dumps({**greeting, "agreed": []}).encode() + b"\n"),
-        # A worker that hangs up before the others are there has to come again.
+        # A worker that disconnects before the others arrive must connect again.
         json.dumps({**greeting, "agreed": {}}).encode() + b"\n",
     ):
         for _ in range(int(HANGING / 0.05)):
@@ -108,7 +108,7 @@ def test_other_visitors_do_not_count():
     assert visits == 7
     time.sleep(0.3)
     assert chief.is_alive()
-    assert met(members[2:], [{}], timeout=2) != {2: None}  # worker 1 has gone, so nobody begins
+    assert met(members[2:], [{}], timeout=2) != {2: None}  # worker 1 has left, so no worker starts
     results.update(met(members[1:], [{}] * 2))
     chief.join(HANGING)
     assert results == {0: None, 1: None, 2: None}
@@ -167,8 +167,8 @@ def test_losses_are_told_in_one_sentence():
         raise tf.errors.InternalError(None, None, "something else")
 
 
-# In each worker: five steps of gradient descent of three GANs, whose losses are plain averages, hold batch statistics,
-# and are made of both players' whole gradients; the first with batch normalization over all workers.
+# Each worker takes five steps of gradient descent with three GANs. Their losses are plain averages, contain batch
+# statistics, and use the whole gradients of both players. The first GAN synchronizes batch normalization.
 STEPS = """
 import sys
 import numpy as np
@@ -255,7 +255,7 @@ FLAGS = [
 
 
 class Job:
-    """All workers of one training. Each has a folder of its own: only the first may write, or read, a run."""
+    """All workers of one training. Each has its own folder, since only the first may read or write a run."""
 
     def __init__(self, folder, count, *flags):
         names = ",".join(addresses(count))
@@ -271,7 +271,7 @@ class Job:
         self.folder = folder
 
     def wait(self):
-        """The exit statuses."""
+        """Returns the exit statuses."""
         end = time.monotonic() + HANGING
         try:
             return [process.wait(max(end - time.monotonic(), 0.1)) for process in self.processes]
@@ -284,7 +284,7 @@ class Job:
         return (self.folder / f"{index}.{stream}").read_text()
 
     def wait_for_step(self, step):
-        """Waits until this job, and none before it in the folder, has logged the step or one after it."""
+        """Waits until this job, not an earlier one in the folder, has logged the step or a later one."""
 
         def reached():
             rows = self._log()
@@ -323,11 +323,11 @@ def test_a_job_that_loses_a_worker_ends_as_one_that_does_not(tmp_path):
         assert "which has ended or hangs" in line
         assert "Traceback" not in lossy.said(index)
 
-    asked = Job(tmp_path / "lossy", 3)  # a signal to one of them ends all, after the same step
+    asked = Job(tmp_path / "lossy", 3)  # a signal to one worker ends all workers after the same step
     asked.wait_for_step(100)
     asked.processes[1].send_signal(signal.SIGTERM)
     time.sleep(0.05)
-    asked.processes[0].send_signal(signal.SIGTERM)  # while it saves, perhaps, because of the other's
+    asked.processes[0].send_signal(signal.SIGTERM)  # perhaps while it saves because of the other signal
     assert asked.wait() == [143, 143, 143], [asked.said(k) for k in range(3)]
     assert "continuing run from step" in asked.said(0, "out")
     assert "SIGTERM: stopped at step" in asked.said(1, "out")

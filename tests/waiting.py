@@ -1,18 +1,18 @@
-"""Waiting in tests: for what has happened, never for how long it took."""
+"""Waiting in tests for events, not for durations."""
 
 import time
 
 HANGING = 600.0
-"""Seconds after which whatever is waited for counts as hanging, on a machine however slow."""
+"""Seconds after which a wait fails, on any machine."""
 
 
 def wait_until(condition, is_going=lambda: True, why=lambda: "it has ended"):
-    """Returns once `condition()` holds; fails if what it waits for is no longer going, or hangs.
+    """Waits until `condition()` is true. Fails if it cannot become true any more, or after a timeout.
 
     Args:
-        condition: What is waited for.
-        is_going: Whether it may still come.
-        why: What to say if it may not.
+        condition: The condition.
+        is_going: Whether the condition may still become true.
+        why: Returns the message if it may not.
     """
     end = time.monotonic() + HANGING
     while not condition():

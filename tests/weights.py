@@ -1,4 +1,4 @@
-"""What checkpoints hold, for comparisons bit by bit."""
+"""Contents of checkpoints, for comparisons bit by bit."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def arrays(checkpoint: Path) -> dict[str, np.ndarray]:
-    """Every array of a checkpoint's files by the names of its file and of itself."""
+    """Returns every array of a checkpoint's files, by the names of its file and of the array."""
     found = {}
     for path in sorted(checkpoint.glob("*.h5")):
         with h5py.File(path) as file:
@@ -21,7 +21,7 @@ def arrays(checkpoint: Path) -> dict[str, np.ndarray]:
 
 
 def checkpoint(run: Path, step: int) -> Path:
-    """The folder of a run's checkpoint."""
+    """Returns the folder of a run's checkpoint."""
     return run / "checkpoints" / f"{step:08d}"
 
 
