@@ -120,7 +120,7 @@ def parse(text: str) -> Constant | WarmUp | Until:
     Raises:
         UserError: If there is none of that name or a setting is unknown or not a number it can take.
     """
-    name, assignments = specs.parse(text, f"balance={text!r}")
+    name, assignments = specs.parse(str(text), f"balance={text!r}")
     if name not in _KINDS:
         raise UserError(
             f"balance must be 'constant', 'warm_up(turns=100, first=25, every=500)' or 'until(d_loss=1.0, turns=10)', "
