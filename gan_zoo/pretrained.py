@@ -12,7 +12,6 @@ package before TensorFlow sees them, what this user exported on this machine aga
 (`gan_zoo.releases.exports`), and any other SavedModel is loaded only where the caller says `trust=True`.
 """
 
-import difflib
 import json
 import operator
 import os
@@ -26,6 +25,7 @@ from gan_zoo import checks, releases
 from gan_zoo.errors import UserError
 from gan_zoo.images import to_uint8
 from gan_zoo.releases import exports
+from gan_zoo.specs import suggest
 from gan_zoo.tf_paths import tensorflow_path
 
 _CHUNK = 256
@@ -126,9 +126,8 @@ def hint(name: str = "", index: str | Path | None = None) -> str:
         return (
             "The index has no released models: give the path of a SavedModel that gan_zoo exported, or of a run folder."
         )
-    near = difflib.get_close_matches(name.lower(), names, n=1)
-    guess = f"Did you mean {near[0]!r}? " if near else ""
-    return f"{guess}Released are {', '.join(names)}; the path of a SavedModel or of a run folder works too."
+    released_are = f"Released are {', '.join(names)}; the path of a SavedModel or of a run folder works too."
+    return f"{suggest(name, names)} {released_are}".lstrip()
 
 
 def _read(folder: Path, path: Path) -> Any:

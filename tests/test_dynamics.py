@@ -296,9 +296,9 @@ def test_every_variant_plays():
         ("r1_gam", "--models=r1_gam is not in the zoo. Did you mean 'r1_gan'?"),
         ("r1_gan(gamma=1", "has a bracket"),
         ("r1_gan,dcgan,r1_gan", "r1_gan twice"),
-        ("r1_gan(gamma)", "--models=gamma is not of the form name=value"),
+        ("r1_gan(gamma)", "--models=r1_gan(gamma): 'gamma' is not of the form name=value"),
         ("r1_gan(gama=1)", "has no argument 'gama'. Did you mean 'gamma'?"),
-        ("r1_gan(gamma=high)", "takes a value of type float"),
+        ("r1_gan(gamma=high)", "--models=r1_gan(gamma=high): gamma must be a number, not 'high'"),
         (" , ", "--models is empty"),
     ],
 )

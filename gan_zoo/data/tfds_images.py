@@ -26,8 +26,9 @@ from gan_zoo import checks
 from gan_zoo.data import tfrecords
 from gan_zoo.data.images import ImageSet, Record, no_labels
 from gan_zoo.data.synthetic import SYNTHETIC
-from gan_zoo.data.table import DATASETS, suggest
+from gan_zoo.data.table import DATASETS
 from gan_zoo.errors import UserError
+from gan_zoo.specs import suggest
 
 PROBE_TIMEOUT = 10
 """Seconds that a server has to answer before a download counts as impossible."""

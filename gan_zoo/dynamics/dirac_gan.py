@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gan_zoo import networks
+from gan_zoo import networks, specs
 from gan_zoo.dynamics.game import Game
 from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
@@ -129,9 +129,10 @@ def dirac(model: str | type[GAN] = "vanilla_gan", *, start: Sequence[float] = (0
         UserError: If there is no such variant or it takes no such argument.
     """
     cls = find_model(model) if isinstance(model, str) else model
-    unknown = sorted({*arguments} - {*cls.argument_names()})
-    if unknown:
-        raise UserError(f"{cls.__name__} has no argument {unknown[0]!r}; it has {', '.join(cls.argument_names()[2:])}.")
+    known = cls.argument_names()
+    for name in arguments:
+        if name not in known:
+            raise UserError(specs.unknown(name, known[2:], cls.__name__))
     gan = cls(*players(*start, dtype="float64"), **{"seed": 0, **arguments})
     if not gan.instance_noise:
         return Game(gan, tf.zeros([2, 1], tf.float64))
