@@ -82,7 +82,7 @@ def train(values, source) -> tuple[gan_zoo.GAN, float]:
 
 
 def accuracy(gan: gan_zoo.GAN, model: keras.Model, n: int) -> tuple[float, float]:
-    """The share of `n` samples in which the classifier reads the wanted class, and the share for labels in random order.
+    """The share of `n` samples in which the classifier reads the wanted class, and that for labels in random order.
 
     The second is the control: it is that of chance, however one-sided the samples are.
     """
