@@ -14,6 +14,8 @@ from gan_zoo import images, pretrained, sample
 from gan_zoo.errors import UserError
 from gan_zoo.releases.index import update_index
 
+from .small_models import conditional
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -63,6 +65,37 @@ def test_interpolations_fill_the_picture(num, steps):
     assert sample._steps(num, None) == steps
 
 
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    gan = conditional()
+    names = ["ankle_boot", "bag", "hat"]
+    return saved_model.export(gan, tmp_path_factory.mktemp("run") / "saved_model", metadata={"classes": names})
+
+
+def test_a_class(labelled, tmp_path):
+    model = pretrained.load_pretrained(labelled, trust=True)
+    line = sample.write_samples(labelled, tmp_path / "a.npz", num=4, seed=1, label="Ankle boot", trust=True)
+    assert line.endswith("4 samples of vanilla_gan, 8x8x1, seed 1, class ankle_boot")
+    with np.load(tmp_path / "a.npz") as arrays:
+        np.testing.assert_array_equal(arrays["labels"], [0] * 4)
+        np.testing.assert_array_equal(arrays["samples"], model.sample(4, seed=1, label=0))
+    sample.write_samples(labelled, tmp_path / "b.npz", num=4, seed=1, trust=True)
+    with np.load(tmp_path / "b.npz") as arrays:
+        np.testing.assert_array_equal(arrays["labels"], model.labels(4, seed=1))
+        np.testing.assert_array_equal(arrays["samples"], model.sample(4, seed=1))
+
+
+def test_rows_are_classes(labelled, tmp_path):
+    model = pretrained.load_pretrained(labelled, trust=True)
+    line = sample.write_samples(labelled, tmp_path / "a.png", num=5, seed=1, trust=True)
+    assert "6 samples" in line  # 3 classes, 2 of each: the square root of 5
+    rows = model.sample(6, seed=1, label=[0, 0, 1, 1, 2, 2])
+    np.testing.assert_array_equal(pixels(tmp_path / "a.png"), images.grid(rows, 2)[..., 0])
+    sample.write_samples(labelled, tmp_path / "b.npz", num=8, seed=1, columns=2, interpolate=True, trust=True)
+    with np.load(tmp_path / "b.npz") as arrays:
+        np.testing.assert_array_equal(arrays["labels"], [0, 0, 1, 1, 2, 2, 0, 0])
+
+
 def test_points_are_scattered(tmp_path):
     gan = VanillaGAN.for_points(width=4, depth=1)
     folder = saved_model.export(gan, tmp_path / "m")
@@ -89,6 +122,7 @@ def test_grey_images_stay_grey(tmp_path):
         ({"num": 1, "interpolate": True}, "--num must be 2 or more"),
         ({"num": 8, "columns": 3, "interpolate": True}, "--columns must be 2 or more and divide --num=8"),
         ({"num": 8, "columns": 1, "interpolate": True}, "--columns must be 2 or more and divide --num=8"),
+        ({"label": "3"}, "--label=3: vanilla_gan was trained without labels: leave --label out"),
         ({"seed": 2**63}, "seed must be a 64-bit integer"),
         ({"output": "a.gif"}, "--output=a.gif must end in .png, .npy or .npz"),
         ({"output": "a"}, "--output=a must end in"),

@@ -15,8 +15,8 @@ import tensorflow as tf
 from gan_zoo.building import BuildsNetworks
 from gan_zoo.dynamics.game import Game
 from gan_zoo.errors import UserError
-from gan_zoo.model import GenerativeModel
 from gan_zoo.methods import Method, parse
+from gan_zoo.model import GenerativeModel
 from gan_zoo.models import VARIANTS
 from gan_zoo.variants import find_model
 
@@ -116,7 +116,9 @@ def players(theta: float, psi: float, dtype: str = "float32") -> tuple[keras.Mod
     return generator, discriminator
 
 
-def dirac(model: str | type[GenerativeModel] = "vanilla_gan", *, start: Sequence[float] = (0.0, 0.0), **arguments) -> Game:
+def dirac(
+    model: str | type[GenerativeModel] = "vanilla_gan", *, start: Sequence[float] = (0.0, 0.0), **arguments
+) -> Game:
     """A variant's Dirac-GAN in float64, standing at `start`, (theta, psi): by default at the equilibrium.
 
     Instance noise is not drawn. The minibatch holds one example for each of 4,096 points that stand for the normal

@@ -136,7 +136,8 @@ class Game:
         """F'(w), [N, N], the derivative of one update w -> F(w) of gradient descent.
 
         Simultaneous: F = id + h v. Alternating: G's step, then `d_steps` steps of D, each from where the last one led;
-        of other players a step each, the first of `players()` last and `d_steps` times. The order of the players does not change the eigenvalues at an equilibrium.
+        of other players a step each, the first of `players()` last and `d_steps` times. The order of the players does
+        not change the eigenvalues at an equilibrium.
 
         Args:
             w: By default the present point.
