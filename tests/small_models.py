@@ -32,6 +32,15 @@ def conditional(cls=VanillaGAN, shape=(8, 8, 1), classes=3, latent_dim=4, **kwar
     return cls(generator, discriminator, classes=classes, latent_dim=latent_dim, **{"seed": 0, **kwargs})
 
 
+class Labelled(VanillaGAN):
+    """`conditional` as a class that builds its networks."""
+
+    @classmethod
+    def build_networks(cls, builder):
+        gan = conditional(shape=builder.shape, classes=builder.classes, latent_dim=builder.latent_dim)
+        return gan.networks()
+
+
 class VAE(GenerativeModel):
     """One player that moves two networks."""
 
