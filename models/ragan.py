@@ -56,7 +56,7 @@ class RaGAN(GAN):
         self.reduction = reduction
 
     def relativistic_loss(self, higher, lower):
-        """Loss that is small if scores `higher` exceed the mean of `lower` and `lower` are below the mean of `higher`."""
+        """The loss: small if `higher` are above the mean of `lower`, and `lower` are below the mean of `higher`."""
         loss = relativistic_average(higher, lower, self.objective)
         return loss if self.reduction == "sum" else 0.5 * loss
 
