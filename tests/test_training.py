@@ -300,7 +300,7 @@ def test_a_run_made_longer_may_go_on_between_two_multiples(tmp_path):
         (dict(set=("gp_weight=1", "gp_weight=2")), r"gp_weight is given twice"),
         (dict(set=("gp_weight=1e999",)), r"gp_weight must be a finite number"),
         (dict(set=("gp_weight=-1",)), r"gp_weight must be a number from 0 up, not -1.0"),
-        (dict(set=("noise_turns=" + "9" * 30,)), r"a whole number have at most 63 bits"),
+        (dict(set=("noise_turns=" + "9" * 30,)), r"noise_turns must be a whole number of at most 63 bits"),
         (dict(set=("gp_weight=" + "[" * 5000,)), r"gp_weight must be a number, not"),
         (dict(set=("gp_weight=" + "9" * 5000,)), r"gp_weight must be a number, not"),
         (dict(set=("seed=soon",)), r"seed must be a whole number or None, not 'soon'"),
