@@ -130,18 +130,26 @@ class Evaluates:
             UserError: If z does not have the shape of the generator's latents. `predict` and `predict_on_batch` also
                 raise it.
         """
-        _require_latents(z, self.sampling_network)  # here and not in `call`, whose errors Keras wraps
+        self._require_latents(z)  # here and not in `call`, whose errors Keras wraps
         return super().__call__(z, *args, **kwargs)
 
     def predict(self, x: Any, *args, **kwargs) -> Any:
         """Like `keras.Model.predict`: returns samples for latents, [N, Z], as an array."""
-        _require_latents(x, self.sampling_network)
+        self._require_latents(x)
         return super().predict(x, *args, **kwargs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """Like `keras.Model.predict_on_batch`: returns samples for latents, [B, Z], as an array."""
-        _require_latents(x, self.sampling_network)
+        self._require_latents(x)
         return super().predict_on_batch(x)
+
+    def _require_latents(self, z: Any) -> None:
+        if self.classes is not None and hasattr(z, "shape"):
+            raise UserError(
+                f"{type(self).__name__} has classes={self.classes} and maps pairs (z, y) of latents and labels to "
+                f"samples: pass a pair, such as gan.sample_latent(n, label=0)."
+            )
+        _require_latents(z, self.sampling_network)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
         """Does nothing: a GAN is always built. Keras would sum the replicas' parts, whose sizes may differ."""

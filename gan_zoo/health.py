@@ -104,7 +104,10 @@ class Health(StepCallback):
         x = tf.nest.map_structure(lambda t: tf.convert_to_tensor(t)[:EXAMPLES], self.real(self.step))
         x = cast_floats(x, dtype_of(*model.networks().values()))
         seed = stream(self.seed, "health")
-        labels = {} if model.classes is None else {"label": x[1]}
+        labels = {}
+        if model.classes is not None:
+            x = x[0], tf.cast(x[1], tf.int32)  # as a step does
+            labels = {"label": x[1]}
         z = model.sample_latent(int(batch_size(x)), seed=seed, **labels)
         with model.recording():
             replicated = model.distribute_strategy.run(lambda: _measure(model, x, z))

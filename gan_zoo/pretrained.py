@@ -273,30 +273,17 @@ class Pretrained:
         if z.ndim != 2 or z.shape[1] != size:
             raise UserError(f"z must be of shape [B, {size}], not {list(z.shape)}.")
         inputs = [z]
-        if label is not None:
-            inputs.append(self.find_labels(label, len(z)))
-        elif self.classes is not None:
-            raise UserError(f"label is missing: {self.path} makes samples of {len(self.classes)} classes.")
+        if self.classes is None and label is not None:
+            raise UserError(f"label={label}: {self.path} was trained without labels: leave label out.")
+        if self.classes is not None:
+            if label is None:
+                raise UserError(f"label is missing: {self.path} makes samples of {len(self.classes)} classes.")
+            inputs.append(find_labels(label, self.classes, len(z)))
         samples = np.empty((len(z), *self.metadata["shape"]), np.float32)
         for start in range(0, len(z), _CHUNK):
             part = slice(start, start + _CHUNK)
             samples[part] = self._model.serving_default(*(value[part] for value in inputs)).numpy()
         return samples
-
-    def find_labels(self, label: Any, n: int, argument: str = "label") -> np.ndarray:
-        """The labels of n samples, int32, [n], of what users write for them; see `sample`.
-
-        Args:
-            label: Class of all n, or of each, [n].
-            n: Number of samples.
-            argument: What errors call the label.
-
-        Raises:
-            UserError: If there is no such class, or the model has no classes.
-        """
-        if self.classes is None:
-            raise UserError(f"{argument}={label}: {self.path} was trained without labels: leave {argument} out.")
-        return find_labels(label, self.classes, n, argument)
 
 
 def interpolate(start: np.ndarray, stop: np.ndarray, steps: int, *, prior: str) -> np.ndarray:

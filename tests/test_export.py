@@ -340,6 +340,13 @@ def test_keras_own_export_takes_labels(labelled, tmp_path):
     np.testing.assert_allclose(loaded.serve(latents), gan(latents), atol=1e-6)
 
 
+def test_latents_without_labels_are_refused(labelled):
+    gan, _ = labelled
+    z, _ = gan.sample_latent(2, seed=0)
+    with pytest.raises(UserError, match=r"VanillaGAN has classes=3 and maps pairs \(z, y\)"):
+        gan(z)
+
+
 def test_names_of_classes(labelled):
     gan, _ = labelled
     assert saved_model._class_names(gan, None) == ["0", "1", "2"]

@@ -141,7 +141,7 @@ def test_labels_of_the_data_go_to_both_networks():
     gan = conditional()
     x = np.random.default_rng(0).uniform(-1, 1, (12, 8, 8, 1)).astype("float32")
     y = np.int32([0, 1, 2] * 4)
-    found = look_at(gan, (x, y))
+    found = look_at(gan, (x, y.astype("int64")))
     assert [*found] == ["d_auc", "d_gradient", "g_gradient", "duplicates"]
     z = gan.sample_latent(12, seed=health.stream(0, "health"), label=y)
     real, fake = gan.D((tf.constant(x), tf.constant(y))), gan.D(gan.G(z))
