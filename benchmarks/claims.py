@@ -1,12 +1,12 @@
-"""What the papers claim, measured with the zoo's own classes on small games: docs/claims.md.
+"""Tests claims of the papers with the zoo's own classes on small games: docs/claims.md.
 
     python benchmarks/claims.py --claims=all --seeds=3 --json=docs/claims.json
     python benchmarks/claims.py --claims=ring8,dirac            # prints the tables
-    python benchmarks/claims.py --page                          # docs/claims.md and its figures, of docs/claims.json
+    python benchmarks/claims.py --page                          # docs/claims.json to docs/claims.md, with figures
 
-Every run is written to the file when it is done, and runs that are there with the same settings are not repeated
-without --again: a run that was killed is the only one that is lost. Thresholds were set before the runs reported;
-where one was not, the claim's note says so.
+Every run is written to the file when it is done. Runs in the file with the same settings are not repeated without
+--again, so a killed process loses only its current run. Thresholds were set before the reported runs; the note of a
+claim says where one was not.
 """
 
 import argparse
@@ -31,21 +31,21 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 @dataclasses.dataclass
 class Claim:
-    """A sentence of a paper, the runs that test it, and when it passes.
+    """A claim of a paper, the runs that test it, and the criteria.
 
     Args:
-        name: For --claims.
+        name: The name for --claims.
         title: The claim, as a heading.
-        text: What is claimed by whom, and how it is tested; Markdown.
-        experiment: The function of `experiments.py` that makes a run.
+        text: Who claims what, and how it is tested. Markdown.
+        experiment: The function of `experiments.py` that performs a run.
         common: Settings of all runs.
         runs: Each run's own settings.
-        columns: What the table shows: a heading, the key in a run's result, a format.
-        criteria: Sentences and tests of one seed's results, {run: result}.
-        seeds: How many at most; 1 where nothing is drawn that matters.
-        note: What else there is to say of the results; Markdown.
-        figure: A figure of `claims_page.py`, drawn of the first seed.
-        caption: What it shows.
+        columns: The columns of the table: {heading: (key in a run's result, format)}.
+        criteria: {sentence: test}. A test takes the results of one seed, {run: result}.
+        seeds: The largest number of seeds; 1 if no random number affects the result.
+        note: Remarks on the results. Markdown.
+        figure: The name of a figure of `claims_page.py`, drawn for the first seed.
+        caption: The caption of the figure.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Claim:
         return {**self.common, **self.runs[run]}
 
     def recorded(self, run: str) -> dict:
-        """A run's settings as the file has them."""
+        """The settings of a run as they are stored in the file."""
         return json.loads(json.dumps({"experiment": self.experiment.__name__, **self.settings(run)}))
 
 
@@ -83,7 +83,7 @@ SETTLING = (
     "gradient penalty on G, 0.5",
     "unrolled, K = 5",
 )
-# After 500 steps, h = 0.2, from theta = psi = 1: the Dirac-GAN notebook of https://github.com/LMescheder/GAN_stability.
+# After 500 steps, h = 0.2, from theta = psi = 1. Source: the Dirac-GAN notebook of https://github.com/LMescheder/GAN_stability.
 AUTHORS_RADII = {
     "simultaneous": {
         "minimax GAN": 3.096949,
@@ -115,12 +115,12 @@ CLAIMS = [
     Claim(
         "ring8",
         "Unrolling the discriminator stops mode collapse",
-        "Metz et al. (2017), figure 2: on a ring of 8 Gaussians a generator that looks K steps of the discriminator "
-        "ahead finds all modes, the plain one (K = 0) hops from mode to mode. Nagarajan and Kolter (2017) get the "
-        "same with a gradient penalty on the generator's objective. The paper's setup: minimax losses, a "
-        "discriminator with one hidden layer, orthogonal initial weights. The KL divergence is that of the "
-        "distribution over the nearest modes from the uniform one, ln 8 = 2.079 at worst; a mode counts with a fifth "
-        "of its fair share within 0.3.",
+        "Metz et al. (2017), figure 2: on a ring of 8 Gaussians a generator that looks K discriminator steps ahead "
+        "finds all modes, and the plain generator (K = 0) hops from mode to mode. Nagarajan and Kolter (2017) get "
+        "the same result with a gradient penalty on the generator's objective. The setup is the paper's: minimax "
+        "losses, a discriminator with one hidden layer, orthogonal initial weights. KL is the divergence of the "
+        "distribution over the nearest modes from the uniform distribution, at worst ln 8 = 2.079. A mode counts if "
+        "at least a fifth of its fair share of samples lies within 0.3.",
         experiments.mixture,
         dict(
             dataset="ring8",
@@ -148,14 +148,15 @@ CLAIMS = [
             ),
         },
         figure="ring8",
-        caption="Samples over the steps, blue, and the modes, red circles.",
+        caption="Blue: samples at several steps. Red circles: the modes.",
     ),
     Claim(
         "grid25",
         "WGAN-GP covers 25 Gaussians",
         "Gulrajani et al. (2017), toy experiments: with the gradient penalty the critic sees all modes of a mixture. "
-        "Each method follows its own paper's recipe: optimizer, critic steps and number of steps differ, so this "
-        "compares recipes. A mode counts with a fifth of its fair share within 0.6 / 2.828; ln 25 = 3.219.",
+        "Each method follows the recipe of its own paper. Optimizer, critic steps and number of steps differ, so "
+        "this compares recipes. A mode counts if at least a fifth of its fair share of samples lies within "
+        "0.6 / 2.828. The largest KL is ln 25 = 3.219.",
         experiments.mixture,
         dict(
             dataset="grid25",
@@ -192,10 +193,10 @@ CLAIMS = [
     Claim(
         "clipping",
         "Clipping drives a critic's weights to the bounds",
-        "Gulrajani et al. (2017), figure 1b: under weight clipping the critic's weights end up at the bounds, under "
-        "the gradient penalty they do not. On 25 Gaussians: the share of weights within 1 % of c or -c, c = 0.01. "
-        "Usual initial weights are larger than c, and the first clip already puts them at the bounds, so a third run "
-        "starts well inside them, at U[-c/2, c/2].",
+        "Gulrajani et al. (2017), figure 1b: with weight clipping the critic's weights end up at the bounds; with "
+        "the gradient penalty they do not. The data are 25 Gaussians. The table gives the share of weights within "
+        "1 % of c or -c, c = 0.01. Usual initial weights are larger than c, so the first clip already moves them to "
+        "the bounds. Therefore a third run starts inside the bounds, at U[-c/2, c/2].",
         experiments.critic_weights,
         dict(clip=0.01, critic_steps=10_000),
         {
@@ -215,16 +216,16 @@ CLAIMS = [
             "WGAN from inside: at least 70 % after 2,000": lambda r: r["WGAN from inside"]["at_2000"] >= 0.7,
             "WGAN-GP: below 20 % after 2,000": lambda r: r["WGAN-GP"]["at_2000"] < 0.2,
         },
-        note="The critic that starts inside has tiny gradients at first, its output being a product of four small "
-        "layers: its weights reach the bounds, but later. The shares rise and fall during training; claims.json has "
-        "them after every 500 critic steps.",
+        note="The critic that starts inside the bounds has tiny gradients at first, because its output is a product "
+        "of four small layers. Its weights reach the bounds later. The shares rise and fall during training; "
+        "claims.json has them after every 500 critic steps.",
     ),
     Claim(
         "depth",
         "Clipped critics' gradients explode or vanish, penalised ones' do not",
-        "Gulrajani et al. (2017), figure 1b: in a critic of 12 hidden layers on the Swiss roll, the norm of the "
-        "gradient of the critic's loss with respect to a layer's activations, from the last hidden layer to the "
-        "first. The table gives the logarithm to base 10. Layers are 128 wide here, 512 in the paper.",
+        "Gulrajani et al. (2017), figure 1b: a critic of 12 hidden layers on the Swiss roll. The table gives the "
+        "logarithm to base 10 of the norm of the gradient of the critic's loss with respect to the activations of "
+        "the last and the first hidden layer. Layers are 128 wide here, 512 in the paper.",
         experiments.layer_gradients,
         dict(layers=12, width=128, initializer=["he_normal"], steps=300),
         {
@@ -242,15 +243,15 @@ CLAIMS = [
             "penalty: less than 1 decade": lambda r: abs(r["gradient penalty"]["decades"]) < 1,
         },
         figure="critics",
-        caption="Left: the surfaces of the next claim, white dots are data. Right: the norms by layer; where a line "
-        "ends, float32 has no smaller number.",
+        caption="Left: the surfaces of the next claim; white dots are data. Right: the norms by layer; a line ends "
+        "where the norm is below the smallest float32.",
     ),
     Claim(
         "surfaces",
         "A clipped critic is nearly flat, a penalised one has a slope of one",
-        "After Gulrajani et al. (2017), figure 1a: the critic's values between the data and a frozen generator that "
-        "makes real points plus N(0, I). Each surface is drawn standardised, because clipping leaves a critic's "
-        "scale unknown. The table gives the mean norm of its gradient at real points.",
+        "After Gulrajani et al. (2017), figure 1a: a critic is trained on the data against a frozen generator, "
+        "whose samples are real points plus N(0, I). The surfaces of its values are standardised, because clipping "
+        "leaves the scale of a critic undetermined. The table gives the mean norm of its gradient at real points.",
         experiments.surface,
         dict(critic_steps=2000, initializer=["he_normal"]),
         {
@@ -271,16 +272,16 @@ CLAIMS = [
             ),
         },
         seeds=1,
-        note="The paper's further point, that the clipped surface misses structure which the penalised one shows, "
-        "cannot be seen here: after 2,000 steps of a critic of this size both show the outline of the data only. The "
-        "threshold for clipping was set after the runs.",
+        note="The paper also says that the clipped surface misses structure which the penalised one shows. This is "
+        "not visible here: after 2,000 steps of a critic of this size both surfaces show only the outline of the "
+        "data. The threshold for clipping was set after the runs.",
     ),
     Claim(
         "bilinear",
         "Simultaneous descent spirals out of V(x, y) = xy, consensus optimization spirals in",
-        "Mescheder et al. (2017): the field of a zero-sum game has imaginary eigenvalues at its equilibrium, so that "
-        "simultaneous steps of any size h leave it by the factor sqrt(1 + h^2) a step; with the regularizer it is "
-        "sqrt((1 - h gamma)^2 + h^2). 500 steps with h = 0.1, gamma = 1.",
+        "Mescheder et al. (2017): the field of a zero-sum game has imaginary eigenvalues at its equilibrium. "
+        "Simultaneous steps of any size h therefore multiply the distance from it by sqrt(1 + h^2) per step. With "
+        "the regularizer the factor is sqrt((1 - h gamma)^2 + h^2). 500 steps with h = 0.1, gamma = 1.",
         experiments.bilinear,
         dict(rate=0.1, steps=500, start=[1.0, 1.0]),
         {
@@ -304,8 +305,8 @@ CLAIMS = [
     Claim(
         "rock_paper_scissors",
         "In rock-paper-scissors simultaneous descent cycles, consensus optimization settles",
-        "The same on a game whose equilibrium is mixed: both players' strategies are softmax functions of three "
-        "numbers, and only playing each hand a third of the time cannot be exploited. Distance is that of both "
+        "The same claim on a game with a mixed equilibrium. The strategy of each player is the softmax of three "
+        "numbers. At the equilibrium both play each hand a third of the time. The table gives the distance of both "
         "strategies from it.",
         experiments.rock_paper_scissors,
         dict(rate=0.5, steps=10_000, std=0.5),
@@ -327,18 +328,18 @@ CLAIMS = [
             "consensus: distance below 1e-3": lambda r: r["consensus"]["distance"] < 1e-3,
         },
         figure="games",
-        caption="From the black dot to the red square. Below: the first player's strategy in the triangle of mixed "
-        "strategies, the first 1,000 steps.",
-        note="The first criterion was set after a look at the runs: it counts changes of hand, where a first version "
-        "counted turns around the centre, which a path to and fro does not make.",
+        caption="Paths run from the black dot to the red square. Below: the first player's strategy in the triangle "
+        "of mixed strategies, the first 1,000 steps.",
+        note="The first criterion was changed after the runs were seen. It counts changes of hand. The first version "
+        "counted turns around the centre, and a path that goes back and forth makes none.",
     ),
     Claim(
         "consensus",
         "Consensus optimization spreads samples where simultaneous descent drops modes",
-        "Mescheder et al. (2017), the toy of their notebook: 8 Gaussians on the unit circle (the ring, halved), four "
-        "layers of 16 units, RMSProp, both players at once. Plain simultaneous descent drops modes and its field "
-        "grows; with gamma = 10 mass is spread evenly and the field dies down. L = |v|^2 / 2 is measured on one "
-        "minibatch. A mode counts within 0.1.",
+        "Mescheder et al. (2017), the toy problem of their notebook: 8 Gaussians on the unit circle (the ring, "
+        "scaled by a half), four layers of 16 units, RMSProp, both players at once. Plain simultaneous descent drops "
+        "modes, and its field grows. With gamma = 10 the samples spread evenly, and the field goes to zero. "
+        "L = |v|^2 / 2 is measured on one minibatch. The radius of a mode is 0.1.",
         experiments.mixture,
         dict(
             dataset="ring8",
@@ -370,9 +371,10 @@ CLAIMS = [
     Claim(
         "primal_dual",
         "The primal-dual method leaves a single mode",
-        "Chen, Wang and Ge (2018): a generator that starts on one mode of a mixture stays on few of them in the "
-        "minimax game (alpha = 0); drawn to the density that the subgradient method would have, it finds the others. "
-        "Ring of 8 Gaussians; the generator's last layer starts at a hundredth of its usual size, its bias on a mode.",
+        "Chen, Wang and Ge (2018): a generator that starts on one mode of a mixture stays on few modes in the "
+        "minimax game (alpha = 0). A term that pulls it towards the density of the subgradient method makes it find "
+        "the others. The data are a ring of 8 Gaussians. The weights of the generator's last layer start at a "
+        "hundredth of their usual size, and its bias starts on a mode.",
         experiments.mixture,
         dict(
             model="primal_dual_gan",
@@ -397,17 +399,17 @@ CLAIMS = [
             "alpha = 0: at most 4 modes": lambda r: r["alpha = 0"]["modes"] <= 4,
         },
         note="The paper leaves alpha, the kernel and the weight of the second term open. They were chosen on seed "
-        "100: with these networks, alpha times the weight of 1 found 4 modes in 3,000 steps, 10 found 7, and 10 with "
-        "sigma = 1 none; with the networks of the first claim 0.1, 1 and 10 found one at most. With one critic step "
-        "instead of five the minimax game itself reaches 6 modes in 6,000 steps.",
+        "100. With these networks, in 3,000 steps, a product of alpha and the weight of 1 found 4 modes, 10 found 7, "
+        "and 10 with sigma = 1 found none. With the networks of the first claim 0.1, 1 and 10 found one mode at "
+        "most. With one critic step instead of five the minimax game itself reaches 6 modes in 6,000 steps.",
     ),
     Claim(
         "dirac",
         "Which training methods converge",
-        "Mescheder et al. (2018), Sections 2 and 3, on the smallest GAN there is: G(z) = theta, D(x) = psi x, all "
-        "data at 0, the equilibrium at (0, 0). 500 steps of gradient descent with h = 0.2, both players at once or "
-        "G, then D. The radius is the distance from the equilibrium, at first sqrt 2 = 1.414. Instance noise is "
-        "an expectation, by 4,096 points; all else is exact. The authors write psi with the opposite sign.",
+        "Mescheder et al. (2018), Sections 2 and 3, on the Dirac-GAN: G(z) = theta, D(x) = psi x, all data at 0, "
+        "the equilibrium at (0, 0). 500 steps of gradient descent with h = 0.2, both players at once or G, then D. "
+        "The radius is the distance from the equilibrium; it starts at sqrt 2 = 1.414. Instance noise is an "
+        "expectation over 4,096 points; the other methods are exact. The authors write psi with the opposite sign.",
         experiments.dirac,
         dict(schedules=["simultaneous", "alternating"], rate=0.2, steps=500, start=[1.0, -1.0]),
         {
@@ -446,10 +448,10 @@ CLAIMS = [
             "minimax, both at once: the radius grows at every step": lambda r: r["minimax GAN"]["simultaneous"][
                 "grows"
             ],
-            "minimax, G then D: it stays in [1.3435, 1.4221]": lambda r: (
+            "minimax, G then D: the radius stays in [1.3435, 1.4221]": lambda r: (
                 r["minimax GAN"]["alternating"]["least"] > 1.3435 and r["minimax GAN"]["alternating"]["most"] < 1.4221
             ),
-            "the radii of the first four are those of the authors' code, to 0.1 %": lambda r: all(
+            "the radii of the first four equal those of the authors' code, to 0.1 %": lambda r: all(
                 math.isclose(r[run][schedule]["radius"], radius, rel_tol=1e-3)
                 for schedule, radii in AUTHORS_RADII.items()
                 for run, radius in radii.items()
@@ -457,18 +459,18 @@ CLAIMS = [
         },
         seeds=1,
         figure="dirac",
-        caption="theta and psi from the black dot on: both at once, blue, to the red square; G, then D, grey, to the "
-        "grey square.",
-        note="DRAGAN is non-saturating here, as in its paper, and minimax in the authors' notebook, so that its "
+        caption="Paths of theta and psi from the black dot. Blue, to the red square: both at once. Grey, to the grey "
+        "square: G, then D.",
+        note="DRAGAN is non-saturating here, as in its paper, but minimax in the authors' notebook. Therefore its "
         "radius is not compared.",
     ),
     Claim(
         "lines",
         "Where the divergence is constant, GANs still learn",
-        "Fedus et al. (2018): data (0, U[0, 1]), samples (theta, U[0, 1]). For theta other than 0 the Jensen-Shannon "
-        "divergence is log 2 and has no gradient, and yet the non-saturating GAN, which is said to minimise it, "
-        "moves theta to 0, penalised or not. From theta = 1, 2,000 steps of Adam. The table gives the first step "
-        "with |theta| below 0.1, and the mean and the largest |theta| over the last 200.",
+        "Fedus et al. (2018): data (0, U[0, 1]), samples (theta, U[0, 1]). Unless theta is 0, the Jensen-Shannon "
+        "divergence is log 2 and has no gradient. The non-saturating GAN is said to minimise this divergence, but it "
+        "moves theta to 0, with and without a penalty. 2,000 steps of Adam from theta = 1. The table gives the first "
+        "step with |theta| below 0.1, and the mean and the largest |theta| over the last 200 steps.",
         experiments.lines,
         dict(discriminator="2-64-64-1", optimizer=["adam", 1e-3, 0.5, 0.9], batch=128, steps=2000, start=1.0),
         {
@@ -489,16 +491,17 @@ CLAIMS = [
             "GAN-GP: mean below 0.2 at the end": lambda r: r["GAN-GP"]["mean_end"] < 0.2,
         },
         figure="lines",
-        caption="theta over the steps.",
+        caption="theta at each step.",
     ),
     Claim(
         "instance_noise",
         "Instance noise gives G a gradient where supports do not meet",
-        "Sonderby et al. (2017), Section 3; Arjovsky and Bottou (2017): a discriminator trained to its optimum tells "
-        "disjoint supports apart, its loss and the minimax gradient of G vanish; with noise on what it sees they do "
-        "not. Parallel lines, theta = 1: D is trained alone for 3,000 steps, then both for 2,000, G by plain "
-        "gradient descent, whose steps are as small as the gradient (rate 0.003, chosen on another seed: at 0.1, G "
-        "runs past the data and out of the noise's reach before D can turn). JSD is log 2 - L_D / 2, in nats.",
+        "Sonderby et al. (2017), Section 3; Arjovsky and Bottou (2017): a discriminator at its optimum separates "
+        "disjoint supports, so its loss and the minimax gradient of G vanish. With noise on its inputs they do not. "
+        "The data and the samples are parallel lines, theta = 1. D is trained alone for 3,000 steps, then both "
+        "players for 2,000 steps. G uses plain gradient descent, so that a small gradient gives a small step. Its "
+        "rate, 0.003, was chosen on another seed: at 0.1, G moves past the data and beyond the range of the noise "
+        "before D adapts. JSD is log 2 - L_D / 2, in nats.",
         experiments.instance_noise,
         dict(
             model="vanilla_gan",
@@ -530,10 +533,10 @@ CLAIMS = [
     Claim(
         "flatness",
         "With R1 or R2 the discriminator ends flat at the data",
-        "Mescheder et al. (2018), 2-D problems: only discriminators with a zero-centred penalty end constant around "
-        "the data. N((1, 0), 0.25 I), 3,000 steps with one step of D each, also for WGAN-GP, whose published recipe "
-        "has five, so its distance is no verdict on it. W1 is the Wasserstein-1 distance, mean over directions; that "
-        "of two samples of the data is in the last column.",
+        "Mescheder et al. (2018), 2-D problems: only discriminators with a zero-centred penalty become constant "
+        "around the data. The data are N((1, 0), 0.25 I). 3,000 steps with one step of D each. The published recipe "
+        "of WGAN-GP has five, so its distance here does not judge the method. W1 is the Wasserstein-1 distance, the "
+        "mean over directions. The last column gives W1 between two samples of the data.",
         experiments.flatness,
         dict(
             generator="2-32-32-2", discriminator="2-32-32-1", optimizer=["adam", 5e-4, 0.0, 0.99], batch=256, steps=3000
@@ -556,10 +559,10 @@ CLAIMS = [
     Claim(
         "density_ratio",
         "KL-WGAN's weights are a density ratio",
-        "Song and Ermon (2020): the game's value at the best weights is the bound of Donsker and Varadhan on the KL "
-        "divergence, tight where D is the log ratio of the densities, and the weights are then this ratio. P = N(0, "
-        "1), Q = N(1, 1): KL = 0.5 and D(x) = 1/2 - x. Once with that D, once with a perceptron trained against the "
-        "frozen Q. A million samples; the last column is E_P |w / (p / q) - 1|.",
+        "Song and Ermon (2020): at the best weights, the value of the game is the bound of Donsker and Varadhan on "
+        "the KL divergence. The bound is tight if D is the log ratio of the densities, and the weights then equal "
+        "this ratio. P = N(0, 1), Q = N(1, 1): KL = 0.5 and D(x) = 1/2 - x. One run uses this D, the other a "
+        "perceptron trained against the frozen Q. A million samples; the last column is E_P |w / (p / q) - 1|.",
         experiments.density_ratio,
         dict(optimizer=["adam", 1e-3, 0.5, 0.9], batch=512, samples=1_000_000),
         {
@@ -586,9 +589,10 @@ CLAIMS = [
     Claim(
         "energies",
         "EBGAN's energies stay below the margin, and the pulling-away term spreads the codes",
-        "Zhao et al. (2017): the energy of data becomes small, that of samples lies between 0 and the margin m, and "
-        "the pulling-away term makes the codes of samples less alike. Ring of 8 Gaussians, m = 1; energies are in "
-        "units of m, the last column is the term itself, the mean squared cosine of two codes.",
+        "Zhao et al. (2017): the energy of data becomes small, the energy of samples lies between 0 and the margin "
+        "m, and the pulling-away term makes the codes of samples less alike. The data are a ring of 8 Gaussians, "
+        "m = 1. Energies are in units of m. The last column is the term itself, the mean squared cosine of two "
+        "codes.",
         experiments.energy,
         dict(
             dataset="ring8",
@@ -612,19 +616,19 @@ CLAIMS = [
             "data below 0.1, samples in [0, 1]": lambda r: all(v["real"] < 0.1 and v["fake"] <= 1 for v in r.values()),
             "squared cosine smaller with the term": lambda r: r["with, 0.1"]["cosine"] < r["without"]["cosine"],
         },
-        note="The pulling-away term does what it is for. Energies do not settle in 4,000 steps: data keep more than "
-        "a tenth of the margin, and D leaves samples alone that are above it, so that nothing holds their energy "
-        "there. Other margins and codes were not tried here.",
+        note="The pulling-away term works as claimed. Energies do not converge in 4,000 steps: the energy of data "
+        "stays above a tenth of the margin. D's loss ignores samples above the margin, so nothing limits their "
+        "energy there. Other margins and codes were not tried.",
     ),
     Claim(
         "refinement",
         "Langevin steps on the discriminator make samples better",
-        "Song et al. (2020), discriminator contrastive divergence: a trained critic is an energy, and a few Langevin "
-        "steps on it repair what the generator does wrong. 25 Gaussians, WGAN-GP stopped after 2,000 steps; 20 steps "
-        "of size 0.02 with a tenth of the noise, on x or on z, and again on x after 250 steps of fine-tuning D. The "
-        "table gives the share of samples near a mode, within 0.6 / 2.828. With all of the paper's noise "
-        "(temperature 1) the energy of this critic, whose scale is what the penalty makes it, is too flat for the "
-        "noise.",
+        "Song et al. (2020), discriminator contrastive divergence: a trained critic is an energy function, and a few "
+        "Langevin steps on it correct errors of the generator. The data are 25 Gaussians, and WGAN-GP stops after "
+        "2,000 steps. The test makes 20 steps of size 0.02 with a tenth of the noise, on x or on z, and again on x "
+        "after 250 steps of fine-tuning D. The table gives the share of samples near a mode, within 0.6 / 2.828. "
+        "With all of the paper's noise (temperature 1) the energy of this critic is too flat for the noise; the "
+        "penalty sets the scale of this energy.",
         experiments.refinement,
         dict(
             dataset="grid25",
@@ -651,7 +655,7 @@ CLAIMS = [
             )
             for name, key in (("on x", "pixel"), ("on z", "latent"), ("on x, D fine-tuned", "tuned"))
         },
-        note="Step size and noise were chosen on longer trainings of the same kind, seeds 0 to 2.",
+        note="Step size and noise were chosen on longer runs of the same kind, seeds 0 to 2.",
     ),
 ]
 
@@ -665,7 +669,7 @@ def load(path: Path) -> dict:
 
 
 def save(path: Path, result: dict) -> None:
-    """Puts a run into the file, in the place of an older one. Several processes may do so at a time."""
+    """Writes a run to the file and replaces an older one. Several processes may do so at the same time."""
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -683,7 +687,7 @@ def _key(result: dict) -> tuple:
 
 
 def measure(claim: Claim, run: str, seed: int) -> dict:
-    """One run, as the file holds it. What is only drawn is kept of the first seed."""
+    """Returns the record of one run for the file. Data for figures are kept for the first seed only."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     start = time.monotonic()
@@ -702,7 +706,7 @@ def measure(claim: Claim, run: str, seed: int) -> dict:
 
 
 def _rounded(value):
-    """Six digits are enough, and what is not finite is None: JSON has no word for it."""
+    """Rounds to six digits. Non-finite values become None, because JSON cannot represent them."""
     if isinstance(value, dict):
         return {str(k): _rounded(v) for k, v in value.items()}
     if isinstance(value, list):

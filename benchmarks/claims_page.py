@@ -1,4 +1,4 @@
-"""Makes docs/claims.md and its figures of the results that claims.py keeps in docs/claims.json."""
+"""Writes docs/claims.md and its figures from docs/claims.json, the results of claims.py."""
 
 import math
 import textwrap
@@ -8,19 +8,20 @@ import numpy as np
 
 from gan_zoo.data import synthetic
 
-HEAD = """# What the papers claim, measured
+HEAD = """# Claims of the papers, measured
 
-Made by `python benchmarks/claims.py --page` of [claims.json](claims.json), which holds every run with all its settings:
-{runs} runs, on {cores} cores of {cpu} shared with much other work, so that the seconds, the fewest of a run's seeds,
-say little; TensorFlow {tensorflow}, Keras {keras}. All use the zoo's own classes, losses and updates.
+`python benchmarks/claims.py --page` makes this page from [claims.json](claims.json), which holds every run with all its
+settings: {runs} runs, on {cores} cores of {cpu} shared with much other work. The seconds are the fewest of a run's
+seeds and are not precise. TensorFlow {tensorflow}, Keras {keras}. All runs use the zoo's own classes, losses and
+updates.
 
     python benchmarks/claims.py --claims=all --seeds=3 --json=docs/claims.json
 
-These are small games, a few numbers or two coordinates, on which a claim can be seen in minutes; they say nothing of
-images. Where a setting had to be chosen, the text says how, and on which seeds; the seeds reported are 0, 1, ..., none
-left out. A cell holds one value for each seed, and a claim counts the seeds for which all its runs are
-there: those that train long have fewer than three. "In part" means that some criterion fails for some seed: the tables
-say which. Running the command again adds what is missing.
+These are small games of a few numbers or two coordinates, on which a claim can be tested in minutes. They do not test
+claims about images. Where a setting had to be chosen, the text says how, and on which seeds. The reported seeds are 0,
+1, ..., with none left out. A cell holds one value for each seed. A claim counts only seeds for which all its runs
+exist: claims with long runs have fewer than three. "In part" means that some criterion fails for some seed: the tables
+say which. Running the command again adds the missing runs.
 
 | claim | verdict | seeds |
 |---|---|---|
@@ -31,7 +32,7 @@ SETTINGS_LEFT_OUT = ("keep", "figure")
 
 
 def present(claim, results: list[dict]) -> dict[int, dict[str, dict]]:
-    """{seed: {run: result}} of a claim: the seeds that have all its runs with the settings it has now."""
+    """Returns {seed: {run: result}} for the seeds that have all runs of a claim with its current settings."""
     seeds = {}
     for result in results:
         if result["claim"] == claim.name and result["run"] in claim.runs:
@@ -42,14 +43,14 @@ def present(claim, results: list[dict]) -> dict[int, dict[str, dict]]:
 
 
 def _with_nan(value):
-    """NaN in the place of None: it passes no criterion."""
+    """Replaces None with NaN, which passes no criterion."""
     if isinstance(value, dict):
         return {k: _with_nan(v) for k, v in value.items()}
     return math.nan if value is None else value
 
 
 def passed(claim, seeds: dict) -> dict[str, list[bool]]:
-    """For each criterion whether it holds, seed by seed."""
+    """Returns for each criterion whether it holds, one value per seed."""
     return {text: [bool(test(runs)) for runs in seeds.values()] for text, test in claim.criteria.items()}
 
 
@@ -90,7 +91,7 @@ def _wrapped(text: str) -> str:
 
 
 def section(claim, results: list[dict]) -> str:
-    """A claim's part of the page."""
+    """Returns the section of a claim."""
     seeds = present(claim, results)
     head = " | ".join(claim.columns)
     lines = [f"\n## {claim.title}\n", _wrapped(claim.text) + "\n"]
@@ -116,7 +117,7 @@ def section(claim, results: list[dict]) -> str:
 
 
 def markdown(claims: list, results: dict) -> str:
-    """The page."""
+    """Returns the page."""
     rows = []
     for claim in claims:
         seeds = present(claim, results["runs"])
@@ -130,13 +131,13 @@ def markdown(claims: list, results: dict) -> str:
     return head + "".join(section(claim, results["runs"]) for claim in claims)
 
 
-# Figures, each of the first seed.
+# Figures. Each shows the first seed.
 
 BLUE, RED, GREY = "#1f5fbf", "#c0392b", "#bbbbbb"
 
 
 def _kept(results: list[dict], claim: str) -> dict[str, dict]:
-    """{run: what is only drawn} of a claim."""
+    """Returns {run: data for the figure} of a claim."""
     return {r["run"]: r["figure"] for r in results if r["claim"] == claim and r["seed"] == 0 and "figure" in r}
 
 
@@ -150,7 +151,7 @@ def _bare(axes, limit: float | None = None) -> None:
 
 
 def ring8(figure, claim, results: list[dict]) -> None:
-    """Samples over steps: figure 2 of Metz et al."""
+    """Draws samples at several steps, as in figure 2 of Metz et al."""
     kept = _kept(results, claim.name)
     runs = {run: kept[run]["samples"] for run in claim.runs if run in kept and run != "K = 5"}
     centers = synthetic.modes("ring8")[0]
@@ -167,7 +168,7 @@ def ring8(figure, claim, results: list[dict]) -> None:
 
 
 def critics(figure, claim, results: list[dict]) -> None:
-    """Value surfaces, and the norms of gradients by layer: figure 1 of Gulrajani et al."""
+    """Draws value surfaces and the norms of gradients by layer, as in figure 1 of Gulrajani et al."""
     kept = _kept(results, "surfaces")
     figure.set_size_inches(10, 5)
     grid = figure.add_gridspec(2, 4)
@@ -194,7 +195,7 @@ def critics(figure, claim, results: list[dict]) -> None:
 
 
 def dirac(figure, claim, results: list[dict]) -> None:
-    """Paths of (theta, psi) on shared axes."""
+    """Draws paths of (theta, psi) on shared axes."""
     kept = _kept(results, claim.name)
     columns = 5
     rows = -(-len(kept) // columns)
@@ -220,7 +221,7 @@ def dirac(figure, claim, results: list[dict]) -> None:
 
 
 def games(figure, claim, results: list[dict]) -> None:
-    """The bilinear game in its plane, and the first player's strategy in the triangle of mixed ones."""
+    """Draws the bilinear game in its plane, and the first player's strategy in the triangle of mixed strategies."""
     figure.set_size_inches(9, 6)
     rows = figure.subplots(2, 3)
     names = ("simultaneous", "alternating", "consensus")
@@ -250,7 +251,7 @@ def games(figure, claim, results: list[dict]) -> None:
 
 
 def lines(figure, claim, results: list[dict]) -> None:
-    """theta over the steps."""
+    """Draws theta at each step."""
     figure.set_size_inches(7, 3.2)
     axes = figure.subplots()
     for run, kept in _kept(results, claim.name).items():

@@ -1,4 +1,4 @@
-"""Puts what comparisons found into docs/lab.md: the tables between its marks, the numbers as JSON, and the pictures.
+"""Writes the results of comparisons into docs/lab.md: tables between marks, numbers as JSON, and pictures.
 
 python benchmarks/lab.py runs/lab-ring8 runs/lab-grid25
 """
@@ -18,7 +18,7 @@ PICTURES = ("samples.png", "curves-steps.png")
 
 
 def dirac(found: list[report.Found]) -> str:
-    """The Dirac-GAN's table."""
+    """Returns the table of the Dirac-GAN."""
     head = ["method", "eigenvalues of v'", "|F'|, at once", "G, then D", "|w|, at once", "G, then D", "verdict"]
     return _table([head, ["---"] * len(head), *report.rows(found, **DIRAC)[1:]])
 
@@ -28,12 +28,12 @@ def _table(rows: list) -> str:
 
 
 def summary(results: dict) -> dict:
-    """All of a comparison but the single runs."""
+    """Returns the results of a comparison without the single runs."""
     return {name: value for name, value in results.items() if name != "runs"}
 
 
 def markdown(results: dict, key: str) -> str:
-    """A ranking, "steps" or "seconds", as a table."""
+    """Returns the ranking "steps" or "seconds" as a table."""
     head, *rows = table_rows(results, key)
     return _table(
         [head, ["---"] * len(head), *([rank, f"`{name}`" if rank else name, *rest] for rank, name, *rest in rows)]
@@ -41,7 +41,7 @@ def markdown(results: dict, key: str) -> str:
 
 
 def blocks(results: dict) -> dict[str, str]:
-    """What stands in docs/lab.md between the marks of this comparison, by the marks' names."""
+    """Returns {name of the mark: text} for the marks of this comparison in docs/lab.md."""
     name = results["dataset"]["name"]
     environment, settings = results["environment"], results["settings"]
     conditions = [
@@ -60,7 +60,7 @@ def blocks(results: dict) -> dict[str, str]:
 
 
 def fill(page: str, found: dict[str, str]) -> str:
-    """The page with each block between its marks, `<!-- name -->` and `<!-- end -->`."""
+    """Returns the page with each block between its marks, `<!-- name -->` and `<!-- end -->`."""
     for name, block in found.items():
         before, mark, rest = page.partition(f"<!-- {name} -->\n")
         if not mark:

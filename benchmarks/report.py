@@ -1,4 +1,4 @@
-"""Makes docs/performance.md and docs/scaling.png of docs/performance.json, which the benchmarks write."""
+"""Writes docs/performance.md and docs/scaling.png from docs/performance.json, the output of the benchmarks."""
 
 import json
 from pathlib import Path
@@ -7,90 +7,95 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 HEAD = """# Performance
 
-Made by `python benchmarks/report.py` of [performance.json](performance.json): every number below was measured, by the
-command beside it, on one machine: {cores} cores of {cpu}, no GPU, TensorFlow {tensorflow}, Keras {keras}, PyTorch
-{torch}. On other hardware they will be others.
+`python benchmarks/report.py` makes this page from [performance.json](performance.json). Every number below was measured
+with the command above it, on one machine: {cores} cores of {cpu}, no GPU, TensorFlow {tensorflow}, Keras {keras},
+PyTorch {torch}. Other hardware gives other numbers.
 
-A ratio is the median over rounds in which all configurations take turns, each in a process of its own; brackets hold
-its quartiles. Above 1 the zoo is faster.
+A ratio is the median over rounds. In each round all configurations take turns, each in its own process. Brackets hold
+the quartiles of the ratio. Above 1 the zoo is faster.
 """
 
 THROUGHPUT = """
-## Against PyTorch, and against Keras as it comes
+## Compared with PyTorch, and with Keras with default settings
 
     python benchmarks/throughput.py --vs-torch --limits --json=docs/performance.json
 
-PyTorch trains the same networks with the same losses and optimizers, channels last, with fused Adam and, for bfloat16,
-autocast ([torch_gans.py](../benchmarks/torch_gans.py)), eagerly and through `torch.compile` (for WGAN-GP the generator
-only: a compiled discriminator cannot be differentiated twice). Keras is what one writes without thinking of speed: its
-own layers, float32, the defaults of `fit` ([keras_gans.py](../benchmarks/keras_gans.py)). The zoo is
-`gan.compile(); gan.fit(dataset)` on a decoded folder of images. Rows without ratios have no counterpart: progressive
-GAN with the networks of its last stage, and an unrolled GAN with five inner steps. Rows were measured on different
-days, at other clocks of the machine: compare ratios, not steps.
+- **PyTorch** trains the same networks with the same losses and optimizers, channels last, with fused Adam and, for
+  bfloat16, autocast ([torch_gans.py](../benchmarks/torch_gans.py)). It runs eagerly and through `torch.compile`; for
+  WGAN-GP only the generator is compiled, because a compiled discriminator cannot be differentiated twice.
+- **Keras** is a plain implementation without optimization for speed: Keras's own layers, float32, the defaults of `fit`
+  ([keras_gans.py](../benchmarks/keras_gans.py)).
+- **The zoo** is `gan.compile(); gan.fit(dataset)` on a decoded folder of images.
+
+Rows without ratios have no counterpart: progressive GAN with the networks of its last stage, and an unrolled GAN with
+five inner steps. Rows were measured on different days, at different clock rates of the machine: compare ratios, not
+steps.
 
 | row | precision | step | images/s | PyTorch | `torch.compile` | Keras, float32 |
 |---|---|---|---|---|---|---|
 """
 
 LIMITS = """
-## How near to the machine's limit
+## Compared with the machine's limit
 
-FLOPs are counted from the operations of a traced step, two for a multiplication with addition, with the ordinary
+FLOPs are counted from the operations of a traced step, two for a multiplication with addition, with the standard
 algorithm for each convolution. The limit is the best rate of a 2048 x 2048 matrix product in the same process; the
-clock of a shared machine varies from minute to minute.
-"Kernels alone" is the time of the step's convolutions and matrix products, each by itself in TensorFlow's own kernel: a
-step can be shorter where the zoo takes another algorithm. The last column is the share of the profiled step that
-convolutions and matrix products take, one kernel running at a time.
+clock rate of a shared machine varies from minute to minute. "Kernels alone" is the time of the step's convolutions and
+matrix products, each measured by itself in TensorFlow's own kernel; a step can be shorter where the zoo uses another
+algorithm. The last column is the share of the profiled step that convolutions and matrix products take, with one kernel
+running at a time.
 
-| row | precision | GFLOP a step | GFLOP/s | limit | share of it | kernels alone | step | in products |
+| row | precision | GFLOP per step | GFLOP/s | limit | share of limit | kernels alone | step | in products |
 |---|---|---|---|---|---|---|---|---|
 """
 
 PROFILE = """
-Where the rest goes, in percent of the profiled step:
+Share of each kind of operation, in percent of the profiled step:
 
 | row | precision | {parts} |
 |---|---|{rule}
 """
 
 LEVERS = """
-## What each lever is worth
+## Gain of each optimization
 
     python benchmarks/levers.py --rows=dcgan-64,dcgan-ring8 --json=docs/performance.json
     python benchmarks/levers.py --rows=wgan_gp-64 --precisions=mixed_bfloat16 --json=docs/performance.json
 
-The time of a step without the lever over that with all of them: 1.10 means that the lever makes the step 1.1 times as
-fast. Levers multiply. The first line takes nothing away: what it shows is noise.
+Each number is the time of a step without the optimization, divided by the time with all of them: 1.10 means that the
+optimization makes the step 1.1 times as fast. Gains multiply. The first line removes nothing, so it shows the noise.
 
-| lever | {columns} |
+| optimization | {columns} |
 |---|{rule}
 """
 
 LEFT_OUT = """
-Tried and left out, with what it would bring:
+Tried and not used, with the gain that each would give:
 
 | | {columns} |
 |---|{rule}
 """
 
 NOTES = """
-What they are:
+Explanations:
 
 - **Convolutions by the fastest algorithm** ([convolution.py](../gan_zoo/convolution.py)): the gradient of a kernel with
-  many weights, and on few positions the convolution itself, as one matrix product over patches; the last layer of a
-  generator as a 3 x 3 convolution that makes 2 x 2 blocks. `python benchmarks/convolutions.py` measures where they pay.
-- **Fused batch normalization**: Keras composes it from a dozen operations.
-- **LeakyReLU differentiated from its output**: its input is not kept, TensorFlow fuses it with the convolution before
-  it, and the second derivative that a gradient penalty takes is cheaper.
+  many weights, and the convolution itself at few positions, is one matrix product over patches. The last layer of a
+  generator is a 3 x 3 convolution that computes blocks of 2 x 2 pixels. `python benchmarks/convolutions.py` measures
+  where this is faster.
+- **Fused batch normalization**: one operation instead of the dozen that Keras uses.
+- **LeakyReLU differentiated from its output**: its input is not stored, TensorFlow fuses it with the convolution before
+  it, and the second derivative, which a gradient penalty needs, is cheaper.
 - **Adam in one kernel**: one operation for each variable instead of a dozen.
-- **Real and generated images in one pass** where nothing in the network couples examples. With batch normalization each
-  minibatch needs its own statistics, and perceptrons are faster in two passes, which run side by side.
-- **No gradients for the player that rests**: TensorFlow prunes what nothing reads, so asking for them costs little.
-- **Many steps per call of the graph**: for perceptrons, where a step is as long as the way back to Python.
-- **XLA** is off by default: on a CPU it is slower for perceptrons than the graph, whose independent operations run side
-  by side. `--jit_compile` turns it on.
+- **Real and generated images in one pass**, where no layer of the network mixes examples. With batch normalization each
+  minibatch needs its own statistics. Perceptrons are faster in two passes, which run in parallel.
+- **No gradients for the player that rests**, the one whose turn it is not: TensorFlow prunes unused operations, so
+  computing them costs little.
+- **Many steps per call of the graph**: for perceptrons, whose step takes as long as the return to Python.
+- **XLA** is off by default: on a CPU it is slower for perceptrons than the graph, whose independent operations run in
+  parallel. `--jit_compile` turns it on.
 - **The generator's turn on the discriminator's images** saves a pass of the generator. Algorithm 1 of Goodfellow et al.
-  (2014) draws fresh latents for each turn, and so does the zoo.
+  (2014) draws new latents for each turn, and so does the zoo.
 """
 
 SCALING = """
@@ -98,8 +103,8 @@ SCALING = """
 
     python benchmarks/scaling.py --json=docs/performance.json
 
-`wgan_gp` with DCGAN networks from 32 x 32 images, batch 64, width 64, one critic turn, in {precision}; one number
-varies. Memory is the peak of the whole process, TensorFlow included.
+`wgan_gp` with DCGAN networks on 32 x 32 images, batch 64, width 64, one critic turn, in {precision}; one number varies
+at a time. Memory is the peak of the whole process, including TensorFlow.
 
 ![throughput and memory](scaling.png)
 
@@ -176,7 +181,7 @@ def _scaling(found: dict) -> str:
     growth = (sizes[-1]["peak_bytes"] - sizes[-2]["peak_bytes"]) / (sizes[-1]["value"] - sizes[-2]["value"])
     text = SCALING.format(precision=_name(found["precision"])) + "\n".join(lines) + "\n"
     last = (
-        f"From batch {sizes[-2]['value']} to {sizes[-1]['value']} an image adds {growth / 2**20:.2f} MiB to the peak."
+        f"From batch {sizes[-2]['value']} to {sizes[-1]['value']} each image adds {growth / 2**20:.2f} MiB to the peak."
     )
     return f"{text}\n{last}\n"
 

@@ -6,10 +6,12 @@ parentheses: "warm_up(turns=100, first=25, every=500)", "until(d_loss=0.5, turns
 """
 
 import dataclasses
+import inspect
 
 import tensorflow as tf
 
-from gan_zoo.calls import parse_call
+from gan_zoo import specs
+from gan_zoo.checks import whole
 from gan_zoo.distribution import global_mean
 from gan_zoo.errors import UserError
 
@@ -80,6 +82,10 @@ class WarmUp(Waiting):
     first: int = 25
     every: int = 500
 
+    def __post_init__(self):
+        for name, least in (("turns", 1), ("first", 0), ("every", 0)):
+            whole(f"balance: {name}", getattr(self, name), least)
+
     def due(self, turns: tf.Tensor, updates: tf.Tensor, d_loss: tf.Tensor) -> tf.Tensor:
         special = updates < self.first
         if self.every:
@@ -100,6 +106,9 @@ class Until(Waiting):
     d_loss: float = 1.0
     turns: int = 10
 
+    def __post_init__(self):
+        whole("balance: turns", self.turns, 1)
+
     def due(self, turns: tf.Tensor, updates: tf.Tensor, d_loss: tf.Tensor) -> tf.Tensor:
         return (global_mean(d_loss) <= self.d_loss) | (turns >= self.turns)
 
@@ -113,21 +122,11 @@ def parse(text: str) -> Constant | WarmUp | Until:
     Raises:
         UserError: If there is no balance of that name, or if a setting is unknown or not a number in its range.
     """
-    try:
-        chosen, settings = parse_call(text)
-        kind = _KINDS[chosen]
-    except (ValueError, KeyError):
+    name, assignments = specs.parse(str(text), f"balance={text!r}")
+    if name not in _KINDS:
         raise UserError(
             f"balance must be 'constant', 'warm_up(turns=100, first=25, every=500)' or 'until(d_loss=1.0, turns=10)', "
             f"with any numbers, not {text!r}."
-        ) from None
-    for name, value in settings.items():
-        fields = {field.name: field.type for field in dataclasses.fields(kind)}
-        if name not in fields:
-            raise UserError(f"balance: {chosen} has no setting {name!r}; it has {', '.join(fields) or 'none'}.")
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        least = 1 if name == "turns" else 0
-        if not number or (fields[name] is int and (not isinstance(value, int) or value < least)):
-            what = f"a whole number from {least} up" if fields[name] is int else "a number"
-            raise UserError(f"balance: {name} must be {what}, not {value!r}.")
-    return kind(**settings)
+        )
+    kind = _KINDS[name]
+    return kind(**specs.bind(assignments, inspect.signature(kind).parameters, name, "balance"))

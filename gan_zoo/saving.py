@@ -25,21 +25,23 @@ class Saves:
         super().save(filepath, *args, **kwargs)
 
     def export(self, filepath: str | Path, format: str = "tf_saved_model", *, input_signature=None, **kwargs) -> None:
-        """Like `keras.Model.export`: exports the generator as a function from latents to samples.
+        """Like `keras.Model.export`: exports the model as a function from latents to samples.
 
         The export does not contain the sampling of latents. `gan_zoo.export.saved_model` writes a SavedModel with it.
 
         Args:
             filepath: A folder for "tf_saved_model", a file for the other formats.
             format: "tf_saved_model", "onnx" or "litert". The last two need further packages.
-            input_signature: By default that of latents, float32, [B, Z].
+            input_signature: By default that of latents, float32, [B, Z]; with `classes` a pair, that and labels,
+                int32, [B].
             **kwargs: As for `keras.Model.export`.
 
         Raises:
             UserError: If a package is missing.
         """
         if input_signature is None:
-            input_signature = [keras.InputSpec(shape=(None, self.latent_dim), dtype="float32")]
+            z = keras.InputSpec(shape=(None, self.latent_dim), dtype="float32")
+            input_signature = [z if self.classes is None else (z, keras.InputSpec(shape=(None,), dtype="int32"))]
         try:
             super().export(str(filepath), format=format, input_signature=input_signature, **kwargs)
         except ImportError as error:

@@ -43,6 +43,20 @@ def map_images(function: Callable[..., tf.Tensor], *xs: Any) -> Any:
     return tf.nest.pack_sequence_as(xs[0], changed)
 
 
+def takes(network: Any, x: Any) -> bool:
+    """Whether a network has as many inputs, of the same shapes, as the example `x` has tensors.
+
+    A network of another kind than functional or sequential, whose inputs are not known, is taken to.
+    """
+    inputs = getattr(network, "inputs", None)
+    if not inputs:
+        return True
+    leaves = tf.nest.flatten(x)
+    return len(inputs) == len(leaves) and all(
+        leaf.shape.is_compatible_with(tuple(given.shape)) for leaf, given in zip(leaves, inputs, strict=True)
+    )
+
+
 def images_of(x: Any) -> tf.Tensor:
     """The images or points of an example, [B, ...]: its first image leaf.
 

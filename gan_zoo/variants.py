@@ -3,15 +3,13 @@
 import contextlib
 import importlib
 import inspect
-import math
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
-from types import UnionType
 from typing import Any
 
-from gan_zoo import data
-from gan_zoo.calls import literal
+from gan_zoo import specs
 from gan_zoo.errors import UserError
 from gan_zoo.models import VARIANTS
 
@@ -41,7 +39,7 @@ def find_model(name: str, flag: str = "--model") -> type:
     if ":" not in name:
         if name not in VARIANTS:
             raise UserError(
-                f"{flag}={name} is not in the zoo.{data.suggest(name, VARIANTS)} "
+                f"{flag}={name} is not in the zoo.{specs.suggest(name, VARIANTS)} "
                 f"train.py --list shows all; a class of your own is {flag}=my_module:MyGAN."
             )
         from gan_zoo import models
@@ -67,52 +65,15 @@ def find_model(name: str, flag: str = "--model") -> type:
     return cls
 
 
-def parse_arguments(cls: type, assignments: tuple[str, ...], flag: str = "--set") -> dict[str, Any]:
-    """The constructor arguments in `--set name=value`, or another `flag`, with values of the types of their defaults.
+def parse_arguments(cls: type, assignments: Iterable[str], subject: str = "--set") -> dict[str, Any]:
+    """The constructor arguments that `--set name=value`, or what else is the `subject`, gives: see `specs.bind`.
 
     Raises:
         UserError: If an assignment is malformed, if the variant has no such argument, or if it takes another type.
     """
-    parameters = cls.parameters()
-    own = [n for n in parameters if n not in (*cls.network_names(), "latent_dim", "classes")]
-    values = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise UserError(f"{flag}={assignment} is not of the form name=value.")
-        if name not in own:
-            raise UserError(
-                f"{flag}={assignment}: {cls.__name__} has no argument {name!r}.{data.suggest(name, own)} "
-                f"It has {', '.join(own)}."
-            )
-        if name in values:
-            raise UserError(f"{flag}={assignment}: {name} stands there twice: name each argument once.")
-        try:
-            value = literal(text)
-        except ValueError:
-            value = text
-        default, kinds = parameters[name].default, _kinds(parameters[name])
-        if float in kinds and int not in kinds and type(value) is int and abs(value) < 2**63:
-            value = float(value)
-        if kinds and type(value) not in kinds:
-            as_default = f", as {default!r} is" if type(default) in kinds and default is not None else ""
-            raise UserError(
-                f"{flag}={assignment}: {name} takes a value of type {' or '.join(k.__name__ for k in kinds)}"
-                f"{as_default}."
-            )
-        if (type(value) is int and abs(value) >= 2**63) or (type(value) is float and not math.isfinite(value)):
-            raise UserError(f"{flag}={assignment}: {name} must be finite, and a whole number have at most 63 bits.")
-        values[name] = value
-    return values
-
-
-def _kinds(parameter: inspect.Parameter) -> tuple[type, ...]:
-    """The types that an argument takes: that of its default, or, if the default is None, those of its annotation."""
-    if parameter.default is parameter.empty:
-        return ()
-    if parameter.default is not None:
-        return (type(parameter.default),)
-    return parameter.annotation.__args__ if isinstance(parameter.annotation, UnionType) else ()
+    others = (*cls.network_names(), "latent_dim", "classes")
+    own = {name: parameter for name, parameter in cls.parameters().items() if name not in others}
+    return specs.bind(assignments, own, cls.__name__, subject)
 
 
 @contextlib.contextmanager

@@ -1,9 +1,7 @@
-"""The datasets the zoo knows settings for, and the words to say when a name is none of them."""
+"""The datasets the zoo knows settings for."""
 
 import dataclasses
-import difflib
 import re
-from collections.abc import Iterable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,25 +62,3 @@ def lookup(name: str) -> Dataset:
     if name.startswith("folder:"):
         return OTHER
     return DATASETS.get(re.split(r"[(/:]", name)[0].strip(), OTHER)
-
-
-def suggest(name: str, names: Iterable[str]) -> str:
-    """A hint to put behind an error about an unknown name.
-
-    Args:
-        name: What the user wrote.
-        names: What could have been meant.
-
-    Returns:
-        " Did you mean 'celeb_a'?" with the nearest name, or "" when none is near.
-    """
-    # CelebA, celebA and celeb-a are all celeb_a to whoever typed them.
-    plain = {}
-    for candidate in names:
-        plain.setdefault(_plain(candidate), candidate)
-    match = difflib.get_close_matches(_plain(name), plain, n=1)
-    return f" Did you mean {plain[match[0]]!r}?" if match else ""
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "")
