@@ -1,4 +1,4 @@
-"""Players: what a model trains, with which loss, and how often."""
+"""Players: the variables that a model trains, the loss that they minimise, and the number of turns in a step."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
