@@ -1,9 +1,9 @@
-"""Where `gan_zoo.convolution` leaves TensorFlow's kernels: the time of each over that of the other way.
+"""Compares the algorithms of `gan_zoo.convolution` with TensorFlow's kernels: the ratio of their times.
 
     python benchmarks/convolutions.py
 
-Above 1 the matrix product over patches is faster, or for three channels the 2 x 2 blocks. The limits in
-`gan_zoo/convolution.py` are set by this table.
+Above 1 the matrix product over patches is faster or, for three channels, the 2 x 2 blocks. The limits in
+`gan_zoo/convolution.py` follow from this table.
 """
 
 import math
@@ -34,7 +34,7 @@ CASES = [
 
 
 def ratios(case, dtype) -> list[float]:
-    """TensorFlow's time over the other's: of the convolution, its gradient in x, and its gradient in the kernel."""
+    """Returns TensorFlow's time over the other: for the convolution, and its gradients in x and in the kernel."""
     batch, size, channels, out, k, stride = case
     positions = -(-size // stride)
     x = tf.cast(tf.random.normal([batch, size, size, channels]), dtype)
@@ -64,7 +64,7 @@ def main() -> None:
     print(f"{'dtype':<10}{'B, size, in, out, k, stride':<32}{'weights':>10}   convolution  in x  in the kernel")
     for dtype in (tf.float32, tf.bfloat16):
         for case in CASES:
-            if case[2] <= blocks:  # only the blocks are for these
+            if case[2] <= blocks:  # only the blocks apply to these cases
                 convolution._MANY_WEIGHTS[dtype] = math.inf
             count = case[4] ** 2 * case[2] * case[3]
             columns = "{:11.2f} {:5.2f} {:14.2f}".format(*ratios(case, dtype))

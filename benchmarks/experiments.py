@@ -1,7 +1,7 @@
-"""The experiments behind docs/claims.md: each function trains or computes one run and returns what it measured.
+"""The experiments behind docs/claims.md. Each function trains or computes one run and returns its measurements.
 
-Their arguments are a run's settings, which `claims.json` keeps. A key "figure" of a result holds what only the figures
-need.
+The arguments are the settings of a run, which are stored in `claims.json`. The key "figure" of a result holds data for
+figures only.
 """
 
 import math
@@ -45,9 +45,9 @@ def mixture(
     start_on: int | None = None,
     keep: list = (),
 ) -> dict:
-    """A GAN on a mixture of Gaussians, looked at after every `every` steps.
+    """Trains a GAN on a mixture of Gaussians, and measures it every `every` steps.
 
-    With `field`, L = |v|^2 / 2 is measured, too; with `start_on`, the generator starts on that mode, and no other.
+    With `field`, L = |v|^2 / 2 is measured too. With `start_on`, the generator starts on that mode only.
     """
     networks = toys.perceptron(generator, initializer), toys.perceptron(discriminator, initializer, input_scale)
     if start_on is not None:
@@ -75,7 +75,7 @@ def mixture(
 
 
 def _at_bounds(gan, clip: float) -> float:
-    """Share of the critic's weights within 1 % of +clip or -clip."""
+    """Returns the share of the critic's weights within 1 % of +clip or -clip."""
     weights = np.concatenate([v.numpy().ravel() for v in gan.discriminator_variables])
     return float((np.abs(np.abs(weights) - clip) <= 0.01 * clip).mean())
 
@@ -83,7 +83,7 @@ def _at_bounds(gan, clip: float) -> float:
 def critic_weights(
     seed: int, *, model: str, arguments: dict, initializer: list, clip: float, optimizer: list, critic_steps: int
 ) -> dict:
-    """How many of a critic's weights lie at +-clip, in ordinary training on 25 Gaussians."""
+    """Measures the share of a critic's weights at +-clip, during normal training on 25 Gaussians."""
     networks = toys.perceptron("2-128-128-128-2"), toys.perceptron("2-128-128-128-1", initializer)
     gan = toys.build(model, networks, seed, arguments, optimizer, execution=10)
     start = _at_bounds(gan, clip)
@@ -101,7 +101,7 @@ def critic_weights(
 def layer_gradients(
     seed: int, *, model: str, arguments: dict, layers: int, width: int, initializer: list, optimizer: list, steps: int
 ) -> dict:
-    """Norms of the gradient of the critic's loss with respect to each hidden layer's activations, on the Swiss roll."""
+    """Measures the norms of the gradient of the critic's loss in each hidden layer's activations, on the Swiss roll."""
     sizes = "-".join(["2", *[str(width)] * layers, "1"])
     networks = toys.perceptron("2-128-128-128-2"), toys.perceptron(sizes, initializer)
     gan = toys.build(model, networks, seed, arguments, optimizer, execution=10)
@@ -109,7 +109,7 @@ def layer_gradients(
     *hidden, head = [layer for layer in gan.discriminator.layers if isinstance(layer, keras.layers.Dense)]
     real, fake = synthetic.sample("swiss_roll", 256, [seed, -1]), gan(gan.sample_latent(256, seed=seed))
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        # E D(G(z)) - E D(x), the critic's loss without a penalty, layer by layer.
+        # E D(G(z)) - E D(x), the critic's loss without a penalty, computed layer by layer.
         x = tf.concat([real, fake], axis=0)
         activations = []
         for layer in hidden:
@@ -119,14 +119,14 @@ def layer_gradients(
         scores = head(x)
         loss = tf.reduce_mean(scores[256:]) - tf.reduce_mean(scores[:256])
     norms = [float(tf.norm(gradient)) for gradient in tape.gradient(loss, activations)]
-    decades = [math.log10(norm) if norm > 0 else -46.0 for norm in norms]  # below the smallest float32: none arrives
+    decades = [math.log10(norm) if norm > 0 else -46.0 for norm in norms]  # 0 is below the smallest float32
     return {"first": decades[0], "last": decades[-1], "decades": decades[0] - decades[-1], "log10_norms": decades}
 
 
 def surface(
     seed: int, *, model: str, arguments: dict, dataset: str, optimizer: list, critic_steps: int, initializer: list
 ) -> dict:
-    """The critic between real points and the same set blurred by N(0, 1): how steep it is, and its values on a grid."""
+    """Trains a critic between real points and the same points plus N(0, I); returns its slope and values on a grid."""
     critic = toys.perceptron("2-128-128-128-1", initializer)
     gan = toys.build(model, (toys.model(toys.Blurred(dataset, seed), 2), critic), seed, arguments, optimizer)
     toys.repeat(gan.discriminator_step, _points(dataset, 256, 1, seed), critic_steps)
@@ -141,11 +141,11 @@ def surface(
     }
 
 
-# Games of two numbers, or six.
+# Games of two or six numbers.
 
 
 class ZeroSum(GAN):
-    """The bare game: D maximises E D(G(z)), G minimises it; there are no data."""
+    """The zero-sum game without data: D maximises E D(G(z)), G minimises it."""
 
     def discriminator_loss(self, x, z):
         return -tf.reduce_mean(self.D(self.G(z)))
@@ -155,12 +155,12 @@ class ZeroSum(GAN):
 
 
 def _zero_sum(model: str | None) -> type:
-    """The bare game played with the updates of a variant; None: of the base class."""
+    """Returns the zero-sum game with the updates of a variant. None uses those of the base class."""
     return ZeroSum if model is None else type("ZeroSum", (ZeroSum, find_model(model)), {})
 
 
 def bilinear(seed: int, *, model: str | None, arguments: dict, rate: float, steps: int, start: list) -> dict:
-    """V(x, y) = x y: x is what G makes, y the slope of D."""
+    """Plays V(x, y) = x y, where x is the sample of G and y the slope of D."""
     gan = toys.build(_zero_sum(model), players(*start), seed, arguments, ["sgd", rate])
     variables = [*gan.generator_variables, *gan.discriminator_variables]
     path = toys.trajectory(gan.train_step, tf.zeros([2, 1]), variables, steps)
@@ -177,7 +177,7 @@ ROCK_PAPER_SCISSORS = [[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]
 
 
 def rock_paper_scissors(seed: int, *, model: str | None, arguments: dict, rate: float, steps: int, std: float) -> dict:
-    """Mixed strategies, each the softmax of three numbers that start at N(0, std^2)."""
+    """Plays rock-paper-scissors with mixed strategies, each the softmax of three numbers that start at N(0, std^2)."""
     start = np.random.default_rng(seed).normal(0.0, std, [2, 3])
     networks = (
         toys.model(toys.Constant([start[0]], softmax=True), 1),
@@ -195,14 +195,14 @@ def rock_paper_scissors(seed: int, *, model: str | None, arguments: dict, rate: 
         "start": float(distance[0]),
         "distance": float(distance[-1]),
         "largest": float(strategies[-1].max()),
-        # How often the first player's likeliest hand becomes another one.
+        # Number of times that the first player's most probable hand changes.
         "changes": int((np.diff(hands) != 0).sum()),
         "figure": {"path": np.round(first[:1000], 3).tolist()},
     }
 
 
 def dirac(seed: int, *, model: str, arguments: dict, schedules: list, rate: float, steps: int, start: list) -> dict:
-    """The Dirac-GAN: G(z) = theta, D(x) = psi x, data 0; the equilibrium is (0, 0)."""
+    """Trains the Dirac-GAN: G(z) = theta, D(x) = psi x, data 0; the equilibrium is (0, 0)."""
     game = dynamics.dirac(model, **arguments)
     found, paths = {}, {}
     for schedule in schedules:
@@ -220,7 +220,7 @@ def dirac(seed: int, *, model: str, arguments: dict, schedules: list, rate: floa
     return {**found, "figure": {"paths": paths}}
 
 
-# Distributions on lines, and what a discriminator can learn there.
+# Distributions on lines.
 
 
 def lines(
@@ -234,7 +234,7 @@ def lines(
     steps: int,
     start: float,
 ) -> dict:
-    """Data (0, U[0, 1]), samples (theta, U[0, 1]): when |theta| < 0.1 first, and how far it strays at the end."""
+    """Data (0, U[0, 1]), samples (theta, U[0, 1]). Returns the first step with |theta| < 0.1, and the last |theta|."""
     networks = toys.model(toys.Line(start), 1), toys.perceptron(discriminator)
     gan = toys.build(model, networks, seed, {**arguments, "prior": "uniform"}, optimizer)
     data = _points("two_lines", batch, gan.n_critic, seed)
@@ -261,7 +261,7 @@ def instance_noise(
     steps: int,
     start: float,
 ) -> dict:
-    """Parallel lines: D is trained alone until it tells them apart, then both players move."""
+    """Trains D alone on parallel lines until it separates them, then both players."""
     networks = toys.model(toys.Line(start), 1), toys.perceptron(discriminator)
     gan = toys.build(model, networks, seed, {**arguments, "prior": "uniform"}, d_optimizer, g_optimizer, 50)
     data = _points("two_lines", batch, 1, seed)
@@ -278,7 +278,7 @@ def instance_noise(
     }
 
 
-# Penalties and the discriminator around the data.
+# Penalties and the discriminator near the data.
 
 
 def flatness(
@@ -292,7 +292,7 @@ def flatness(
     batch: int,
     steps: int,
 ) -> dict:
-    """A GAN on N((1, 0), 0.25 I): how steep D is at the data, and how near the samples are."""
+    """Trains a GAN on N((1, 0), 0.25 I); returns the slope of D at the data and the distance of the samples."""
     networks = toys.perceptron(generator), toys.perceptron(discriminator)
     gan = toys.build(model, networks, seed, arguments, optimizer, execution=50)
     toys.train(gan, _points("gaussian", batch, gan.n_critic, seed), steps, steps, lambda step: None)
@@ -306,9 +306,9 @@ def flatness(
 
 
 def density_ratio(seed: int, *, critic: list | str, optimizer: list, steps: int, batch: int, samples: int) -> dict:
-    """P = N(0, 1), Q = N(1, 1), so that log p / q = 1/2 - x: what KL-WGAN's critic makes of them.
+    """Computes KL-WGAN's weights for P = N(0, 1), Q = N(1, 1), where log p / q = 1/2 - x.
 
-    `critic` is (slope, offset) of a linear one, or the sizes of a perceptron.
+    `critic` is (slope, offset) of a linear critic, or the sizes of a perceptron.
     """
     generator = toys.model(keras.layers.Dense(1), 1)
     generator.set_weights([np.ones((1, 1)), np.ones(1)])
@@ -327,7 +327,7 @@ def density_ratio(seed: int, *, critic: list | str, optimizer: list, steps: int,
     w = gan_zoo.losses.density_ratio(gan.D(y))
     ratio = tf.exp(0.5 - y)
     return {
-        # E D(x) - E w D(y) + E w log w, the game's value at its best w.
+        # E D(x) - E w D(y) + E w log w, the value of the game at the best w.
         "bound": float(tf.reduce_mean(w * tf.math.log(w)) - gan.discriminator_loss(x, z)),
         "mean_weight": float(tf.reduce_mean(w)),
         "mean_ratio": float(tf.reduce_mean(tf.exp(gan.D(y)))),
@@ -338,7 +338,7 @@ def density_ratio(seed: int, *, critic: list | str, optimizer: list, steps: int,
 def energy(
     seed: int, *, arguments: dict, dataset: str, networks: dict, optimizer: list, batch: int, steps: int, radius: float
 ) -> dict:
-    """EBGAN: the energies of data and samples, and how alike the samples' codes are."""
+    """Trains EBGAN; returns the energies of data and samples, and the similarity of the samples' codes."""
     cls = find_model("ebgan")
     built = cls.for_points(**networks)
     gan = toys.build(cls, (built.generator, built.discriminator), seed, arguments, optimizer, execution=50)
@@ -368,7 +368,7 @@ def refinement(
     dynamics: dict,
     fine_tuning: int,
 ) -> dict:
-    """Share of samples near a mode: as G makes them, after Langevin steps on D, and once more with D fine-tuned."""
+    """Returns the share of samples near a mode: from G, after Langevin steps on D, and with D fine-tuned."""
     networks = toys.perceptron(generator), toys.perceptron(discriminator)
     gan = toys.build(model, networks, seed, arguments, optimizer, execution=50)
     toys.train(gan, _points(dataset, batch, gan.n_critic, seed), steps, steps, lambda step: None)

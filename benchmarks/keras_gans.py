@@ -1,4 +1,4 @@
-"""DCGAN as one writes it in Keras without thinking of speed: what `--vs-keras` compares the zoo with."""
+"""A DCGAN in plain Keras without optimization for speed, which `throughput.py` compares with the zoo."""
 
 import keras
 import tensorflow as tf
@@ -46,7 +46,7 @@ def _discriminator(shape, width):
 
 
 class KerasDCGAN(keras.Model):
-    """The tutorials' way: both networks and two tapes in one `train_step`."""
+    """Both networks and two tapes in one `train_step`, as in tutorials."""
 
     def __init__(self, row):
         super().__init__()

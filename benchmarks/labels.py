@@ -1,4 +1,4 @@
-"""Does a conditional GAN make the class that it is asked for? A classifier reads its samples.
+"""Measures with a classifier how often a conditional GAN makes samples of the requested class.
 
     python benchmarks/labels.py --dataset=digits --model=hinge_gan --network=mlp --steps=3000
     python benchmarks/labels.py --dataset=mnist --data_dir=DIR --width=32 --steps=1500
@@ -43,14 +43,14 @@ GROUPS = {
 
 
 def real_examples(source) -> tuple[np.ndarray, np.ndarray]:
-    """Every example of a labelled source: images, [N, H, W, C], and labels, [N]."""
+    """Returns every example of a labelled source: images, [N, H, W, C], and labels, [N]."""
     batches = source.batches(256, seed=0).take(-(-source.size // 256)).as_numpy_iterator()
     parts, labels = zip(*batches, strict=True)
     return np.concatenate(parts), np.concatenate(labels)
 
 
 def classifier(images: np.ndarray, labels: np.ndarray, classes: int) -> tuple[keras.Model, float]:
-    """A small convolutional network, trained on nine tenths of the images, and its accuracy on the rest."""
+    """Trains a small convolutional network on nine tenths of the images. Returns it and its accuracy on the rest."""
     model = keras.Sequential(
         [
             keras.Input(images.shape[1:]),

@@ -1,8 +1,8 @@
-"""What makes the zoo fast: each lever is taken away, and what that costs is its worth.
+"""Measures the gain of each optimization: the time of a step without it over the time with all.
 
     python benchmarks/levers.py --rows=dcgan-64 --json=docs/performance.json
 
-They can be taken away here only, not in the library, because nobody should train without them.
+They can be turned off only here, not in the library, because nobody should train without them.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ def _resting_player():
 
 
 def _kept_fakes():
-    """The generator moves on the images that the discriminator's turn made, with the latents of that turn."""
+    """Makes the generator's turn use the images and latents of the discriminator's turn."""
 
     def train_step(self, x):
         z = self.latents_for(x)
@@ -72,7 +72,7 @@ def _kept_fakes():
     gan.GAN.train_step = train_step
 
 
-# Each name: what it is, and what takes it away, where that is not an option of the run.
+# For each name: a description, and the function that turns it off, unless that is an option of the run.
 LEVERS = {
     "nothing": ("nothing: a second process of the same", None),
     "batch_norm": ("fused batch normalization", _batch_norm),
@@ -84,7 +84,7 @@ LEVERS = {
     "bfloat16": ("bfloat16", None),
     "steps_per_execution": ("many steps per call of the graph", None),
 }
-# The other way round: what is not done, and what it would bring.
+# Optimizations that the zoo does not use, with their gain.
 LEFT_OUT = {
     "xla": ("XLA", None),
     "kept_fakes": ("the generator's turn on the discriminator's images", _kept_fakes),
@@ -92,7 +92,7 @@ LEFT_OUT = {
 
 
 def undo(names: list[str]) -> None:
-    """Takes levers away, or puts what is left out in, in this process."""
+    """Turns optimizations off, or unused ones on, in this process."""
     for name in names:
         change = {**LEVERS, **LEFT_OUT}.get(name, (None, None))[1]
         if change is not None:
@@ -107,12 +107,12 @@ def _applies(name: str, row: Row, precision: str) -> bool:
     if name in ("batch_norm", "convolutions", "leaky_relu"):
         return row.network != "mlp"
     if name == "one_pass":
-        return row.network != "mlp" and row.model == "wgan_gp"  # the others have batch normalization
+        return row.network != "mlp" and row.model == "wgan_gp"  # the other models have batch normalization
     return name != "kept_fakes" or row.model == "dcgan"
 
 
 def measure(row: Row, precision: str, args) -> dict:
-    """The time without a lever over the time with all, and the time without over with what is left out."""
+    """Measures the gain of each optimization, and of each unused one."""
     names = [name for name in (*LEVERS, *LEFT_OUT) if _applies(name, row, precision)]
     with contextlib.ExitStack() as stack:
         workers = {}

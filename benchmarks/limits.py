@@ -1,8 +1,8 @@
-"""What the machine can do at most, and where a step's time goes: the other half of `throughput.py --limits`.
+"""The machine's limits and the profile of a step, for `throughput.py --limits`.
 
-FLOPs are counted from the operations of one traced `train_step` that its results depend on, all convolutions and matrix
-products, two for each multiplication with addition, with TensorFlow's own convolutions: what is counted does not depend
-on the algorithm that the zoo then takes. Positions that fall into padding count, as usual.
+FLOPs are counted from the operations of one traced `train_step` that affect its results: all convolutions and matrix
+products, two for each multiplication with addition, with TensorFlow's own convolutions. The count does not depend on
+the algorithm that the zoo uses. Positions in the padding are counted, as usual.
 """
 
 import collections
@@ -19,7 +19,7 @@ from worker import Zoo, task
 from gan_zoo import convolution
 
 PRODUCTS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul")
-# Parts of a step, by the names of TensorFlow's kernels.
+# Parts of a step, with the names of TensorFlow's kernels.
 PARTS = {
     "convolutions and matrix products": ("Conv2D", "MatMul", "Einsum"),
     "batch normalization": ("BatchNorm",),
@@ -31,7 +31,7 @@ PARTS = {
 
 
 def products(gan, batch) -> collections.Counter:
-    """How often a step takes each product: {(type, shapes and attributes): count}."""
+    """Returns the number of times that a step computes each product: {(type, shapes and attributes): count}."""
     on_cpu, convolution._on_cpu = convolution._on_cpu, lambda: False
     try:
         graph = tf.function(gan.train_step).get_concrete_function(batch).graph
@@ -74,7 +74,7 @@ def flops(key) -> int:
 
 
 def times(function, *args, rounds=5) -> list[float]:
-    """Seconds of each round, after one that traces and compiles."""
+    """Returns the seconds of each round, after a first round that traces and compiles."""
     function(*args)
     found = []
     for _ in range(rounds):
@@ -89,13 +89,13 @@ def _median_seconds(function, *args) -> float:
 
 
 def matmul_rate(dtype, n=2048, rounds=15) -> float:
-    """FLOPs per second of a large matrix product at its fastest: what disturbs a round does not lower the limit."""
+    """Returns FLOPs per second of a large matrix product in the fastest round, which is disturbed least."""
     a = tf.cast(tf.random.normal([n, n]), dtype)
     return 2 * n**3 / min(times(tf.function(tf.matmul), a, a, rounds=rounds))
 
 
 def seconds_alone(key, dtype) -> float:
-    """What TensorFlow's kernel for a product takes when it runs by itself."""
+    """Returns the time of TensorFlow's kernel for a product that runs alone."""
     kind, images, kernel, dy, stride, transposed = key
     x, w, y = (tf.cast(tf.random.normal(shape), dtype) for shape in (images, kernel, dy))
     strides = [1, stride, stride, 1]
@@ -112,7 +112,7 @@ def seconds_alone(key, dtype) -> float:
 
 
 def profile(zoo, steps: int) -> tuple[dict[str, float], float]:
-    """Seconds that a step spends in each of `PARTS`, by TensorFlow's profiler, and those of the step by the clock."""
+    """Returns the seconds that a step spends in each of `PARTS`, by TensorFlow's profiler, and its wall time."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     with tempfile.TemporaryDirectory() as folder:
@@ -132,7 +132,7 @@ def profile(zoo, steps: int) -> tuple[dict[str, float], float]:
                     continue  # not a kernel
                 kind = name.rsplit(":", 1)[1].split("#")[0].strip()
                 if kind.startswith("__") or ("Iterator" in kind and "GetNext" not in kind):
-                    continue  # the step as a whole
+                    continue  # the whole step
                 part = next((part for part, words in PARTS.items() if any(w in kind for w in words)), "the rest")
                 parts[part] += event.duration_ps / 1e12 / steps
     return dict(parts.most_common()), seconds
@@ -140,7 +140,7 @@ def profile(zoo, steps: int) -> tuple[dict[str, float], float]:
 
 def main() -> None:
     asked, row, answers = task()
-    # One kernel at a time: what runs side by side would be counted twice.
+    # One kernel at a time: time of parallel kernels would be counted twice.
     tf.config.threading.set_inter_op_parallelism_threads(1)
     zoo = Zoo(row, asked["precision"], [])
     dtype = tf.bfloat16 if asked["precision"] == "mixed_bfloat16" else tf.float32

@@ -1,10 +1,10 @@
-"""How throughput and memory grow with batch size, resolution, width and n_critic.
+"""Measures how throughput and memory grow with batch size, resolution, width and n_critic.
 
     python benchmarks/scaling.py --json=docs/performance.json
 
 Each configuration differs in one number from wgan_gp at 32 x 32 with batch 64, width 64 and one critic turn, in the
-precision that `--precision=auto` takes. Memory is the peak of the process; what a batch adds is the difference to one
-of half its size.
+precision that `--precision=auto` selects. Memory is the peak of the process. The memory of an image is the difference
+between two batch sizes.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def value(axis: str, row: Row) -> int:
 
 
 def measure(row: Row, policy: str, rounds: int) -> dict[str, float]:
-    """Median time of a step and the peak of memory, of a process of its own."""
+    """Returns the median time of a step and the peak of memory, measured in a new process."""
     with contextlib.closing(Worker(row, "zoo", policy)) as worker:
         worker.run(2)
         steps = max(1, round(1.0 / worker.run(2)))

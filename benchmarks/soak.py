@@ -1,11 +1,11 @@
-"""A long run, watched: does memory grow, do files stay open, is the step traced again?
+"""Watches a long run: growth of memory, open files, and repeated traces of the step.
 
     python benchmarks/soak.py --minutes=30 --model=dcgan --dataset=digits --json=docs/soak.json
     python benchmarks/soak.py --minutes=30 --model=wgan_gp --dataset=ring8 --json=docs/soak.json
 
-Checkpoints, pictures of samples and an evaluation come about once a minute: the exact metrics where the truth about the
-data is known, the look at the players' health where it is not. Memory is the resident set after each minute; growth is
-that of the mean of the last fifth of the run over the mean of the second fifth: the first is the warm-up.
+Checkpoints, pictures of samples and an evaluation come about once a minute: the exact metrics where the true
+distribution is known, otherwise the health check of the players. Memory is the resident set after each minute. Growth
+is that of the mean of the last fifth of the run over the mean of the second fifth; the first fifth is the warm-up.
 """
 
 import argparse
@@ -32,17 +32,17 @@ SIZES = {"image": dict(width=16, batch_size=32), "points": dict(width=32, batch_
 
 
 class Watch(StepCallback):
-    """Evaluates and measures this process at every interval.
+    """Evaluates the model and measures this process at every interval.
 
     Args:
         every: Steps between measurements.
-        seconds: After which training ends.
-        looks: Measurements after which it ends.
-        target: What `metrics.evaluate` takes, or None.
-        step: The step that training starts from.
+        seconds: Time after which training ends.
+        looks: Number of measurements after which training ends.
+        target: The first argument of `metrics.evaluate`, or None.
+        step: The step at which training starts.
 
     Attributes:
-        rows: What was measured: "seconds" since the start, "step", "mib" resident, "files" open, "threads", "traces".
+        rows: The measurements: "seconds" since the start, "step", "mib" resident, "files" open, "threads", "traces".
     """
 
     def __init__(self, every: int, seconds: float, looks: float = math.inf, target=None, step: int = 0):
@@ -52,7 +52,7 @@ class Watch(StepCallback):
 
     def on_step(self, previous, logs):
         if time.monotonic() - self._start > self.seconds or len(self.rows) >= self.looks:
-            signal.raise_signal(signal.SIGTERM)  # the run ends as any other that is asked to
+            signal.raise_signal(signal.SIGTERM)  # ends the run in the usual way
             self.seconds = self.looks = math.inf
         if not self.passed(self.every, previous):
             return
@@ -89,11 +89,11 @@ class Watch(StepCallback):
 
 
 def soak(config: training.Config, seconds: float, interval: float = 60.0) -> list[dict]:
-    """Trains for about so long in a folder of its own; returns what `Watch` measured.
+    """Trains for about `seconds` in a new folder, and returns the measurements of `Watch`.
 
     Args:
-        config: What to train. Cadences, steps and the folder are set here.
-        seconds: How long.
+        config: The configuration. This function sets its intervals, steps and folder.
+        seconds: Duration.
         interval: Seconds between checkpoints, pictures, evaluations and measurements.
     """
     probe = training.Job(config)
@@ -110,15 +110,15 @@ def watch(
     looks: float = math.inf,
     steps: int = 1000,
 ) -> list[dict]:
-    """Trains in a folder of its own until one of the limits is reached; returns what `Watch` measured.
+    """Trains in a new folder until one of the limits is reached, and returns the measurements of `Watch`.
 
     Args:
-        config: What to train. Cadences, steps and the folder are set here.
+        config: The configuration. This function sets its intervals, steps and folder.
         every: Calls of the graph between checkpoints, pictures, evaluations and measurements.
         chunk: Steps in a call.
-        seconds: How long, at most.
-        looks: How many measurements, at most.
-        steps: How many steps, at most, in units of `every` calls.
+        seconds: Longest duration.
+        looks: Largest number of measurements.
+        steps: Largest number of steps, in units of `every` calls.
     """
     with tempfile.TemporaryDirectory() as folder:
         every *= chunk
@@ -141,7 +141,7 @@ def watch(
 
 
 def _step_seconds(job: training.Job) -> float:
-    """Of one step, once the graph is there."""
+    """Returns the seconds of one step after the graph is compiled."""
     job.gan.fit(job.schedule.dataset(0), steps_per_epoch=2 * job.execution, verbose=0)
     count = 200 * job.execution
     start = time.perf_counter()
@@ -150,7 +150,7 @@ def _step_seconds(job: training.Job) -> float:
 
 
 def growth(rows: list[dict], name: str = "mib") -> float:
-    """The relative growth of the mean of the last fifth of the rows over that of the second fifth."""
+    """Returns the relative growth of the mean of the last fifth of the rows over that of the second fifth."""
     fifth = max(len(rows) // 5, 1)
     first, last = (statistics.fmean(row[name] for row in part) for part in (rows[fifth : 2 * fifth], rows[-fifth:]))
     return last / first - 1

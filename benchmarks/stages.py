@@ -1,8 +1,8 @@
-"""One picture of a growing run: the same latents at the end of every stage, a band of samples each.
+"""Draws one picture of a growing run: samples of the same latents at the end of every stage.
 
     python benchmarks/stages.py --run_dir=runs/progressive_gan-celeb_a --output=stages.png
 
-It is put together from the run's own sample grids, of which there is one at the end of each phase.
+It combines the sample grids of the run, which has one at the end of each phase.
 """
 
 import argparse
@@ -16,14 +16,14 @@ from gan_zoo.networks.growing import side_of
 
 
 def stage_ends(run_dir: Path) -> dict[int, int]:
-    """For each side of images that the run has come to, the last step of it that has a sample grid."""
+    """Returns for each image side that the run has reached the last step with a sample grid."""
     phases = json.loads((run_dir / "run.json").read_text())["settings"]["growth"]
     written = sorted(int(path.stem.removeprefix("step-")) for path in (run_dir / "samples").glob("step-*.png"))
     ends, start = {}, 0
     for phase in phases:
         start += phase["steps"]
-        # The grid at the very end of a stage already shows the next one, of which nothing has faded in: the same image.
-        last = phase is phases[-1]  # which a longer run goes on with
+        # The grid at the very end of a stage shows the next stage before its fade-in, which gives the same image.
+        last = phase is phases[-1]  # a longer run continues with this phase
         reached = [step for step in written if start - phase["steps"] < step and (step <= start or last)]
         if reached:
             ends[side_of(phase["stage"])] = reached[-1]
@@ -40,7 +40,7 @@ def main() -> None:
     bands = []
     for side, step in ends.items():
         grid = np.asarray(Image.open(args.run_dir / "samples" / f"step-{step:08d}.png").convert("RGB"))
-        # Grids are 8 x 8 tiles of 64 pixels or more, with white lines between them.
+        # Grids have 8 x 8 tiles of 64 pixels or more, separated by white lines.
         bands.append(grid[: args.rows * (grid.shape[0] // 8)])
         print(f"{side:>4} pixels  step {step}")
     width = max(band.shape[1] for band in bands)

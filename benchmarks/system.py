@@ -1,8 +1,8 @@
-"""What surrounds the steps: start-up, the data, and how well `--dry_run` foretells a run.
+"""Measures start-up, the data pipeline, and the accuracy of `--dry_run`.
 
     python benchmarks/system.py --json=docs/performance.json
 
-Input wait is the time that a step of dcgan-64 spends waiting for its minibatch, by TensorFlow's profiler.
+Input wait is the time that a step of dcgan-64 waits for its minibatch, by TensorFlow's profiler.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def _launch(*flags: str) -> subprocess.Popen:
 
 
 def help_seconds(rounds: int = 5) -> float:
-    """Median time of `train.py --help`."""
+    """Returns the median time of `train.py --help`."""
     times = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -38,7 +38,7 @@ def help_seconds(rounds: int = 5) -> float:
 
 
 def first_step_seconds(run_dir: str, folder: Path) -> float:
-    """From the launch of dcgan at 64 x 64, width and batch 64, to its first finished step; the data are cached."""
+    """Returns the time from the launch of dcgan at 64 x 64, width and batch 64, to its first step, with cached data."""
     start = time.perf_counter()
     flags = ["--model=dcgan", f"--dataset=folder:{folder}", "--resolution=64", f"--run_dir={run_dir}"]
     with _launch(*flags, "--steps=100000", "--log_every=1") as process:
@@ -51,7 +51,7 @@ def first_step_seconds(run_dir: str, folder: Path) -> float:
 
 
 def decoding(folder: Path, count: int) -> dict[str, float]:
-    """Images per second of the first epoch, decoded in parallel, and of the cached pipeline."""
+    """Returns images per second of the first epoch, decoded in parallel, and of the cached pipeline."""
     from gan_zoo import data
 
     with tempfile.TemporaryDirectory() as cache:
@@ -68,8 +68,8 @@ def decoding(folder: Path, count: int) -> dict[str, float]:
 
 
 def dry_run(model: str, dataset: str, steps: int, *flags: str) -> dict[str, float]:
-    """What `--dry_run` says of a run, and what the run then is."""
-    # Pictures and checkpoints come on top of the steps, as often as one asks for them.
+    """Returns the estimates of `--dry_run` for a run, and the measurements of the run."""
+    # Pictures and checkpoints take extra time, which depends on their intervals, so this run writes none.
     common = [f"--model={model}", f"--dataset={dataset}", f"--steps={steps}", *flags]
     common += ["--log_every=20", "--sample_every=0", "--checkpoint_every=0"]
     with tempfile.TemporaryDirectory() as folder:

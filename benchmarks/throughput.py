@@ -1,12 +1,12 @@
-"""How fast the zoo trains, beside the machine's limits and, as a ratio, beside Keras as it comes and PyTorch.
+"""Measures the training speed of the zoo, relative to the machine's limits, plain Keras and PyTorch.
 
-    python benchmarks/throughput.py                       # the zoo and naive Keras
+    python benchmarks/throughput.py                       # the zoo and plain Keras
     python benchmarks/throughput.py --vs-torch            # and PyTorch (pip install -e .[benchmarks])
     python benchmarks/throughput.py --limits              # and the machine's limits, and where a step's time goes
     python benchmarks/throughput.py --vs-torch --limits --json=docs/performance.json
 
-Every configuration runs in a process of its own; the processes take turns, round by round, and a ratio is the median of
-the rounds' ratios. Leave the machine alone meanwhile. `report.py` makes `docs/performance.md` from the JSON file.
+Every configuration runs in its own process. The processes take turns, round by round, and a ratio is the median of the
+ratios of the rounds. Run nothing else on the machine. `report.py` makes `docs/performance.md` from the JSON file.
 """
 
 import argparse
@@ -39,7 +39,7 @@ ROWS = [
 ]
 PRECISIONS = ("float32", "mixed_bfloat16")
 IN_TORCH = ("dcgan", "wgan_gp")
-"""Models that `torch_gans.py` has."""
+"""Models that `torch_gans.py` implements."""
 
 
 class Worker:
@@ -69,7 +69,7 @@ class Worker:
         return json.loads(line)
 
     def run(self, steps: int) -> float:
-        """Seconds per step of a round."""
+        """Runs a round and returns the seconds per step."""
         print(json.dumps({"steps": steps}), file=self.process.stdin, flush=True)
         answer = self._answer()
         self.peak_bytes = answer["peak_bytes"]
@@ -83,7 +83,7 @@ class Worker:
 
 
 def race(workers: dict[str, Worker], rounds: int, round_seconds: float) -> dict[str, list[float]]:
-    """Seconds per step of each worker in each round; in a round every worker runs for about `round_seconds`."""
+    """Returns the seconds per step of each worker in each round. Every worker runs about `round_seconds` per round."""
     steps = {}
     for name, worker in workers.items():
         unit = worker.row.steps_per_execution
@@ -97,18 +97,18 @@ def race(workers: dict[str, Worker], rounds: int, round_seconds: float) -> dict[
 
 
 def summary(name: str, values: list[float]) -> dict[str, float]:
-    """The median, under `name`, and the quartiles as the spread."""
+    """Returns the median, under the key `name`, and the quartiles."""
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return {name: middle, "low": low, "high": high}
 
 
 def ratio(slow: list[float], fast: list[float]) -> dict[str, float]:
-    """How many times as fast `fast` is, by rounds."""
+    """Returns how many times as fast `fast` is, from the ratios of the rounds."""
     return summary("ratio", [a / b for a, b in zip(slow, fast, strict=True)])
 
 
 def measure(row: Row, precision: str, args: argparse.Namespace) -> dict:
-    """The zoo and its rivals on one row."""
+    """Measures the zoo and the other frameworks on one row."""
     engines = {"zoo": precision}
     if args.vs_torch and row.model in IN_TORCH:
         engines |= {"torch": precision, "torch.compile": precision}
@@ -142,7 +142,7 @@ def print_ratio(name: str, value: dict[str, float]) -> None:
 
 
 def table(results: list[dict], found: list[dict]) -> str:
-    """One line for each row and precision: the step, the ratios, and how near it is to the machine's limit."""
+    """Returns one line for each row and precision: step, ratios, and share of the machine's limit."""
     rivals = ("torch", "torch.compile", "keras")
     lines = [["row", "precision", "step", "images/s", *rivals, "GFLOP", "GFLOP/s", "of limit", "alone", "in products"]]
     limits_of = {(f["row"], f["precision"]): f for f in found}
@@ -165,7 +165,7 @@ def table(results: list[dict], found: list[dict]) -> str:
 
 
 def limits(row: Row, precision: str) -> dict:
-    """The machine's limits and the profile of a step, measured by `limits.py` in a process of its own."""
+    """Returns the machine's limits and the profile of a step, measured by `limits.py` in a new process."""
     task = json.dumps({"row": dataclasses.asdict(row), "precision": precision})
     done = subprocess.run(
         [sys.executable, str(HERE / "limits.py"), task], capture_output=True, text=True, timeout=900, check=False
@@ -176,7 +176,7 @@ def limits(row: Row, precision: str) -> dict:
 
 
 def arguments(description: str, rows: list[Row]) -> argparse.ArgumentParser:
-    """The flags that all benchmarks share."""
+    """Returns a parser with the flags that all benchmarks share."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default=",".join(row.name for row in rows), help="which rows, by name")
     parser.add_argument("--precisions", default=",".join(PRECISIONS))
@@ -187,7 +187,7 @@ def arguments(description: str, rows: list[Row]) -> argparse.ArgumentParser:
 
 
 def chosen(parser: argparse.ArgumentParser, args: argparse.Namespace) -> list[tuple[Row, str]]:
-    """The rows that were asked for, each with its precisions."""
+    """Returns the selected rows, each with its precisions."""
     known = {row.name: row for row in ROWS}
     for name in args.rows.split(","):
         if name not in known:
@@ -200,7 +200,7 @@ def chosen(parser: argparse.ArgumentParser, args: argparse.Namespace) -> list[tu
 
 
 def record(path: Path | None, kind: str, result: dict) -> None:
-    """Puts a result into the file, in the place of an older one of the same row and precision."""
+    """Writes a result to the file and replaces an older one of the same row and precision."""
     if path is None:
         return
     found = json.loads(path.read_text()).get(kind, []) if path.exists() else []
@@ -209,7 +209,7 @@ def record(path: Path | None, kind: str, result: dict) -> None:
 
 
 def write(path: Path, section: str, results) -> None:
-    """Puts a section into the file, with the machine it was measured on; the others stay."""
+    """Writes a section of the file, with the machine it was measured on, and keeps the other sections."""
     found = json.loads(path.read_text()) if path.exists() else {}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**found, "machine": machine(), section: results}, indent=1) + "\n")

@@ -1,7 +1,7 @@
-"""The benchmarked GANs in plain PyTorch: the same networks, losses and optimizers, in its fastest configuration.
+"""The benchmarked GANs in plain PyTorch: the same networks, losses and optimizers, in PyTorch's fastest configuration.
 
-Fastest on a CPU: channels-last memory, fused Adam, bfloat16 by autocast, no gradients for the player that rests, and
-optionally `torch.compile`. PyTorch is not a dependency of the zoo: `pip install -e .[benchmarks]`.
+On a CPU these are channels-last memory, fused Adam, bfloat16 by autocast, no gradients for the player whose turn it is
+not, and optionally `torch.compile`. PyTorch is not a dependency of the zoo: `pip install -e .[benchmarks]`.
 """
 
 import math
@@ -141,7 +141,7 @@ class WGANGPLosses:
 
 
 class Trainer:
-    """The training loop; `run(steps)` returns when they are done."""
+    """The training loop. `run(steps)` returns when the steps are finished."""
 
     def __init__(self, row, precision, compiled):
         torch.manual_seed(0)
@@ -154,7 +154,7 @@ class Trainer:
         self.g_call, self.d_call = self.G, self.D
         if compiled:
             self.g_call = torch.compile(self.G)
-            # Its backward pass cannot be differentiated again, as the gradient penalty asks.
+            # A compiled backward pass cannot be differentiated again, as the gradient penalty requires.
             self.d_call = self.D if row.model == "wgan_gp" else torch.compile(self.D)
         if len(row.shape) == 1:
             self.data = torch.randn(100_000, *row.shape)
@@ -164,7 +164,7 @@ class Trainer:
 
     def _batch(self):
         x = self.data[torch.randint(0, len(self.data), (self.row.batch,))]
-        return x if x.dim() == 2 else (x.float() / 127.5 - 1).permute(0, 3, 1, 2)  # a view: channels stay last
+        return x if x.dim() == 2 else (x.float() / 127.5 - 1).permute(0, 3, 1, 2)  # a view: still channels last
 
     def _autocast(self):
         return torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16)

@@ -1,4 +1,4 @@
-"""The small games that the claims are tested on: networks, training with a look now and then, and what is measured."""
+"""The small games for the claims: networks, training with measurements at intervals, and the measures."""
 
 import keras
 import numpy as np
@@ -12,10 +12,10 @@ from gan_zoo.variants import find_model
 
 
 def perceptron(sizes: str, initializer: tuple = ("glorot_uniform",), scale: float = 1.0) -> keras.Model:
-    """A perceptron with ReLU units, such as "2-128-128-1", on its input times `scale`.
+    """Returns a perceptron with ReLU units, such as "2-128-128-1", on its input times `scale`.
 
-    `initializer` is the name of a kernel's initial distribution and its argument: ("orthogonal", gain), ("normal",
-    standard deviation) or ("uniform", bound); without an argument, a name of Keras.
+    `initializer` is the name of the initial distribution of the kernels and its argument: ("orthogonal", gain),
+    ("normal", standard deviation) or ("uniform", bound). Without an argument it is a Keras initializer.
     """
     first, *hidden, last = (int(size) for size in sizes.split("-"))
     inputs = keras.Input((first,))
@@ -37,7 +37,7 @@ def _initializer(name: str, value: float | None = None):
 
 
 class Constant(keras.layers.Layer):
-    """Maps every latent to the same, trained numbers; to their softmax, if asked."""
+    """Maps every latent to the same trained numbers, or to their softmax."""
 
     def __init__(self, start, softmax: bool = False):
         super().__init__()
@@ -51,7 +51,7 @@ class Constant(keras.layers.Layer):
 
 
 class Payoff(keras.layers.Layer):
-    """Maps a mixed strategy p of the one player to p A q, q being this player's own: the softmax of trained numbers."""
+    """Maps the other player's mixed strategy p to p A q, where q, the own strategy, is a softmax of trained numbers."""
 
     def __init__(self, matrix, start):
         super().__init__()
@@ -64,7 +64,7 @@ class Payoff(keras.layers.Layer):
 
 
 class Line(keras.layers.Layer):
-    """Maps z ~ U[-1, 1] to (theta, (z + 1) / 2): a line parallel to that of the data, at the distance theta."""
+    """Maps z ~ U[-1, 1] to (theta, (z + 1) / 2): a line parallel to that of the data, at distance theta."""
 
     def __init__(self, start: float):
         super().__init__()
@@ -75,7 +75,7 @@ class Line(keras.layers.Layer):
 
 
 class Blurred(keras.layers.Layer):
-    """Maps latents to fresh points of a synthetic set plus the latents: the frozen generator of gan_toy.py."""
+    """Maps latents to new points of a synthetic distribution plus the latents: the frozen generator of gan_toy.py."""
 
     def __init__(self, name: str, seed: int):
         super().__init__()
@@ -96,7 +96,7 @@ def model(layer: keras.layers.Layer, inputs: int) -> keras.Model:
 
 
 def optimizer(name: str, rate: float, *more: float) -> keras.optimizers.Optimizer:
-    """("adam", rate, beta_1, beta_2), ("rmsprop", rate, decay) or ("sgd", rate)."""
+    """Returns the optimizer ("adam", rate, beta_1, beta_2), ("rmsprop", rate, decay) or ("sgd", rate)."""
     make = {
         "adam": lambda b1, b2: optimizers.Adam(rate, beta_1=b1, beta_2=b2, epsilon=1e-8),
         "rmsprop": lambda rho: keras.optimizers.RMSprop(rate, rho=rho, epsilon=1e-8),
@@ -106,7 +106,7 @@ def optimizer(name: str, rate: float, *more: float) -> keras.optimizers.Optimize
 
 
 def build(cls, networks, seed: int, arguments: dict, d_optimizer, g_optimizer=None, execution: int = 1):
-    """A compiled GAN: `cls` is a class, or the name of a variant."""
+    """Returns a compiled GAN. `cls` is a class, or the name of a variant."""
     cls = find_model(cls) if isinstance(cls, str) else cls
     gan = cls(*networks, seed=seed, **arguments)
     gan.compile(optimizer(*d_optimizer), optimizer(*(g_optimizer or d_optimizer)), steps_per_execution=execution)
@@ -114,7 +114,7 @@ def build(cls, networks, seed: int, arguments: dict, d_optimizer, g_optimizer=No
 
 
 def train(gan, dataset: tf.data.Dataset, steps: int, every: int, look) -> list:
-    """`gan.fit`; returns what `look(step)` returned after every `every` steps."""
+    """Trains with `gan.fit`, and returns the results of `look(step)`, called every `every` steps."""
     seen = []
     watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(look((epoch + 1) * every)))
     gan.fit(dataset, steps_per_epoch=every, epochs=steps // every, verbose=0, callbacks=[watch])
@@ -122,7 +122,7 @@ def train(gan, dataset: tf.data.Dataset, steps: int, every: int, look) -> list:
 
 
 def repeat(turn, dataset: tf.data.Dataset, steps: int) -> None:
-    """Takes `steps` times `turn(x)`, one player's turn, say, on fresh data each time."""
+    """Calls `turn(x)`, for example one player's turn, `steps` times with new data."""
     turn = tf.autograph.experimental.do_not_convert(turn)
 
     @tf.function
@@ -134,9 +134,9 @@ def repeat(turn, dataset: tf.data.Dataset, steps: int) -> None:
 
 
 def trajectory(turn, x: tf.Tensor | tf.data.Dataset, variables: list, steps: int) -> np.ndarray:
-    """The variables' values before and after each of `steps` times `turn(x)`: [steps + 1, N].
+    """Returns the variables' values before and after each of `steps` calls of `turn(x)`: [steps + 1, N].
 
-    `x` is the data of every step, or a dataset of them.
+    `x` is the data of every step, or a dataset.
     """
     turn = tf.autograph.experimental.do_not_convert(turn)
     data = iter(x) if isinstance(x, tf.data.Dataset) else None
@@ -155,7 +155,7 @@ def trajectory(turn, x: tf.Tensor | tf.data.Dataset, variables: list, steps: int
     return run().numpy().astype("float64")
 
 
-# What is measured.
+# Measures.
 
 
 def samples(gan, n: int, seed: int = 10_000) -> np.ndarray:

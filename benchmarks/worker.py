@@ -1,8 +1,7 @@
-"""One configuration of a benchmark in a process of its own, which runs a round of steps each time it is told to.
+"""A process that runs one configuration of a benchmark and trains a round of steps on each request.
 
-Started by `throughput.py`, `levers.py` and `scaling.py`, which keep several workers alive and let one run at a time, so
-that what happens to the machine in the meantime happens to all. It reads JSON lines, {"steps": n}, and answers
-{"seconds": s}.
+`throughput.py`, `levers.py` and `scaling.py` start it. They keep several workers alive and let one run at a time, so
+that changes of the machine's speed affect all of them. It reads JSON lines, {"steps": n}, and answers {"seconds": s}.
 """
 
 import dataclasses
@@ -21,7 +20,7 @@ import numpy as np
 
 @dataclasses.dataclass
 class Row:
-    """What is trained: a line of a benchmark's table."""
+    """A line of a benchmark's table: the configuration that is trained."""
 
     name: str
     model: str
@@ -35,7 +34,7 @@ class Row:
 
 
 def image_folder(side: int, count: int = 2000) -> Path:
-    """A folder of JPEG files with smooth random colours, made once in the system's folder for temporary files."""
+    """Returns a folder of JPEG files with smooth random colours, created once in the system's temporary folder."""
     from PIL import Image
 
     folder = Path(tempfile.gettempdir()) / f"gan_zoo-benchmark-{side}-{count}"
@@ -50,7 +49,7 @@ def image_folder(side: int, count: int = 2000) -> Path:
 
 
 class Zoo:
-    """The zoo as its users have it: `compile`, `fit`, a dataset of `gan_zoo.data`."""
+    """The zoo through its public interface: `compile`, `fit`, a dataset of `gan_zoo.data`."""
 
     def __init__(self, row: Row, precision: str, without: list[str]):
         import keras
@@ -82,7 +81,7 @@ class Zoo:
 
 
 class NaiveKeras:
-    """The same network in Keras as it comes."""
+    """The same network in Keras with default settings."""
 
     def __init__(self, row: Row, precision: str, without: list[str]):
         import keras
@@ -124,7 +123,7 @@ ENGINES = {"zoo": Zoo, "keras": NaiveKeras, "torch": Torch, "torch.compile": Com
 
 
 def task() -> tuple[dict, Row, TextIO]:
-    """What this process was started for, its row, and where the answers go: what libraries print must not mix in."""
+    """Returns this process's task, its row, and the stream for answers, which output of libraries must not reach."""
     found = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

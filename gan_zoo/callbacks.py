@@ -1,6 +1,6 @@
-"""Keras callbacks of a GAN's training: moving average, sample grids, metrics, checkpoints, and when to stop.
+"""Keras callbacks for GAN training: moving average, sample grids, metrics, checkpoints, and conditions that stop it.
 
-Each counts optimizer steps (generator updates) itself, across epochs and with any `steps_per_execution`.
+Each callback counts optimizer steps (generator updates) itself, across epochs and with any `steps_per_execution`.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ from gan_zoo.randomness import stream
 
 
 class StepCallback(keras.callbacks.Callback):
-    """A callback that knows the step: the number of generator updates so far.
+    """Base class of callbacks that count steps, that is, generator updates.
 
     Args:
-        step: The step that training starts from; 0 unless it resumes.
+        step: The step at which training starts. Not 0 if training resumes.
     """
 
     def __init__(self, step: int = 0):
@@ -42,29 +42,29 @@ class StepCallback(keras.callbacks.Callback):
         self.on_step(previous, logs or {})
 
     def on_step(self, previous: int, logs: dict) -> None:
-        """Called when training has gone from step `previous` to `self.step`."""
+        """Called after training has advanced from step `previous` to `self.step`."""
 
     def passed(self, every: int, previous: int) -> bool:
-        """Whether a multiple of `every` lies in (previous, self.step]; never if `every` is 0."""
+        """Returns whether (previous, self.step] contains a multiple of `every`. False if `every` is 0."""
         return bool(every) and self.step // every > previous // every
 
 
 class GeneratorEMA(StepCallback):
-    """An exponential moving average of the networks that make samples, batch normalization's statistics included.
+    """Keeps an exponential moving average of the sampling networks, including batch normalization statistics.
 
-    Samples of the average are better than those of the last iterate, which oscillates (Yazici et al., 2019; Karras et
+    Samples of the average are better than those of the current weights, which oscillate (Yazici et al., 2019; Karras et
     al., 2018, Section 5). At update t the decay is min(decay, (1 + t) / (10 + t)), so that the average forgets the
-    untrained start in short runs, too.
+    untrained weights in short runs too.
 
-    It takes every step in, also where `steps_per_execution` are taken in one call of the graph, so that it does not
-    depend on their number. Weights in half precision are averaged in float32.
+    The average includes every step, even if one call of the graph takes several steps, so the result does not depend
+    on `steps_per_execution`. Weights in half precision are averaged in float32.
 
     Args:
-        decay: The weight of the past at each step. Defaults to 0.999, as in progressive GAN.
-        step: The step that training starts from.
+        decay: Weight of the past at each step. Defaults to 0.999, as in progressive GAN.
+        step: The step at which training starts.
 
     Attributes:
-        networks: The averaged networks by name, those in the model's `averaged`: Keras models of their own. They exist
+        networks: The averaged networks by name, as separate Keras models: those in the model's `averaged`. They exist
             once the model is set.
 
     References:
@@ -79,19 +79,19 @@ class GeneratorEMA(StepCallback):
 
     @property
     def generator(self) -> keras.Model | None:
-        """The averaged generator, or whatever network the model samples from; None before the model is set."""
+        """The averaged network that the model samples from, usually the generator; None before the model is set."""
         return next(iter(self.networks.values()), None)
 
     @property
     def average(self) -> keras.Model:
-        """All averaged networks as one Keras model, whose weights checkpoints keep."""
+        """All averaged networks as one Keras model, whose weights are saved in checkpoints."""
         return self._average_network
 
     @property
     def averaged_model(self) -> keras.Model:
-        """A model of the same class with the averaged networks in place of its own: sample from it, export it."""
+        """A model of the same class that contains the averaged networks. Use it to sample and to export."""
         if self._averaged_model is None:
-            seed = int(self.model.random_state[0])  # drawing one would move Python's global generator
+            seed = int(self.model.random_state[0])  # drawing a seed would advance Python's global generator
             with self.model.distribute_strategy.scope():
                 self._averaged_model = self.model.rebuilt(**self.networks, seed=seed)
         return self._averaged_model
@@ -110,7 +110,7 @@ class GeneratorEMA(StepCallback):
                 for name, network in self.networks.items()
                 for pair in zip(network.variables, getattr(model, name).variables, strict=True)
             ]
-            # Traced here: TensorFlow warns where calls of several models' updates trace one after the other.
+            # Traced here: TensorFlow warns if updates of several models are traced one after the other in calls.
             self._update = tf.function(self._average).get_concrete_function(tf.TensorSpec([], tf.float64))
         if isinstance(model, RunsSteps):
             self._count.assign(self.step)
@@ -125,7 +125,7 @@ class GeneratorEMA(StepCallback):
                 average.assign(value.value)
 
     def _follow(self, logs):
-        """Takes one step in, in the graph; unless it has diverged, which is found out after the call of the graph."""
+        """Adds one step to the average, in the graph. Skips a diverged step, which is detected only after the call."""
         step = tf.cast(self._count.value, tf.float64)
         decay = tf.minimum(tf.constant(self.decay, tf.float64), (1.0 + step) / (10.0 + step))
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in logs.values()])
@@ -133,7 +133,7 @@ class GeneratorEMA(StepCallback):
         self._count.assign_add(1)
 
     def on_step(self, previous, logs):
-        if self._count.numpy() == self.step:  # it has followed
+        if self._count.numpy() == self.step:  # the graph has already updated the average
             return
         decay = min(self.decay, (1 + previous) / (10 + previous)) ** (self.step - previous)
         self._update(tf.constant(decay, tf.float64))
@@ -141,7 +141,7 @@ class GeneratorEMA(StepCallback):
 
 
 def average_of(model: keras.Model) -> keras.Model:
-    """The networks of a model that its average replaces, as the one Keras model whose weights checkpoints keep."""
+    """Returns the networks of a model that its average replaces, as one Keras model for checkpoints."""
     return _as_one({name: getattr(model, name) for name in model.averaged})
 
 
@@ -150,7 +150,7 @@ def _as_one(networks: dict[str, keras.Model]) -> keras.Model:
 
 
 class _Networks(keras.Model):
-    """Holds networks under their names, so that their weights go into one file."""
+    """Holds networks by name, so that their weights are saved in one file."""
 
     def __init__(self, networks: dict[str, keras.Model]):
         super().__init__()
@@ -162,13 +162,13 @@ class _Networks(keras.Model):
 class Grow(StepCallback):
     """Moves growing networks along their schedule: stage, fade-in, and new optimizer state in each phase.
 
-    Optimizers forget their moments and step counts whenever a phase begins, as in the code of Karras et al. (2018):
-    those of other networks' gradients would be misleading.
+    Each phase resets the moments and step counts of the optimizers, as in the code of Karras et al. (2018), because
+    moments of the gradients of the previous networks would be wrong.
 
     Args:
         growth: The schedule, a `gan_zoo.growth.Growth`.
-        ema: The moving average, whose network grows along; put it before this callback.
-        step: The step that training starts from.
+        ema: The moving average, whose networks grow too. Put it before this callback.
+        step: The step at which training starts.
     """
 
     def __init__(self, growth, ema: GeneratorEMA | None = None, step: int = 0):
@@ -177,7 +177,7 @@ class Grow(StepCallback):
         self._state = None
 
     def on_train_begin(self, logs=None):
-        self._state = None  # the networks may have been put elsewhere meanwhile
+        self._state = None  # the networks may have been set to another stage since the last training
         self._grow()
 
     def on_step(self, previous, logs):
@@ -190,14 +190,14 @@ class Grow(StepCallback):
         state = self.growth.phase(self.step).stage, self.growth.alpha(self.step)
         if self.ema:
             for network in self.ema.networks.values():
-                network.grow(*state)  # each time: the average has moved its alpha, too
+                network.grow(*state)  # at every step: averaging changes alpha too
         if state != self._state:
             self._state = state
             self.model.grow(*state)
 
 
 def _reset(optimizer) -> None:
-    """Puts an optimizer's state, except for its learning rate and loss scale, to where it began."""
+    """Resets the state of an optimizer to its initial values, except for its learning rate and loss scale."""
     optimizer = inner(optimizer)
     for variable in optimizer.variables:
         if variable is not optimizer._learning_rate:
@@ -205,10 +205,10 @@ def _reset(optimizer) -> None:
 
 
 class StopOnNonFinite(StepCallback):
-    """Stops training at the first loss that is not finite, before anything of that state is saved.
+    """Stops training at the first non-finite loss, before the state of that step is saved.
 
     Raises:
-        NonFiniteLoss: Naming the step and the values.
+        NonFiniteLoss: With the step and the values.
     """
 
     def on_step(self, previous, logs):
@@ -219,16 +219,16 @@ class StopOnNonFinite(StepCallback):
 
 
 class StopOnSignal(keras.callbacks.Callback):
-    """Ends training after the current step at SIGTERM or Ctrl-C; a second signal interrupts at once.
+    """Ends training after the current step on SIGTERM or Ctrl-C. A second signal interrupts at once.
 
     Args:
-        agree: Tells whether a condition holds in any of the processes that train together, and is asked by all of them
-            after each step: a worker that stopped alone would leave the others waiting for it.
+        agree: Returns whether a condition is true in any of the processes that train together. Every process calls it
+            after each step: if one worker stopped alone, the others would wait for it.
 
     Attributes:
-        stopping: Whether training is to end.
-        signal: The signal's number; of another worker's signal it is taken to be SIGTERM.
-        reason: What ended training, in a word or two.
+        stopping: Whether training will end.
+        signal: Number of the signal. SIGTERM if another worker received it.
+        reason: The reason for the end of training, in a word or two.
     """
 
     def __init__(self, agree: Callable[[bool], bool] = bool):
@@ -238,19 +238,19 @@ class StopOnSignal(keras.callbacks.Callback):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Takes the signals until the end of the block, which is to hold all that a first signal may not cut short.
+        """Handles signals inside the `with` block, which must contain everything that a first signal may not interrupt.
 
-        In a thread other than the main one it takes none: Python lets only the main thread set handlers.
+        Outside the main thread it does nothing: Python lets only the main thread set handlers.
         """
         if threading.current_thread() is not threading.main_thread():
-            # Python delivers signals to the main thread alone: whoever runs training beside it handles them there.
+            # Python delivers signals to the main thread only. Code that runs training in another thread handles them.
             yield
             return
         previous = {}
 
         def restore():
             for number, handler in previous.items():
-                # Python does not know a handler that another language has set.
+                # None stands for a handler that was not set from Python.
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
         def handle(number, frame):
@@ -270,15 +270,16 @@ class StopOnSignal(keras.callbacks.Callback):
 
 
 class Checkpoint(StepCallback):
-    """Saves everything that training needs to continue bit for bit: see `gan_zoo.checkpoints`.
+    """Saves everything that training needs to continue bit for bit. See `gan_zoo.checkpoints`.
 
     Args:
-        folder: Where checkpoints go, one subfolder each; made if it is missing. None writes nothing and only makes sure
-            that the state could be saved, so that all workers find a bad one at the same step as the one that writes.
-        every: Steps between checkpoints; 0 saves at the end only.
-        keep: How many of the newest stay.
-        ema: The moving average to save, too.
-        step: The step that training starts from.
+        folder: Folder of the checkpoints, with one subfolder per checkpoint; created if missing. None writes nothing
+            and only checks that the state can be saved, so that all workers detect a bad state at the same step as the
+            worker that writes.
+        every: Steps between checkpoints. 0 saves only at the end.
+        keep: Number of newest checkpoints that are kept.
+        ema: The moving average, saved too if given.
+        step: The step at which training starts.
     """
 
     def __init__(
@@ -312,19 +313,19 @@ class Checkpoint(StepCallback):
 
 
 class SampleGrid(StepCallback):
-    """Writes a picture of samples from the same latents at every interval, at the start and at the end.
+    """Writes a picture of samples of fixed latents at regular intervals, at the start and at the end.
 
-    Of a model with classes, each row shows one class: all of them, or 16 at equal distances.
+    If the model has classes, each row shows one class: all classes, or 16 at equal distances.
 
     Args:
-        folder: Where `step-00001000.png` and so on go; made if it is missing.
+        folder: Folder of the pictures `step-00001000.png` and so on; created if missing.
         every: Steps between pictures.
-        ema: Whose averaged model to sample from; None samples from the model itself.
-        n: Samples in a picture of images; pictures of points have 16 times as many.
-        seed: Of the latents.
-        real: Points of the data, [M, D], that pictures of points show underneath.
-        events: Gets the pictures, too, for TensorBoard; or None.
-        step: The step that training starts from.
+        ema: The moving average whose model is sampled. None samples the model itself.
+        n: Number of samples in a picture of images. Pictures of points have 16 times as many.
+        seed: Seed of the latents.
+        real: Points of the data, [M, D], drawn under the samples in pictures of points.
+        events: Also receives the pictures, for TensorBoard. None for no events.
+        step: The step at which training starts.
     """
 
     def __init__(
@@ -376,7 +377,7 @@ class SampleGrid(StepCallback):
 
 
 class Means:
-    """Means of logs since they were last taken."""
+    """Means of logs since the last `take`."""
 
     def __init__(self):
         self._sums, self.count = {}, 0
@@ -393,18 +394,18 @@ class Means:
 
 
 class MetricsLog(StepCallback):
-    """Appends a line of JSON with the mean of every log since the last line, and writes TensorBoard scalars.
+    """Appends lines of JSON with the means of the logs since the last line, and writes TensorBoard scalars.
 
-    Lines hold "step", "kimg" (thousands of real images shown), "seconds" (of training since the start of the process),
-    the logs, and what other callbacks `note`. Lines beyond `step`, which a killed process may have left, are removed at
-    the start.
+    Each line has "step", "kimg" (thousands of real images shown), "seconds" (of training since the start of the
+    process), the logs, and the values that other callbacks pass to `note`. Lines beyond `step`, which a killed process
+    may have left, are removed at the start.
 
     Args:
-        path: Of the file, `metrics.jsonl`, whose folder is made if it is missing.
-        images_shown: Gives the number of real images that so many steps show.
-        every: Steps between lines; there is one of each step with a `note`, too.
-        events: Gets the scalars, too, for TensorBoard; or None.
-        step: The step that training starts from.
+        path: Path of the file, `metrics.jsonl`. Its folder is created if missing.
+        images_shown: Returns the number of real images shown in a number of steps.
+        every: Steps between lines. Each step with a `note` also gets a line.
+        events: Also receives the scalars, for TensorBoard. None for no events.
+        step: The step at which training starts.
     """
 
     def __init__(
@@ -436,7 +437,7 @@ class MetricsLog(StepCallback):
             self._write()
 
     def note(self, values: dict[str, float]) -> None:
-        """Asks for a line of this step with values that are measured now and then, from a callback before this one."""
+        """Requests a line for this step with additional values. Only callbacks before this one may call it."""
         self._notes.update(values)
 
     def on_train_end(self, logs=None):
@@ -461,21 +462,21 @@ def _step_of(line: str) -> float:
     try:
         step = json.loads(line)["step"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return math.inf  # the half line of a process that was killed while it wrote
+        return math.inf  # an incomplete line of a process that was killed while it wrote
     return step if type(step) in (int, float) else math.inf
 
 
 class Progress(StepCallback):
-    """One line that tells steps, losses, real images per second and the time left.
+    """Prints a progress line with steps, losses, real images per second and the remaining time.
 
-    On a terminal the line rewrites itself every second; elsewhere a new one comes every `seconds`.
+    On a terminal the line is updated every second. Elsewhere a new line is printed every `seconds`.
 
     Args:
         total: The step at which training ends.
-        images_shown: Gives the number of real images that so many steps show.
-        seconds: Between lines where the output is not a terminal.
-        step: The step that training starts from.
-        output: Where to write; standard output by default.
+        images_shown: Returns the number of real images shown in a number of steps.
+        seconds: Seconds between lines if the output is not a terminal.
+        step: The step at which training starts.
+        output: The output stream. Defaults to standard output.
     """
 
     def __init__(self, total: int, images_shown: Callable[[int], int], seconds=30.0, step: int = 0, output=None):
@@ -490,7 +491,7 @@ class Progress(StepCallback):
     def on_step(self, previous, logs):
         now = time.perf_counter()
         if self._printed is None:
-            # The first step compiles: speed is measured from its end.
+            # The first step compiles, so speed is measured from its end.
             self._printed, self._start, self._first = now, now, self.step
             self._write(logs, None)
         elif now - self._printed >= self.seconds or self.step == self.total:
@@ -513,17 +514,17 @@ class Progress(StepCallback):
 
 
 def duration(seconds: float) -> str:
-    """Seconds as "2h05m", "5m03s" or "12s"."""
+    """Formats seconds as "2h05m", "5m03s" or "12s"."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"
 
 
 class StepTimer(keras.callbacks.Callback):
-    """Measures how long each step takes, its losses being there included.
+    """Measures the duration of each step, including the wait for its losses.
 
     Attributes:
-        seconds: Of each call of Keras's train function so far; the first one compiles.
+        seconds: Duration of each call of Keras's train function so far. The first call compiles.
     """
 
     def __init__(self):

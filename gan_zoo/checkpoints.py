@@ -1,11 +1,11 @@
-"""Checkpoints: a folder each, complete or absent, verified by checksum before it is trusted.
+"""Checkpoints: one folder each, complete or absent, and verified by checksum before it is loaded.
 
     checkpoints/00001000/model.weights.h5   both networks, both optimizers, the random stream
                          ema.weights.h5     the generator's moving average
                          checkpoint.json    step, and the SHA-256 of the other files; written last
 
-Together with the data's order, which is a function of seed and step, that is everything: training continued from a
-checkpoint equals training that was never interrupted.
+The order of the data is a function of seed and step. Together with a checkpoint this is the whole state: training that
+continues from a checkpoint gives the same result as training without interruption.
 """
 
 import errno
@@ -33,18 +33,18 @@ MODEL, EMA, INDEX = "model.weights.h5", "ema.weights.h5", "checkpoint.json"
 
 
 def save(folder: str | Path, gan: keras.Model, step: int, ema: keras.Model | None = None, keep: int = 2) -> Path:
-    """Writes the checkpoint of `step` under `folder` and removes all but the `keep` newest; returns its path.
+    """Writes the checkpoint of `step` under `folder`, removes all but the `keep` newest, and returns its path.
 
     Args:
-        folder: Holds one subfolder for each checkpoint.
+        folder: Folder with one subfolder for each checkpoint.
         gan: A compiled `GAN`.
-        step: Generator updates so far.
+        step: Number of generator updates so far.
         ema: The generator's moving average, if there is one.
-        keep: How many checkpoints stay.
+        keep: Number of checkpoints that are kept.
 
     Raises:
-        FloatingPointError: If a weight is not finite: such a state is not worth keeping. Nothing is written.
-        OSError: If it cannot be written. The checkpoints that are there stay.
+        FloatingPointError: If a weight is not finite, because such a state is useless. Nothing is written.
+        OSError: If the checkpoint cannot be written. Existing checkpoints are kept.
     """
     require_finite(gan, step)
     folder = checks.path("folder", folder)
@@ -62,11 +62,11 @@ def save(folder: str | Path, gan: keras.Model, step: int, ema: keras.Model | Non
     (writing / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     for file in [*writing.iterdir(), writing]:
         sync(file)
-    if path.exists():  # a damaged one of the same step, which the run fell back from
+    if path.exists():  # a damaged checkpoint of the same step, which the run skipped
         shutil.rmtree(path)
     writing.replace(path)
     sync(folder)
-    # Later ones are damaged: the run fell back from them.
+    # Later checkpoints are damaged: the run skipped them.
     found = list_checkpoints(folder)
     kept = [path for path in found if read_step(path) <= step][-keep:]
     for old in found:
@@ -76,27 +76,27 @@ def save(folder: str | Path, gan: keras.Model, step: int, ema: keras.Model | Non
 
 
 def require_finite(gan: keras.Model, step: int) -> None:
-    """Makes sure that a state is worth keeping.
+    """Checks that all weights of a model are finite.
 
     Raises:
         FloatingPointError: If a weight is not finite.
     """
     for variable in gan.variables:
         value = variable.numpy()
-        # NumPy does not count bfloat16 among its floating-point numbers.
+        # NumPy does not treat bfloat16 as a floating-point type.
         if tf.as_dtype(variable.dtype).is_floating and not np.isfinite(value).all():
             raise FloatingPointError(f"{variable.path} is not finite at step {step}")
 
 
 def _reserve(folder: Path, gan: keras.Model, ema: keras.Model | None) -> None:
-    """Makes sure of the room that a checkpoint needs: where a write fails, HDF5 crashes the process.
+    """Checks that the disk has space for a checkpoint, because HDF5 crashes the process when a write fails.
 
     Raises:
-        OSError: If there is not enough.
+        OSError: If there is not enough space.
     """
     owners = [gan, *gan.optimizers().values(), *([] if ema is None else [ema])]
     variables = [variable for owner in owners for variable in owner.variables]
-    # HDF5 has some hundred bytes of its own for each variable, and blocks for the names.
+    # HDF5 needs some hundred bytes for each variable, and blocks for the names.
     size = sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables) + 4096 * (len(variables) + 1)
     path = folder / "room"
     with path.open("wb") as file:
@@ -106,10 +106,10 @@ def _reserve(folder: Path, gan: keras.Model, ema: keras.Model | None) -> None:
 
 
 def _allocate(file: BinaryIO, size: int) -> bool:
-    """Takes room on the disk for a file; returns False where the system or the file system cannot.
+    """Allocates disk space for a file. Returns False if the system or the file system does not support this.
 
     Raises:
-        OSError: If there is not enough.
+        OSError: If there is not enough space.
     """
     if not hasattr(os, "posix_fallocate"):
         return False
@@ -123,9 +123,11 @@ def _allocate(file: BinaryIO, size: int) -> bool:
 
 
 def _keep_skipsets() -> None:
-    """Keeps what Keras 3.15 works out anew in each save: it looks for it under another name than it stores it under.
+    """Makes Keras 3.15 find its cache of attribute names, which it would otherwise rebuild in each save.
 
-    For optimizers it makes one each time, whose variables stay: 35 KiB each, and most of the time that saving takes.
+    Keras stores this cache as "saving_attr_skipset_..." but looks it up as "saving_attr_skiplist_...". To rebuild the
+    cache of an optimizer it creates a new optimizer, whose variables stay in memory: 35 KiB each, and most of the time
+    of a save.
     """
     for name, value in list(vars(global_state.GLOBAL_STATE_TRACKER).items()):
         if name.startswith("saving_attr_skipset_"):
@@ -133,12 +135,12 @@ def _keep_skipsets() -> None:
 
 
 def restore(folder: str | Path, gan: keras.Model, ema: keras.Model | None = None) -> int:
-    """Loads the newest checkpoint under `folder` that is undamaged; returns its step, or 0 if there are none.
+    """Loads the newest undamaged checkpoint under `folder` and returns its step, or 0 if there are no checkpoints.
 
-    A damaged one is skipped with a warning.
+    Damaged checkpoints are skipped with a warning.
 
     Raises:
-        UserError: If there are checkpoints and all of them are damaged.
+        UserError: If there are checkpoints, but all of them are damaged.
     """
     folder = checks.path("folder", folder)
     found = list_checkpoints(folder)
@@ -157,7 +159,7 @@ def restore(folder: str | Path, gan: keras.Model, ema: keras.Model | None = None
 
 
 def verify(path: Path, names: list[str]) -> str | None:
-    """What is wrong with the checkpoint at `path`, or None; `names` are the files that it must have."""
+    """Returns what is wrong with the checkpoint at `path`, or None. `names` are the files that it must contain."""
     try:
         sums = json.loads((path / INDEX).read_text("utf-8"))["sha256"]
         for name in {*names, *sums}:
@@ -169,12 +171,12 @@ def verify(path: Path, names: list[str]) -> str | None:
 
 
 def read_step(path: Path) -> int:
-    """The step of the checkpoint at `path`, which is its name."""
+    """Returns the step of the checkpoint at `path`, which is the name of its folder."""
     return int(path.name)
 
 
 def list_checkpoints(folder: str | Path) -> list[Path]:
-    """The checkpoints under `folder`, the oldest first, undamaged or not."""
+    """Returns all checkpoints under `folder`, oldest first, including damaged ones."""
     names = (p for p in Path(folder).glob("*") if p.name.isascii() and p.name.isdecimal())
     return sorted(names, key=read_step)
 

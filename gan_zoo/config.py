@@ -1,4 +1,4 @@
-"""What a run is asked to be: the flags of `train.py` as one object, their defaults and their bounds."""
+"""The configuration of a run: the flags of `train.py` as one object, their defaults and their ranges."""
 
 import dataclasses
 from pathlib import Path
@@ -9,9 +9,9 @@ from gan_zoo.errors import UserError
 ON_NAN = ("stop", "restore")
 
 MOST = 10**12
-"""Steps, and what is counted in them."""
+"""Largest number of steps, and of all that is counted in steps."""
 MOST_TURNS = 1000
-"""Of D in a step: each is a part of the graph of its own."""
+"""Largest number of D's turns in a step: each adds its own part to the graph."""
 _RANGES = {
     **dict.fromkeys(("steps", "keep_checkpoints", "log_every"), (1, MOST)),
     **dict.fromkeys(("sample_every", "checkpoint_every", "health_every", "max_skipped", "crop"), (0, MOST)),
@@ -24,17 +24,17 @@ _RANGES = {
     "num_virtual_devices": (1, 256),
     "seed": (0, 2**32 - 1),
 }
-"""The least and the most that flags of whole numbers take."""
+"""Smallest and largest values of the integer flags."""
 _LONGEST_WAIT = 10**6
-"""Seconds."""
+"""Longest wait in seconds."""
 
 
 @dataclasses.dataclass
 class Config:
-    """What a run is asked to be; None leaves a setting to the dataset's or the variant's own default.
+    """Settings of a run. None selects the default of the dataset or the variant.
 
-    The fields are the flags of `train.py`, which documents them. `learning_rates` are the rates by the names of players
-    other than the discriminator and the generator, `--<name>_learning_rate`.
+    The fields are the flags of `train.py`, which documents them. `learning_rates` holds the learning rates of players
+    other than the discriminator and the generator, by the player's name: the flags `--<name>_learning_rate`.
     """
 
     model: str
@@ -81,8 +81,8 @@ class Config:
     steps_per_execution: int | None = None
 
 
-# What a run has that neither its flags nor its variant say: for images the usual batch and width of small GANs; for
-# points the sizes of the 2-D experiments in the WGAN-GP and unrolled GAN papers.
+# Values of settings that neither the flags nor the variant give. For images: the usual batch size and width of small
+# GANs. For points: the sizes of the 2-D experiments in the WGAN-GP and unrolled GAN papers.
 DEFAULTS = {
     "image": {"batch_size": 64, "width": 64, "latent_dim": 128, "steps": 50_000},
     "points": {"batch_size": 256, "width": 128, "latent_dim": 2, "steps": 10_000},
@@ -90,14 +90,14 @@ DEFAULTS = {
 
 
 def rates(config: Config) -> dict[str, float]:
-    """The learning rates that are asked for, by their flags: "learning_rate", "d_learning_rate" and so on."""
+    """Returns the learning rates that were given, by their flags: "learning_rate", "d_learning_rate" and so on."""
     found = {name: getattr(config, name) for name in ("learning_rate", "d_learning_rate", "g_learning_rate")}
     found |= {f"{player}_learning_rate": rate for player, rate in config.learning_rates.items()}
     return {name: rate for name, rate in found.items() if rate is not None}
 
 
 def check(config: Config) -> None:
-    """Makes sure that every number and folder of a configuration is one that can be.
+    """Checks that the numbers and folders of a configuration are valid.
 
     Raises:
         UserError: If one is not.

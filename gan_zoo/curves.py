@@ -1,4 +1,4 @@
-"""Loss curves of a run as a picture."""
+"""Plots the loss curves of a run."""
 
 import json
 import math
@@ -12,11 +12,11 @@ _COLUMNS = 4
 
 
 def plot(metrics: str | Path, output: str | Path) -> None:
-    """Draws every series of a `metrics.jsonl` over the steps, one panel each, as a PNG file.
+    """Plots every series of a `metrics.jsonl` over the steps, one panel each, as a PNG file.
 
     Args:
-        metrics: The file, as `callbacks.MetricsLog` writes it.
-        output: Where the picture goes.
+        metrics: The file, as written by `callbacks.MetricsLog`.
+        output: Path of the picture.
     """
     from matplotlib.figure import Figure
 
@@ -39,7 +39,7 @@ def plot(metrics: str | Path, output: str | Path) -> None:
 
 
 def _rows(metrics: Path) -> list[dict[str, float]]:
-    """The lines of a file that are whole: a process that was killed, or an editor, may have left others."""
+    """Returns the complete lines of a file. A killed process or an editor may have left incomplete ones."""
     rows = []
     for line in metrics.read_text("utf-8", "replace").splitlines():
         try:

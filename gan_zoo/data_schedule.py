@@ -1,4 +1,4 @@
-"""Which data a run sees at which step: one resolution and batch size, or those of the phases of growing networks."""
+"""The data of each step: one resolution and batch size, or those of the phases of growing networks."""
 
 import functools
 from collections.abc import Callable
@@ -14,15 +14,15 @@ class DataSchedule:
 
     Args:
         found: The data at the networks' last resolution, not yet decoded.
-        find: Finds the data at another resolution, in pixels.
+        find: Returns the data at another resolution, in pixels.
         batch_size: Examples in a minibatch, over all replicas.
         turns: Minibatches in a step.
         seed: Seed of the run.
         growth: The phases of growing networks; None for networks that do not grow.
-        steps: Last step; by default that of `growth`.
+        steps: The last step. Defaults to that of `growth`.
 
     Attributes:
-        steps: Last step.
+        steps: The last step.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class DataSchedule:
 
     @functools.cached_property
     def source(self) -> data.Source:
-        """The data at the networks' last resolution. They are decoded, or read from their cache, at the first use."""
+        """The data at the networks' last resolution, which are decoded or read from the cache at the first use."""
         return self.found.open()
 
     def check(self, known: data.Found | data.Source) -> None:
-        """Makes sure that the data fill a batch of every phase that training comes to.
+        """Checks that the data fill a batch of every phase that training reaches.
 
         Raises:
             UserError: If they do not.
@@ -58,19 +58,19 @@ class DataSchedule:
             known.check(size, n_critic=self.turns, seed=self.seed)
 
     def batch_sizes(self) -> set[int]:
-        """Sizes of the minibatches of all phases."""
+        """Minibatch sizes of all phases."""
         return {phase.batch_size for phase in self.growth.phases} if self.growth else {self.batch_size}
 
     def images_shown(self, step: int) -> int:
-        """Number of real images in the first `step` steps."""
+        """Returns the number of real images in the first `step` steps."""
         return self.growth.images(step) if self.growth else step * self.batch_size * self.turns
 
     def phase_end(self, step: int) -> int:
-        """The step at which other data than those of step `step` are due, or the last step."""
+        """Returns the next step at which the data change, or the last step."""
         return min((self.growth and self.growth.end(step)) or self.steps, self.steps)
 
     def dataset(self, step: int):
-        """The data from step `step` to `phase_end(step)`."""
+        """Returns the data from step `step` to `phase_end(step)`."""
         settings = {"n_critic": self.turns, "seed": self.seed}
         if self.growth is None:
             return self.source.batches(self.batch_size, start_step=step, **settings)
@@ -79,14 +79,14 @@ class DataSchedule:
         return self._source_at(step).batches(size, start_step=start, before=before, **settings)
 
     def real_points(self):
-        """Points of the data to draw samples over, [N, D]."""
+        """Returns points of the data, [N, D], to draw below the samples."""
         batch = next(self.source.batches(2048, seed=stream(self.seed, "pictures")).as_numpy_iterator())
         return batch[0] if isinstance(batch, tuple) else batch
 
     def real_examples(self, step: int) -> Any:
-        """A minibatch of real examples at the resolution of the networks at step `step`, the same each time.
+        """Returns a minibatch of real examples at the networks' resolution at step `step`, the same at each call.
 
-        A pipeline that was made for each look would leave its functions behind in TensorFlow.
+        It is cached, because each new pipeline would leave its functions in TensorFlow's memory.
         """
         step = min(step, self.steps - 1)
         source, size = self._source_at(step), self.growth.phase(step).batch_size if self.growth else self.batch_size
@@ -96,7 +96,7 @@ class DataSchedule:
         return self._examples[1]
 
     def _source_at(self, step: int) -> data.Source:
-        """The images at the resolution of step `step`. Beside those of the last, one resolution is kept at a time."""
+        """Returns the images at the resolution of step `step`. Keeps one resolution besides the last one in memory."""
         resolution = self.growth.phase(step).resolution if self.growth else self.found.shape[0]
         if resolution == self.found.shape[0]:
             return self.source

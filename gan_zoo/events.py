@@ -1,4 +1,4 @@
-"""TensorBoard's files of a run."""
+"""Event files for TensorBoard."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,23 +14,23 @@ from gan_zoo.tf_paths import tensorflow_path
 class Events:
     """Writes scalars and pictures for TensorBoard.
 
-    TensorFlow's own writer tells of a full disk by the error that also means the end of the data, which Keras's `fit`
-    takes for the end of training. Here it is an OSError.
+    On a full disk TensorFlow's own writer raises the error that also marks the end of the data, and Keras's `fit` then
+    ends training as if it were finished. This class raises an OSError instead.
 
     Args:
-        folder: Where the file goes; made if it is missing.
+        folder: Folder of the file; created if missing.
     """
 
     def __init__(self, folder: str | Path):
         self._folder = checks.path("folder", folder)
         self._folder.mkdir(parents=True, exist_ok=True)
-        # TensorFlow opens the file now, and keeps it open.
+        # TensorFlow opens the file here and keeps it open.
         with file_errors(self._folder), tensorflow_path(self._folder) as path:
             self._writer = tf.summary.create_file_writer(path)
             self._writer.init()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes numbers of a step.
+        """Writes the values of a step.
 
         Raises:
             OSError: If they cannot be written.

@@ -1,6 +1,6 @@
-"""Pictures of samples: grids of images, points in any dimension, and PNG files that are never half written.
+"""Pictures of samples: grids of images, plots of points in any dimension, and PNG files that are written atomically.
 
-Everything here is numpy, Pillow and Matplotlib, so that callbacks and tools can use it without TensorFlow.
+This module uses only NumPy, Pillow and Matplotlib, so that callbacks and tools can use it without TensorFlow.
 """
 
 import contextlib
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TILE = 64
-"""Pixels. Grids of smaller images are magnified up to about this side."""
+"""Side in pixels to which smaller images in a grid are magnified, approximately."""
 _BINS = 100
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Images in [-1, 1], of any shape, as uint8: round((x + 1) * 127.5), half to even, clipped to [0, 255].
+    """Converts images in [-1, 1], of any shape, to uint8: round((x + 1) * 127.5), half to even, clipped to [0, 255].
 
-    NaN, as a diverged network makes it, becomes 0.
+    NaN, which a diverged network returns, becomes 0.
     """
     levels = np.rint((np.asarray(images, np.float32) + np.float32(1)) * np.float32(127.5))
     return np.clip(np.nan_to_num(levels, nan=0.0), 0, 255).astype(np.uint8)
 
 
 def grid(images: np.ndarray, columns: int | None = None, *, pad: int = 2, scale: int | None = None) -> np.ndarray:
-    """One picture of N images, row by row, on white.
+    """Returns one picture of N images, row by row, on a white background.
 
     Args:
         images: [N, H, W, C] with C 1 or 3: uint8, or floats in [-1, 1].
-        columns: Images in a row, at most N; by default the grid is as square as can be.
+        columns: Images in a row, at most N. By default the grid is as square as possible.
         pad: Pixels between images and around the grid.
-        scale: Whole factor by which images are magnified (nearest neighbour). By default images of less than 64
-            pixels are brought near 64, so that an 8 x 8 digit can be seen.
+        scale: Integer factor by which images are magnified (nearest neighbour). By default images of less than 64
+            pixels are magnified to about 64, so that an 8 x 8 digit is visible.
 
     Returns:
         uint8, [rows * (H * scale + pad) + pad, columns * (W * scale + pad) + pad, C].
 
     Raises:
-        UserError: If `images` are none, `columns` or `scale` is less than 1, or `pad` is negative.
+        UserError: If `images` is empty, `columns` or `scale` is less than 1, or `pad` is negative.
     """
     images = np.asarray(images)
     if images.ndim != 4 or not images.size or images.shape[-1] not in (1, 3):
@@ -78,13 +78,13 @@ def scatter(
     limits: tuple[float, float] | None = None,
     size: int = 512,
 ) -> np.ndarray:
-    """A picture of points in the plane.
+    """Returns a picture of points in the plane.
 
     Args:
-        points: [N, 2]. Points that are not finite are left out.
-        real: [M, 2], points of the data, drawn in grey underneath.
-        limits: The lowest and the highest coordinate shown, on both axes. By default all of `real`, or of `points`
-            where there is no `real`, with a margin; pictures of one training run should share one pair.
+        points: [N, 2]. Non-finite points are not drawn.
+        real: [M, 2], points of the data, drawn in grey below the others.
+        limits: The lowest and the highest coordinate shown, on both axes. By default the range of `real`, or of
+            `points` without `real`, with a margin. Pictures of one training run should use the same limits.
         size: Side of the picture in pixels.
 
     Returns:
@@ -97,7 +97,7 @@ def scatter(
     low, high = _limits(clouds[0]) if limits is None else limits
     figure, axes = _figure(size, xlim=(low, high), ylim=(low, high), aspect="equal")
     for cloud, colour, label in _labelled(clouds):
-        # Large sets are drawn finer, so that density still shows.
+        # Points of large sets are drawn smaller, so that density remains visible.
         area = min(20.0, max(2.0, 4000 / max(len(cloud), 1)))
         axes.scatter(*cloud.T, s=area, c=colour, alpha=0.6, linewidths=0, label=label)
     if real is not None:
@@ -113,13 +113,13 @@ def histogram(
     limits: tuple[float, float] | None = None,
     size: int = 512,
 ) -> np.ndarray:
-    """A picture of points on the line: how densely they lie, in 100 bins.
+    """Returns a picture of points on the line: their density, in 100 bins.
 
     Args:
-        numbers: [N, 1]. Numbers that are not finite are left out, and so are those outside `limits`, which still count
-            towards the total.
-        real: [M, 1], numbers of the data, drawn in grey underneath.
-        limits: The lowest and the highest number shown; by default as for `scatter`.
+        numbers: [N, 1]. Non-finite numbers are ignored. Numbers outside `limits` are not drawn, but count towards the
+            total.
+        real: [M, 1], numbers of the data, drawn in grey below the others.
+        limits: The lowest and the highest number shown. The default is that of `scatter`.
         size: Side of the picture in pixels.
 
     Returns:
@@ -135,7 +135,7 @@ def histogram(
     edges = np.linspace(low, high, _BINS + 1)
     figure, axes = _figure(size, xlim=(low, high))
     heights = [np.histogram(c, edges)[0] / (max(len(c), 1) * (edges[1] - edges[0])) for c in clouds]
-    # The data alone decide the scale, so that pictures of one training run share it.
+    # Only the data determine the scale, so that all pictures of one training run have the same scale.
     axes.set_ylim(0, 1.6 * heights[0].max() or 1.0)
     for (_, colour, label), height in zip(_labelled(clouds), heights, strict=True):
         axes.stairs(height, edges, fill=True, color=colour, alpha=0.6, label=label)
@@ -145,17 +145,17 @@ def histogram(
 
 
 def project(points: np.ndarray, real: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Points of a space of more than two dimensions, seen along the two directions in which they spread most.
+    """Projects points of more than two dimensions onto the two directions of largest variance.
 
-    The directions are the first two principal axes of `real`, or of `points` where there is no `real`, each turned so
-    that its largest component is positive.
+    The directions are the first two principal axes of `real`, or of `points` without `real`. The sign of each axis is
+    chosen so that its largest component is positive.
 
     Args:
-        points: [N, D]. Points that are not finite are left out.
+        points: [N, D]. Non-finite points are removed.
         real: [M, D].
 
     Returns:
-        `points` and `real`, [N, 2] and [M, 2], from the mean of what decides the axes.
+        `points` and `real`, [N, 2] and [M, 2], relative to the mean of the points that determine the axes.
 
     Raises:
         UserError: If `points` and `real` are not points of one space of two or more dimensions.
@@ -174,11 +174,11 @@ def project(points: np.ndarray, real: np.ndarray | None = None) -> tuple[np.ndar
 
 
 def principal_axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of points, [N, D] with N from 1 and D from 2 up, and the two directions in which they spread most.
+    """Returns the mean of points, [N, D] with N >= 1 and D >= 2, and the two directions of largest variance.
 
     Returns:
-        The mean, [D], and the first two principal axes as rows, [2, D], each turned so that its largest component is
-        positive. A single point has the first two coordinates' axes.
+        The mean, [D], and the first two principal axes as rows, [2, D]. The sign of each axis is chosen so that its
+        largest component is positive. For a single point they are the axes of the first two coordinates.
     """
     mean = points.mean(axis=0)
     axes = np.linalg.svd(points - mean, full_matrices=False)[2][:2]
@@ -193,16 +193,16 @@ def picture(
     columns: int | None = None,
     limits: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """The picture that suits the samples: a grid of images, [N, H, W, C], or what shows points, [N, D], best.
+    """Returns the picture that suits the samples: a grid of images, [N, H, W, C], or a plot of points, [N, D].
 
-    Points on the line become a histogram, points in the plane a cloud, and points in more dimensions the cloud that
-    `project` makes of them.
+    Points on the line become a histogram, points in the plane a scatter plot, and points in more dimensions a scatter
+    plot of their projection by `project`.
 
     Args:
         samples: As for `grid`, `scatter`, `histogram` or `project`.
-        real: For points, see there.
-        columns: For images, see `grid`.
-        limits: For points, see `scatter`; in more than two dimensions along the principal axes.
+        real: Points of the data, as for these functions. Only for points.
+        columns: As for `grid`. Only for images.
+        limits: As for `scatter`; in more than two dimensions along the principal axes. Only for points.
 
     Returns:
         uint8, [H', W', C].
@@ -221,14 +221,14 @@ def picture(
 
 
 def save_png(array: np.ndarray, path: str | Path) -> None:
-    """Writes an image, uint8 [H, W], [H, W, 1] or [H, W, 3], as a PNG file; see `atomic_file`."""
+    """Writes an image, uint8 [H, W], [H, W, 1] or [H, W, 3], as a PNG file, using `atomic_file`."""
     content = png(array)
     with atomic_file(path) as file:
         file.write(content)
 
 
 def png(array: np.ndarray) -> bytes:
-    """An image, as for `save_png`, as a PNG file."""
+    """Returns an image, as for `save_png`, as the bytes of a PNG file."""
     from PIL import Image
 
     array = np.asarray(array)
@@ -238,7 +238,7 @@ def png(array: np.ndarray) -> bytes:
 
 
 def figure_png(figure: "Figure") -> bytes:
-    """A Matplotlib figure as a PNG file of at most 256 colours, which is a third of the size of one with all."""
+    """Returns a Matplotlib figure as PNG bytes with at most 256 colours, a third of the size of a full-colour file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
@@ -256,13 +256,13 @@ def figure_png(figure: "Figure") -> bytes:
 
 @contextlib.contextmanager
 def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
-    """Opens a file for writing that takes its name only when it is complete.
+    """Opens a file for writing under a temporary name, and renames it when it is complete.
 
-    Missing folders are made, and a "~" is the home folder. When the body raises, what was at `path` before is still
-    there.
+    Missing folders are created, and "~" is expanded to the home folder. If the body raises, an existing file at `path`
+    is kept.
 
     Raises:
-        UserError: If `path` cannot be one.
+        UserError: If `path` is not a valid path.
         OSError: If the file cannot be written.
     """
     path = checks.path("path", path)
@@ -277,7 +277,7 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def _figure(size: int, **settings):
-    # Figures made without pyplot are seen by no other user of Matplotlib in the process, and need no display.
+    # A figure made without pyplot does not affect other users of Matplotlib in the process, and needs no display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -289,7 +289,7 @@ def _figure(size: int, **settings):
 
 
 def _labelled(clouds: list[np.ndarray]) -> list[tuple[np.ndarray, str, str]]:
-    """Each cloud with its colour and its name in the legend; the last one are the samples."""
+    """Returns each cloud with its colour and its name in the legend. The last cloud is the samples."""
     return list(zip(clouds, ("#b0b0b0", "#1f5fbf")[-len(clouds) :], ("real", "samples")[-len(clouds) :], strict=True))
 
 
@@ -306,7 +306,7 @@ def _finite(name: str, points: np.ndarray, dim: int = 2) -> np.ndarray:
 
 
 def _limits(points: np.ndarray) -> tuple[float, float]:
-    """A square that holds all points, with a margin of a tenth."""
+    """Returns limits that contain all points, with a margin of a tenth."""
     if not len(points):
         return -1.0, 1.0
     low, high = float(points.min()), float(points.max())

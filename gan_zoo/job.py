@@ -1,4 +1,4 @@
-"""A configuration made concrete: strategy, data, model and optimizers, all settings resolved and checked."""
+"""A job: the strategy, data, model and optimizers of a configuration, with all settings resolved and checked."""
 
 import contextlib
 import json
@@ -16,26 +16,27 @@ from gan_zoo.variants import build_gan, find_model, parse_arguments, rehearse, t
 
 
 class Job:
-    """A configuration made concrete: strategy, data, model and optimizers.
+    """The strategy, data, model and optimizers of a configuration.
 
-    All that is known without an image is checked here; `schedule.source` decodes images at its first use.
+    The constructor checks everything that can be checked without decoding images. `schedule.source` decodes images when
+    it is first used.
 
     Args:
-        config: What to train.
+        config: The configuration.
 
     Attributes:
         cls: Class of the model.
         gan: The model, compiled.
         strategy: The `tf.distribute` strategy.
         cluster: The workers that train together; None for one process.
-        found: The data, as far as they are known before images are decoded.
+        found: Facts about the data that are known before images are decoded.
         schedule: The data of each step.
         points: Whether the data are points, not images.
-        batch_size, width, network, precision, steps, execution: The settings as resolved; `execution` is the number of
-            steps in a call of the graph.
+        batch_size, width, network, precision, steps, execution: The resolved settings. `execution` is the number of
+            steps in one call of the graph.
 
     Raises:
-        UserError: If the configuration cannot be used.
+        UserError: If the configuration is not valid.
     """
 
     def __init__(self, config: Config):
@@ -83,12 +84,12 @@ class Job:
 
     @contextlib.contextmanager
     def global_settings(self, purpose: str) -> Iterator[None]:
-        """Keras's and all random generators' global settings as this run needs them, and as they were afterwards.
+        """Sets the global settings of Keras and of all random generators for this run, and restores them afterwards.
 
-        `floatx` is part of it: Keras reads it from a file in the user's home, and learning rates have its precision.
+        `floatx` is one of them: Keras reads it from a file in the user's home, and learning rates have its precision.
 
         Args:
-            purpose: Of the random numbers: see `gan_zoo.randomness.stream`.
+            purpose: Purpose of the random numbers: see `gan_zoo.randomness.stream`.
         """
         from gan_zoo import precision, randomness
 
@@ -110,7 +111,7 @@ class Job:
         )
 
     def _arguments(self) -> dict[str, Any]:
-        """The constructor's arguments that flags name."""
+        """Returns the constructor arguments that flags give."""
         config = self.config
         arguments = parse_arguments(self.cls, config.set)
         for name in ("n_critic", "balance"):
@@ -176,7 +177,7 @@ class Job:
         )
 
     def _element_spec(self):
-        """What an element of the data is, before it goes to the replicas."""
+        """Returns the spec of an element of the data, before distribution to the replicas."""
         import tensorflow as tf
 
         size = self.gan.turns * self.batch_size
@@ -184,10 +185,10 @@ class Job:
         return (images, tf.TensorSpec([size], tf.int32)) if self.config.conditional else images
 
     def _check_memory(self) -> None:
-        """Refuses a minibatch that fills the machine by itself: the examples of a step, and what layers make of one.
+        """Checks that the examples of a step and the layer outputs of one minibatch fit in memory.
 
         Raises:
-            UserError: If it does.
+            UserError: If they do not fit.
         """
         turns, growth = self.gan.turns, self.schedule.growth
         if growth:
@@ -205,7 +206,7 @@ class Job:
             )
 
     def _steps_between_events(self) -> int:
-        """As many steps in one call of the graph as go into every cadence of the run, up to 25.
+        """Returns the largest number of steps per call of the graph that divides all intervals of the run, at most 25.
 
         A step of a perceptron takes about as long as the return to Python after it.
         """
@@ -215,23 +216,23 @@ class Job:
 
     @property
     def on_accelerators(self) -> bool:
-        """Whether the strategy's devices are other than CPUs."""
+        """Whether the strategy's devices are not CPUs."""
         return not all("CPU" in device for device in self.strategy.extended.worker_devices)
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process is the one that writes files."""
+        """Whether this process writes the files."""
         return self.cluster is None or self.cluster.is_chief
 
     def train(self, run_dir: Path) -> Path | None:
-        """Trains to the last step: see `gan_zoo.trainer.Trainer`."""
+        """Trains to the last step. See `gan_zoo.trainer.Trainer`."""
         from gan_zoo.trainer import Trainer
 
         return Trainer(self, run_dir).train()
 
 
 def _outputs(gan) -> list:
-    """What the layers of a model's networks make, as Keras's symbolic tensors, as far as it is known."""
+    """Returns the outputs of the layers of a model's networks as symbolic Keras tensors, where they are known."""
     import keras
 
     outputs = []
@@ -239,7 +240,7 @@ def _outputs(gan) -> list:
         for layer in network._flatten_layers():
             try:
                 made = layer.output
-            except (AttributeError, ValueError):  # it was not called on symbols
+            except (AttributeError, ValueError):  # the layer was not called on symbolic tensors
                 continue
             outputs += [tensor for tensor in keras.tree.flatten(made) if len(tensor.shape) > 1]
     return outputs

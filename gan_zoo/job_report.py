@@ -1,4 +1,4 @@
-"""What a job says of itself: settings for `run.json`, metadata of exports, a description, and a trial's speed."""
+"""Reports on a job: settings for `run.json`, metadata of exports, a description, and the speed of a trial."""
 
 import dataclasses
 import json
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def settings(job: "Job", run_dir: Path, known: data.Found | None = None) -> dict[str, Any]:
-    """Every setting of the run as it was resolved, for `run.json`, of `known` data or those of the job's source."""
+    """Returns all resolved settings of a run for `run.json`, with the facts of `known` data or of the job's source."""
     gan, config = job.gan, job.config
     networks = gan.networks()
     arguments = {n: getattr(gan, n) for n in gan.argument_names() if n not in networks}
-    if arguments.get("classes") is None:  # as in runs from before there were labels
+    if arguments.get("classes") is None:  # runs without labels record no classes, like runs of older versions
         arguments.pop("classes", None)
     phases = job.schedule.growth.phases if job.schedule.growth else ()
     return {
@@ -53,12 +53,12 @@ def settings(job: "Job", run_dir: Path, known: data.Found | None = None) -> dict
 
 
 def describe_data(job: "Job", known: data.Found | None = None) -> dict[str, Any]:
-    """What `known` data are, or those of the job's source, wherever on this machine they lie."""
+    """Returns the facts of `known` data, or of the job's source, without their location on this machine."""
     return {name: value for name, value in (known or job.schedule.source).describe().items() if name != "path"}
 
 
 def metadata(job: "Job", step: int) -> dict[str, Any]:
-    """What an exported generator says of itjob."""
+    """Returns the metadata of an exported generator."""
     classes = {"classes": list(job.found.classes)} if job.config.conditional else {}
     return {
         "model": job.config.model,
@@ -71,7 +71,7 @@ def metadata(job: "Job", step: int) -> dict[str, Any]:
 
 
 def describe(job: "Job") -> str:
-    """A few lines on what will be trained, on what, and with what."""
+    """Returns a few lines that describe the model, the data and the environment of the training."""
     gan = job.gan
     rows = {
         "model": f"{type(gan).__name__}, {job.network} networks of width {job.width}, latents {gan.latent_dim}",
@@ -96,7 +96,7 @@ def _describe_network(job: "Job", network) -> str:
 
 
 def dry_run(job: "Job", steps: int = 10) -> str:
-    """Runs a few steps and estimates the whole; writes nothing to the run folder."""
+    """Runs a few steps and returns an estimate of the whole run. Writes nothing to the run folder."""
     with job.global_settings("training"):
         return f"{describe(job)}\n{_trial(job, steps)}"
 

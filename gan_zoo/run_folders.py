@@ -1,7 +1,7 @@
-"""Whose a folder is: looked at before anything is written there, so that nobody else's files are touched.
+"""Checks on folders before anything is written to them, so that files of other programs are not overwritten.
 
-Names of the zoo's own temporary files: `.<12 hexadecimal digits>.partial` of a file or folder that takes its name once
-it is complete, and `.<name>.<12 hexadecimal digits>.partial` and `.old` of a folder that is replaced.
+Names of the zoo's temporary files: `.<12 hexadecimal digits>.partial` for a file or folder that is renamed once it is
+complete, and `.<name>.<12 hexadecimal digits>.partial` and `.old` for a folder that is being replaced.
 """
 
 import hashlib
@@ -14,19 +14,19 @@ from pathlib import Path
 from gan_zoo.errors import UserError
 
 _WRITTEN = ("metrics.jsonl", "events", "samples", "checkpoints", "curves.png", "saved_model", ".lock")
-"""What training writes to a run folder, besides run.json."""
+"""Files and folders that training writes to a run folder, besides run.json."""
 _EXPORTED = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"}
 _PARTIAL = re.compile(r"\.([^/]+\.)?[0-9a-f]{12}\.partial")
 _OLD = re.compile(r"\.saved_model\.[0-9a-f]{12}\.old")
 _LONGEST = 200
-"""Bytes of a name that 30 more can be added to: file systems take 255."""
+"""Largest length of a name in bytes to which 30 more can be added: file systems allow 255."""
 
 
 def check_run_folder(run_dir: Path, flag: str = "--run_dir") -> None:
-    """Makes sure that a folder is free for a run, or holds one. Files that no run writes may lie beside it.
+    """Checks that a folder is free for a run, or holds one. Files with names that no run uses are allowed.
 
     Raises:
-        UserError: If it is no folder, or a run would overwrite what another program has written there.
+        UserError: If it is not a folder, or if a run would overwrite files of another program.
     """
     if not run_dir.exists():
         return
@@ -39,7 +39,7 @@ def check_run_folder(run_dir: Path, flag: str = "--run_dir") -> None:
             foreign = []
         else:
             ours = {name for name in there if _is_ours(run_dir / name)}
-            # What has no mark of its own belongs to what has.
+            # Names that the zoo cannot recognize count as its own if it recognizes others.
             foreign = [n for n in there if not ours or (n in ("metrics.jsonl", "checkpoints") and n not in ours)]
     except OSError as error:
         raise UserError(f"{flag}={run_dir} cannot be read: {error.strerror or error}.") from None
@@ -52,10 +52,10 @@ def check_run_folder(run_dir: Path, flag: str = "--run_dir") -> None:
 
 
 def check_export(argument: str, destination: Path) -> None:
-    """Makes sure that a SavedModel can be written to a folder: there is none, or it is empty or holds a SavedModel.
+    """Checks that a SavedModel can be written to a folder: it is missing or empty, or holds a SavedModel.
 
     Raises:
-        UserError: If something else is there.
+        UserError: If the folder holds something else.
     """
     if destination.is_dir():
         found = {entry.name for entry in destination.iterdir()}
@@ -68,7 +68,7 @@ def check_export(argument: str, destination: Path) -> None:
 
 
 def partial_of(folder: Path) -> Path:
-    """A new name beside a folder, for what shall take its place."""
+    """Returns a new temporary name next to a folder, for its replacement."""
     name = folder.name
     if len(os.fsencode(name)) > _LONGEST:
         name = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
@@ -76,12 +76,12 @@ def partial_of(folder: Path) -> Path:
 
 
 def partials(folder: Path) -> list[Path]:
-    """The zoo's half-written files and folders in a folder that a run holds."""
+    """Returns the zoo's incomplete files and folders in a folder that a run holds."""
     return [path for path in _entries(folder) if _PARTIAL.fullmatch(path.name)]
 
 
 def replaced_exports(run_dir: Path) -> list[Path]:
-    """Exports that a process was about to replace when it was killed."""
+    """Returns exports that a process was replacing when it was killed."""
     return [path for path in _entries(run_dir) if _OLD.fullmatch(path.name)]
 
 
@@ -92,7 +92,7 @@ def _entries(folder: Path) -> list[Path]:
 def _holds_something(path: Path) -> bool:
     if path.is_dir():
         return any(path.iterdir())
-    # Processes that hold a folder, or did, leave an empty lock.
+    # A process that locks a folder leaves an empty lock file.
     return path.exists() and (path.name != ".lock" or path.stat().st_size > 0)
 
 
@@ -107,7 +107,7 @@ def _check_run_json(path: Path, flag: str) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a run of the zoo has certainly written a file or folder of a run that has lost its run.json."""
+    """Returns whether a run of the zoo certainly wrote this file or folder, in a run folder without run.json."""
     if path.name == "metrics.jsonl" and path.is_file():
         with path.open("rb") as file:
             try:

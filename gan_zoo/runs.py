@@ -1,10 +1,10 @@
-"""Run folders: what was asked for, where it ran, and whether a second start may continue it.
+"""Run folders: the settings of a run, its environment, and whether a second start may continue it.
 
 runs/wgan_gp-celeb_a/run.json         settings, versions, git commit, host, command
-                     metrics.jsonl    a line of losses for each interval
-                     events/          the same for TensorBoard, and the sample grids
-                     samples/         a grid of samples of the same latents for each interval
-                     curves.png       the losses over the steps, at the end
+                     metrics.jsonl    losses, one line per interval
+                     events/          losses and sample grids for TensorBoard
+                     samples/         grids of samples of fixed latents, one per interval
+                     curves.png       the losses over the steps, written at the end
                      checkpoints/     see gan_zoo.checkpoints
                      saved_model/     the moving average, at the end
 """
@@ -30,9 +30,9 @@ from gan_zoo.images import atomic_file
 if TYPE_CHECKING:
     from gan_zoo.gan import GAN
 
-# A continued run may be longer, and may lie, or find its data, elsewhere.
+# Settings that may change when a run continues: it may be longer, in another folder, or read its data from elsewhere.
 _FREE = {"steps", "run_dir", "data_dir", "steps_per_execution", "on_nan", "health_every"}
-# What tools that read a run need of its settings.
+# Settings that tools need to read a run, with their types.
 _KINDS = {
     **dict.fromkeys(("model", "dataset", "network", "norm", "precision"), str),
     **dict.fromkeys(("width", "batch_size", "seed"), int),
@@ -42,21 +42,21 @@ _KINDS = {
 }
 _DATA_KINDS = {"kind": str, "shape": list}
 _LARGEST = 2**16
-# Settings of runs that began before there were such.
+# Values of settings that did not exist when older runs began.
 _BEFORE = {"sync_batch_norm": False}
 
 
 @contextlib.contextmanager
 def hold(folder: Path, flag: str = "--run_dir", wait: float = 0.0) -> Iterator[None]:
-    """Holds a folder, which is made if it is missing, for this process alone; however the process ends, it lets go.
+    """Locks a folder for this process. The lock is released however the process ends.
 
     Args:
-        folder: The folder.
-        flag: That names it.
-        wait: Seconds to wait for another process to let go.
+        folder: The folder; created if missing.
+        flag: Name of the flag that gives the folder, for messages.
+        wait: Seconds to wait for another process to release the lock.
 
     Raises:
-        UserError: If another process holds it, or it cannot be written.
+        UserError: If another process holds the lock, or the folder cannot be written.
     """
     from filelock import FileLock, Timeout
 
@@ -75,7 +75,7 @@ def hold(folder: Path, flag: str = "--run_dir", wait: float = 0.0) -> Iterator[N
 
 
 def clear_leftovers(run_dir: Path) -> None:
-    """Removes what processes that were killed have left half-written; puts back what one was about to replace.
+    """Removes incomplete files of killed processes, and restores an export that was being replaced.
 
     Raises:
         UserError: If the folder cannot be written.
@@ -93,14 +93,14 @@ def clear_leftovers(run_dir: Path) -> None:
 
 
 def check_run(run_dir: Path, settings: dict) -> None:
-    """Looks, without writing, at whether a run with these settings may begin or go on in a folder.
+    """Checks, without writing, whether a run with these settings may start or continue in a folder.
 
     Args:
         run_dir: The folder.
-        settings: As for `open_run`, apart from the number of examples, which the data tell only when they are decoded.
+        settings: As for `open_run`, without the number of examples, which is known only after the data are decoded.
 
     Raises:
-        UserError: If the folder holds a run of other settings or of more steps, or cannot be written.
+        UserError: If the folder holds a run with other settings or more steps, or cannot be written.
     """
     if (run_dir / "run.json").exists():
         _compare(run_dir, json.loads(json.dumps(settings)), {"size"})
@@ -115,15 +115,15 @@ def check_run(run_dir: Path, settings: dict) -> None:
 
 
 def _compare(run_dir: Path, settings: dict, unknown: Set[str] = frozenset()) -> dict:
-    """Checks that a folder's run may go on with these settings; returns what is written in its `run.json`.
+    """Checks that the run in a folder may continue with these settings, and returns the contents of its `run.json`.
 
     Args:
         run_dir: The folder.
-        settings: As for `open_run`, of JSON's types.
+        settings: As for `open_run`, with values of JSON types.
         unknown: Names in `settings["data"]` whose values are not known yet.
 
     Raises:
-        UserError: If the settings are others or the steps fewer.
+        UserError: If the settings differ, or if there are fewer steps.
     """
     path = run_dir / "run.json"
     try:
@@ -150,14 +150,14 @@ def _compare(run_dir: Path, settings: dict, unknown: Set[str] = frozenset()) -> 
 
 
 def open_run(run_dir: Path, settings: dict) -> dict:
-    """Makes the run folder, or checks that its settings are these; returns what is written in its `run.json`.
+    """Creates a run folder, or checks that the existing one has these settings. Returns the contents of its `run.json`.
 
     Args:
         run_dir: The folder.
-        settings: Everything that decides the result, and the run's bookkeeping; values of JSON's types.
+        settings: Everything that determines the result, and bookkeeping of the run. Values of JSON types.
 
     Raises:
-        UserError: If the folder holds a run of other settings or of more steps, or cannot be written.
+        UserError: If the folder holds a run with other settings or more steps, or cannot be written.
     """
     path = run_dir / "run.json"
     settings = json.loads(json.dumps(settings))
@@ -177,10 +177,10 @@ def open_run(run_dir: Path, settings: dict) -> dict:
 
 
 def read_run(run_dir: Path) -> dict:
-    """The contents of a run folder's `run.json`: a dictionary with a dictionary of "settings" at least.
+    """Returns the contents of a run folder's `run.json`: a dictionary that contains at least a dictionary "settings".
 
     Raises:
-        UserError: If there is none that can be read.
+        UserError: If the file is missing or cannot be read.
     """
     try:
         run = json.loads((checks.path("run_dir", run_dir) / "run.json").read_text("utf-8"))
@@ -192,10 +192,10 @@ def read_run(run_dir: Path) -> dict:
 
 
 def read_settings(run_dir: Path) -> dict:
-    """The settings of a run that has begun, as far as other tools need them: there, and of the right kinds.
+    """Returns the settings of an existing run, after checking that those which other tools need have the right types.
 
     Raises:
-        UserError: If they cannot be read or are not.
+        UserError: If they cannot be read, are missing or have wrong types.
     """
     settings = read_run(run_dir)["settings"]
     data = settings.get("data")
@@ -215,12 +215,12 @@ def load_gan(run_dir: str | Path, step: int | None = None, trust: bool = False) 
 
     Args:
         run_dir: A run folder of `train.py`.
-        step: Of the checkpoint; by default the newest that is undamaged.
-        trust: Whether the module of a run of `--model=module:Class` may be imported, which runs its code. The zoo's own
-            variants need none: their checkpoints hold arrays and no graph.
+        step: Step of the checkpoint. Defaults to the newest undamaged one.
+        trust: Whether to import the module of a run of `--model=module:Class`, which runs its code. Variants of the
+            zoo need no trust: their checkpoints hold arrays and no graph.
 
     Returns:
-        The GAN, not compiled; the step of the checkpoint; and the run's settings.
+        The GAN, not compiled; the step of the checkpoint; and the settings of the run.
 
     Raises:
         UserError: If there is no such run or checkpoint.
@@ -242,7 +242,7 @@ def load_gan(run_dir: str | Path, step: int | None = None, trust: bool = False) 
         )
     cls = variants.find_model(settings["model"])
     try:
-        # The weights that are drawn here are those of the checkpoint a moment later.
+        # The random initial weights are replaced by those of the checkpoint below.
         with precision.policy(settings["precision"], "float32"), randomness.seeded(settings["seed"]):
             gan = variants.build_gan(
                 cls,
@@ -252,7 +252,7 @@ def load_gan(run_dir: str | Path, step: int | None = None, trust: bool = False) 
             )
         gan.load_weights(sound[step] / checkpoints.MODEL)
         callbacks.average_of(gan).load_weights(sound[step] / checkpoints.EMA)
-    except Exception as error:  # settings that were tampered with may fail anywhere in Keras
+    except Exception as error:  # modified settings may fail anywhere in Keras
         line = next(iter(str(error).splitlines()), "")
         raise UserError(
             f"{sound[step]} cannot be loaded with the settings of {run_dir}/run.json ({type(error).__name__}: {line})."
@@ -261,7 +261,7 @@ def load_gan(run_dir: str | Path, step: int | None = None, trust: bool = False) 
 
 
 def circumstances() -> dict:
-    """When, by which command, with which versions and on what machine this process runs, as JSON types."""
+    """Returns date, command, versions and machine of this process, as JSON types."""
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -272,7 +272,7 @@ def circumstances() -> dict:
 
 
 def versions() -> dict[str, str]:
-    """Of what decides a run's numbers."""
+    """Returns the versions of the software that determines the numbers of a run."""
     packages = ("tensorflow", "keras", "numpy", "tensorflow-datasets")
     return {
         "gan_zoo": _version(),
@@ -282,7 +282,7 @@ def versions() -> dict[str, str]:
 
 
 def cpu_model() -> str:
-    """What the processor calls itself."""
+    """Returns the model name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text("utf-8", "replace").splitlines() if info.exists() else []
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
@@ -295,7 +295,7 @@ def _version() -> str:
 
 
 def _git_commit() -> str | None:
-    """The commit of the zoo's own clone, with "+" if files differ from it; None where there is no clone."""
+    """Returns the commit of the zoo's own clone, with "+" if files differ from it. None without a clone."""
     home = Path(__file__).resolve().parent.parent
     if not (home / ".git").exists():
         return None

@@ -12,7 +12,7 @@ from gan_zoo.job import Job
 from gan_zoo.output import say
 
 _RESTORES = 5
-"""How often a run that diverges goes back to its last good state, with half the learning rates each time."""
+"""Number of times that a diverged run returns to its last good state, with half the learning rates each time."""
 
 _log = logging.getLogger("gan_zoo")
 
@@ -20,10 +20,10 @@ _log = logging.getLogger("gan_zoo")
 class Trainer:
     """Trains a job, saves checkpoints, logs and pictures, and exports the model at the end.
 
-    Of several workers the chief alone reads and writes the run folder: the others get their state from it.
+    Of several workers only the chief reads and writes the run folder. The others receive its state.
 
     Args:
-        job: What to train.
+        job: The job.
         run_dir: The run folder.
     """
 
@@ -35,7 +35,7 @@ class Trainer:
         self.workers = workers.Communication(job.strategy)
 
     def train(self) -> Path | None:
-        """Trains from the newest checkpoint, if there is one, to the last step; returns the SavedModel's folder.
+        """Trains from the newest checkpoint, if there is one, to the last step. Returns the folder of the SavedModel.
 
         Workers other than the chief return None.
 
@@ -86,14 +86,14 @@ class Trainer:
         try:
             saved_model.export(self.ema.averaged_model, path, metadata=job_report.metadata(self.job, step))
         except UserError as error:
-            if isinstance(error.__cause__, OSError):  # not bad input, but a disk that is full
+            if isinstance(error.__cause__, OSError):  # not bad input, but for example a full disk
                 raise error.__cause__ from None
             raise
         say(f"samples  {run_dir / 'samples'}\ncurves   {run_dir / 'curves.png'}\nmodel    {path}")
         return path
 
     def _compare(self) -> None:
-        """Makes sure that all workers found the same data, of which each takes its part, and made the same of "auto".
+        """Checks that all workers found the same data, of which each takes its part, and resolved "auto" alike.
 
         Raises:
             UserError: If they did not.
@@ -112,20 +112,20 @@ class Trainer:
                 raise UserError(f"{flag}: all workers need the same {what}, and {which}. Give all of them the same.")
 
     def _share(self, step: int) -> int:
-        """Gives all workers the chief's state; returns its step."""
+        """Sends the chief's state to all workers, and returns its step."""
         owners = [self.gan, *self.gan.optimizers().values(), self.ema.average]
         self.workers.share([variable for owner in owners for variable in owner.variables])
         return self.workers.of_chief(step)
 
     def _fit(self, step: int, interrupted, events) -> None:
-        """Trains from `step` to the last one, or until `interrupted`. Only who has `events` writes files."""
+        """Trains from `step` to the last step, or until `interrupted`. Only a process with `events` writes files."""
         from gan_zoo import callbacks
         from gan_zoo.health import Health, mode_target
 
         config, gan, ema, run_dir = self.config, self.gan, self.ema, self.run_dir
         job, schedule = self.job, self.job.schedule
         ema.step = step
-        # The order matters: what is not finite must not be averaged, shown or saved.
+        # The order matters: a non-finite state must not be averaged, shown or saved.
         watchers = [interrupted, callbacks.StopOnNonFinite(step), ema]
         if schedule.growth:
             watchers.append(callbacks.Grow(schedule.growth, ema, step))
@@ -155,18 +155,18 @@ class Trainer:
             watchers.append(callbacks.Progress(job.steps, schedule.images_shown, step=step))
         while step < job.steps and not interrupted.stopping:
             end = schedule.phase_end(step)
-            # A run that is made longer may have stopped between two multiples of the new number.
+            # A run that is extended may have stopped between two multiples of the new number.
             gan.steps_per_execution = math.gcd(job.execution, end - step)
             gan.fit(schedule.dataset(step), steps_per_epoch=end - step, verbose=0, callbacks=watchers)
-            if ema.step != end and not interrupted.stopping:  # Keras takes some errors for the end of the data
+            if ema.step != end and not interrupted.stopping:  # Keras treats some errors as the end of the data
                 raise Stopped(f"Training ended at step {ema.step} instead of {end}; {last_checkpoint(run_dir)}.")
             step = end
 
     def _after_divergence(self, error: Exception, restores_left: int) -> int:
-        """Goes back to the last good state with half the learning rates, and returns its step; or gives up.
+        """Restores the last good state with half the learning rates and returns its step, or raises the error.
 
         Raises:
-            NonFiniteLoss: If that is not asked for, there is no such state, or it has been tried often enough.
+            NonFiniteLoss: If restoring is not requested, there is no such state, or no restores are left.
         """
         from gan_zoo import checkpoints, learning_rates
 
@@ -179,7 +179,7 @@ class Trainer:
             raise NonFiniteLoss(f"Training diverged: {error}; {state}. {advice}") from None
         named = self.gan.optimizers()
         optimizers = [*named.values()]
-        # Checkpoints hold rates, too, which may be those of before an earlier divergence.
+        # Checkpoints also hold learning rates, which may be from before an earlier divergence.
         rates = [learning_rates.current_rate(optimizer) for optimizer in optimizers]
         step = self._share(checkpoints.restore(folder, self.gan, self.ema.average) if chief else 0)
         for optimizer, rate in zip(optimizers, rates, strict=True):
@@ -198,7 +198,7 @@ class Trainer:
 
 
 def last_checkpoint(run_dir: Path) -> str:
-    """The newest checkpoint of a run folder, in a few words."""
+    """Describes the newest checkpoint of a run folder in a few words."""
     from gan_zoo.checkpoints import list_checkpoints
 
     found = list_checkpoints(run_dir / "checkpoints")

@@ -1,4 +1,4 @@
-"""From a configuration to a trained, exported model: what `train.py` runs."""
+"""Trains and exports a model from a configuration. `train.py` calls this module."""
 
 import contextlib
 from pathlib import Path
@@ -14,16 +14,16 @@ __all__ = ["Config", "Job", "dry_run", "run"]
 
 
 def run(config: Config) -> Path | None:
-    """Trains, or continues to train, what `config` describes; returns the SavedModel's folder.
+    """Trains the model of `config`, or continues its training. Returns the folder of the SavedModel.
 
-    Of several workers only the chief returns one; the others return None.
+    Of several workers only the chief returns a folder; the others return None.
 
     Raises:
-        UserError: If the configuration cannot be used.
+        UserError: If the configuration is not valid.
         Interrupted: If a signal ended training before the last step. The same configuration continues it.
-        NonFiniteLoss: If training diverged. The last good checkpoint stays.
-        NotWritten: If a file cannot be written, say because the disk is full. The last checkpoint stays.
-        WorkerLost: If another worker has gone. The last checkpoint stays.
+        NonFiniteLoss: If training diverged. The last good checkpoint is kept.
+        NotWritten: If a file cannot be written, for example because the disk is full. The last checkpoint is kept.
+        WorkerLost: If another worker was lost. The last checkpoint is kept.
     """
     run_dir = _run_dir(config)
     with _noticing(config):
@@ -34,7 +34,7 @@ def run(config: Config) -> Path | None:
         if not job.is_chief:
             return job.train(run_dir)
         settings = job_report.settings(job, run_dir)
-        # The process that a restarted one follows may be on a machine that died: its lock on a file server outlives it.
+        # The previous process of a restarted job may be on a machine that failed: a lock on a file server outlives it.
         check_run_folder(run_dir)
         with hold(run_dir, wait=120 if job.cluster else 0):
             clear_leftovers(run_dir)
@@ -52,24 +52,24 @@ def run(config: Config) -> Path | None:
 
 
 def _run_dir(config: Config) -> Path:
-    """The run folder; that of a single process is looked at now, before data are decoded.
+    """Returns the run folder. For a single process it is checked here, before data are decoded.
 
     Raises:
-        UserError: If it cannot be one, or holds something else.
+        UserError: If the path is not valid, or the folder holds something else.
     """
     name = config.run_dir or f"runs/{config.model.replace(':', '.')}-{_plain(config.dataset)}"
     run_dir = checks.path("--run_dir", name)
-    if config.strategy != "multi_worker":  # of several workers the chief alone writes
+    if config.strategy != "multi_worker":  # of several workers only the chief writes
         check_run_folder(run_dir)
     return run_dir
 
 
 def dry_run(config: Config) -> str:
-    """A description of a run, and the speed of a few of its steps; writes nothing to the run folder.
+    """Describes a run and measures the speed of a few of its steps. Writes nothing to the run folder.
 
     Raises:
-        UserError: If it cannot be used.
-        WorkerLost: If another worker has gone.
+        UserError: If the configuration is not valid.
+        WorkerLost: If another worker was lost.
     """
     with _noticing(config):
         return job_report.dry_run(Job(config))
@@ -80,6 +80,6 @@ def _noticing(config: Config):
 
 
 def _plain(dataset: str) -> str:
-    """A dataset's name as part of a folder's, of which file systems take 255 bytes."""
+    """Returns the name of a dataset as part of a folder name, which file systems limit to 255 bytes."""
     plain = "".join(c if c.isalnum() or c in "_-." else "-" for c in dataset.removeprefix("folder:").strip("/"))
     return plain[-50:]

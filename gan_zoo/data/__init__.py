@@ -1,13 +1,13 @@
-"""Training data: TFDS datasets, folders of images, digits and synthetic points, all read the same way.
+"""Training data: TFDS datasets, folders of images, digits and synthetic points, with one interface for all.
 
-    dataset = gan_zoo.data.load("celeb_a", batch_size=64)            # [64, 64, 64, 3] in [-1, 1], for ever
+    dataset = gan_zoo.data.load("celeb_a", batch_size=64)            # [64, 64, 64, 3] in [-1, 1], endless
     dataset = gan_zoo.data.load("folder:~/pictures", batch_size=16, resolution=128)
     dataset = gan_zoo.data.load("ring8", batch_size=512, n_critic=5)  # [2560, 2]
     dataset = gan_zoo.data.load("gaussian_hyperplane(dim=16, rank=4)")
     dataset = gan_zoo.data.load("mnist", labels=True)                 # pairs of images and labels, int32 [64] in 0..9
     gan_zoo.data.find_source("mnist").classes                         # ("0", ..., "9"), or None without classes
 
-Importing this package costs no TensorFlow start-up.
+Importing this package does not import TensorFlow.
 """
 
 from pathlib import Path
@@ -59,24 +59,24 @@ def load(
     max_skipped: int = MAX_SKIPPED,
     start_step: int = 0,
 ) -> "tf.data.Dataset":
-    """Opens a dataset as the stream that `gan.fit` takes: one element is the data of one training step.
+    """Opens a dataset as an endless stream for `gan.fit`. One element is the data of one training step.
 
-    Element s depends on the source, the seed and s alone. An epoch is a permutation of the examples, drawn from the
-    seed and the number of the epoch, cut into complete elements; the few examples left over sit out until the next
-    epoch. Synthetic points are drawn afresh at every step.
+    Element s depends only on the source, the seed and s. An epoch is a permutation of the examples, drawn from the seed
+    and the number of the epoch, and cut into complete elements. The few remaining examples are not used until the next
+    epoch. Synthetic points are drawn anew at every step.
 
     Args:
-        name: See `find_source`, as for `split`, `data_dir`, `resolution`, `crop`, `labels`, `cache_dir`,
+        name: See `find_source`, also for `split`, `data_dir`, `resolution`, `crop`, `labels`, `cache_dir`,
             `memory_limit` and `max_skipped`.
-        batch_size: See `Source.batches`, as for `n_critic`, `seed` and `start_step`.
+        batch_size: See `Source.batches`, also for `n_critic`, `seed` and `start_step`.
 
     Returns:
-        A `tf.data.Dataset` without end of float32 [n_critic * batch_size, H, W, C] in [-1, 1], or of
-        [n_critic * batch_size, dim] for synthetic points, not rescaled. With labels, of pairs of it and int32
-        [n_critic * batch_size].
+        An endless `tf.data.Dataset` of float32 [n_critic * batch_size, H, W, C] in [-1, 1], or of
+        [n_critic * batch_size, dim] for synthetic points, which are not rescaled. With labels, of pairs of this and
+        int32 [n_critic * batch_size].
 
     Raises:
-        UserError: The dataset cannot be had, or an argument does not fit; the message says what would do.
+        UserError: If the dataset is not available, or an argument is not valid. The message says what to do.
     """
     found = find_source(
         name,

@@ -1,11 +1,11 @@
-"""Decoded images on disk, so that a second run starts at once and sets larger than memory work.
+"""Cache of decoded images on disk, for a fast start of later runs and for datasets larger than memory.
 
-One folder per set and settings: `images.u8` (the bytes of [N, R, R, C] and nothing else), `labels.npy` (int64 [N], -1
-without classes) and `meta.json`. Labels are kept whether a run asks for them or not, so one cache serves both kinds of
-runs. The folder is filled under a temporary name and renamed when complete, so what has the final name is whole. While
-it is made, a lock on a hidden file beside it keeps other processes waiting; the lock ends with the process that holds
-it, however that ends, so a leftover of a dead process is known without a look at any clock. Every folder can be deleted
-at any time; it is made again when it is needed.
+Each dataset with its settings has one folder: `images.u8` (only the bytes of [N, R, R, C]), `labels.npy` (int64 [N], -1
+without classes) and `meta.json`. Labels are always stored, so that one cache serves runs with and without labels. The
+folder is filled under a temporary name and renamed when complete, so a folder with the final name is complete. While it
+is filled, a lock on a hidden file beside it makes other processes wait. The lock ends with the process that holds it,
+even if it is killed, so leftovers of dead processes are recognized without comparing times. Every folder can be deleted
+at any time; it is rebuilt when needed.
 """
 
 import contextlib
@@ -28,17 +28,17 @@ from gan_zoo.data.images import PIXELS_VERSION, ImageSet, Report, check_skipped,
 from gan_zoo.errors import UserError
 
 MEMORY_LIMIT = 2 * 2**30
-"""Bytes. Decoded sets up to this size are kept in memory, larger ones are mapped from the disk."""
+"""Bytes. Decoded datasets up to this size are kept in memory; larger ones are memory-mapped from the disk."""
 
 NOWHERE = Path(os.devnull)
-"""In the place of a folder that nobody has named: no folder can be made there."""
+"""Stands for a missing cache folder: no folder can be created below it."""
 
 _log = logging.getLogger(__name__)
 _BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError)
 
 
 def default_dir() -> Path:
-    """`$GAN_ZOO_CACHE`, or `~/.cache/gan_zoo/data`; `NOWHERE` for a user without a home folder."""
+    """Returns `$GAN_ZOO_CACHE`, or `~/.cache/gan_zoo/data`; `NOWHERE` for a user without a home folder."""
     if os.environ.get("GAN_ZOO_CACHE"):
         return checks.path("GAN_ZOO_CACHE", os.environ["GAN_ZOO_CACHE"])
     try:
@@ -56,31 +56,30 @@ def fetch(
     memory_limit: int,
     max_skipped: int,
 ) -> tuple[np.ndarray, np.ndarray, Report]:
-    """Opens the decoded set, decoding it first if that was not done before.
+    """Opens a decoded dataset, and decodes it first if necessary.
 
-    While another process decodes the same set, this one waits and then opens what that has made.
+    While another process decodes the same dataset, this process waits and then opens the result.
 
     Args:
-        images: The set.
+        images: The dataset.
         resolution: Side of the images in pixels.
         crop: Side of the centred square in pixels, or None for the largest.
-        cache_dir: Folder for decoded sets. None: see `default_dir`.
+        cache_dir: Folder for decoded datasets. None: see `default_dir`.
         memory_limit: In bytes, see `MEMORY_LIMIT`.
-        max_skipped: Images that may have been left out because they cannot be decoded.
+        max_skipped: Largest number of images that may be skipped because they cannot be decoded.
 
     Returns:
-        Pixels, uint8 [N, R, R, C], in memory or mapped from the disk; labels, int64 [N]; and what was found when the
-        set was decoded.
+        Pixels, uint8 [N, R, R, C], in memory or memory-mapped; labels, int64 [N]; and the report of the decoding.
 
     Raises:
-        UserError: No image of the set can be decoded, or more than `max_skipped` cannot; or the set is too large for
+        UserError: If no image can be decoded, if more than `max_skipped` cannot, or if the dataset is too large for
             the memory limit and cannot be written.
     """
     path, key = _place(images, resolution, crop, cache_dir)
     try:
         opened = _open(path, key, memory_limit)
     except _BROKEN:
-        # It is not there, or damaged: that is looked into under the lock.
+        # It is missing or damaged; which of the two is checked under the lock.
         opened = None
     if opened is None:
         opened = _make(path, key, images, crop, resolution, memory_limit, max_skipped)
@@ -89,7 +88,7 @@ def fetch(
 
 
 def channels(images: ImageSet, *, resolution: int, crop: int | None, cache_dir: str | Path | None) -> int | None:
-    """The channels of a set that was decoded before, from the notes in its folder; None if there are none."""
+    """Returns the channels of a dataset that was decoded before, from its cache folder; None if there is none."""
     path, key = _place(images, resolution, crop, cache_dir)
     try:
         meta = json.loads((path / "meta.json").read_text("utf-8"))
@@ -99,7 +98,7 @@ def channels(images: ImageSet, *, resolution: int, crop: int | None, cache_dir: 
 
 
 def _place(images: ImageSet, resolution: int, crop: int | None, cache_dir: str | Path | None) -> tuple[Path, dict]:
-    """The folder of a decoded set, and all that decides what is in it."""
+    """Returns the folder of a decoded dataset, and the key: all settings that determine its contents."""
     key = {**images.key, "resolution": resolution, "crop": crop, "pixels_version": PIXELS_VERSION}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     root = default_dir() if cache_dir is None else checks.path("cache_dir", cache_dir)
@@ -109,12 +108,12 @@ def _place(images: ImageSet, resolution: int, crop: int | None, cache_dir: str |
 def decode(
     images: ImageSet, *, resolution: int, crop: int | None, max_skipped: int
 ) -> tuple[np.ndarray, np.ndarray, Report]:
-    """As `fetch`, always decoding and without touching the disk: for sets so small that a cache would gain nothing."""
+    """Decodes like `fetch`, but without the disk, for datasets so small that a cache gains nothing."""
     return _in_memory(images, images.channels(), crop, resolution, max_skipped)
 
 
 def aligned(pixels: np.ndarray) -> np.ndarray:
-    """A copy that begins on a page of memory: TensorFlow shares no memory that is not aligned."""
+    """Returns a copy that begins on a memory page, because TensorFlow shares only aligned memory."""
     copy = np.frombuffer(mmap.mmap(-1, pixels.nbytes), np.uint8).reshape(pixels.shape)
     copy[...] = pixels
     return copy
@@ -138,11 +137,11 @@ def _open(path: Path, key: dict, memory_limit: int):
     if meta["key"] != key or size != math.prod(shape) or labels.shape != shape[:1] or labels.dtype != np.int64:
         raise ValueError("its files do not belong together")
     pixels = np.memmap(file, np.uint8, "r", shape=shape).view(np.ndarray)
-    sums = meta.get("crc32c")  # sets that were decoded by earlier versions have none
+    sums = meta.get("crc32c")  # datasets that earlier versions decoded have no checksums
     if sums and google_crc32c.value(labels.tobytes()) != sums["labels"]:
         raise ValueError("labels.npy has changed since it was written")
     if size > memory_limit:
-        # Checking it would mean reading all of it from the disk at every start.
+        # A check would read the whole dataset from the disk at every start.
         return pixels, labels, report
     pixels = aligned(pixels)
     if sums and google_crc32c.value(pixels.ravel()) != sums["images"]:
@@ -151,7 +150,7 @@ def _open(path: Path, key: dict, memory_limit: int):
 
 
 def _read_report(found: dict) -> Report:
-    # Earlier versions kept names without reasons, and left out images that are read now.
+    # Earlier versions stored names without reasons, and skipped images that can be read now.
     if found.get("skipped"):
         raise ValueError("images were left out by an earlier version")
     return Report(**{name: value for name, value in found.items() if name not in ("skipped", "skipped_names")})
@@ -160,7 +159,7 @@ def _read_report(found: dict) -> Report:
 def _make(
     path: Path, key: dict, images: ImageSet, crop: int | None, resolution: int, memory_limit: int, max_skipped: int
 ):
-    """Decodes the set, into its folder if possible, unless another process has done it when this one's turn comes."""
+    """Decodes the dataset, into its folder if possible. Skips this if another process did it during the wait."""
     channels = images.channels()
     size = images.count * resolution * resolution * channels
     try:
@@ -192,7 +191,7 @@ def _make(
 
 
 def _lock(path: Path, name: str) -> contextlib.AbstractContextManager:
-    """Waits until no other process makes the folder, and keeps others from it until the `with` statement ends."""
+    """Waits until no other process fills the folder, and locks it until the `with` statement ends."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path.with_name(f".{path.name}.lock"))
@@ -205,7 +204,7 @@ def _lock(path: Path, name: str) -> contextlib.AbstractContextManager:
 
 def _start(path: Path, size: int) -> Path:
     for leftover in path.parent.glob(f"{path.name}.partial*"):
-        # Whoever made it is dead, or this process would not hold the lock.
+        # The process that created it is dead; otherwise this process would not hold the lock.
         shutil.rmtree(leftover)
     free = shutil.disk_usage(path.parent).free
     if free < size:
@@ -255,7 +254,7 @@ def _finish(partial: Path, path: Path, key: dict, memory_limit: int):
 
 
 def _sync(file):
-    # Without this a power failure after the rename can leave a complete-looking folder of empty files.
+    # Without this, a power failure after the rename can leave a folder of empty files that looks complete.
     file.flush()
     os.fsync(file.fileno())
 

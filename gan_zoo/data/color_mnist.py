@@ -1,6 +1,6 @@
-"""Three random digits of MNIST as the red, the green and the blue channel of one image: 1000 modes.
+"""Images of three random MNIST digits as the red, green and blue channel: 1000 modes.
 
-Known as stacked MNIST, too. A classifier of digits counts the modes of samples: see `gan_zoo.metrics.digits`.
+Also known as stacked MNIST. A classifier of digits counts the modes of samples: see `gan_zoo.metrics.digits`.
 
 References:
     Metz et al., 2017, https://arxiv.org/abs/1611.02163, Section 3.3.1
@@ -20,7 +20,7 @@ CLASSES = 1000
 
 
 class ColorMNISTSource(Source):
-    """Triples of digits, drawn afresh and independently at every step.
+    """Triples of digits, drawn independently at every step.
 
     The label of an image is 100 r + 10 g + b, from the labels of its digits.
 
@@ -29,7 +29,7 @@ class ColorMNISTSource(Source):
         labelled: Whether `batches` yields labels by default.
 
     Attributes:
-        digits: MNIST; the memory that it takes is all there is.
+        digits: MNIST. The triples need no other memory.
     """
 
     kind = "image"
@@ -39,12 +39,12 @@ class ColorMNISTSource(Source):
         self.digits = digits
 
     def checksum(self) -> int | None:
-        """That of the digits and their labels if it is labelled, otherwise None."""
+        """Returns the checksum of the digits, and of their labels if labelled; None if there is none."""
         return self.digits.checksum() if self.labelled else None
 
     @staticmethod
     def outline(digits: Outline) -> tuple:
-        """The arguments of `Outline` for triples of `digits`, without `labelled`."""
+        """Returns the arguments of `Outline` for triples of `digits`, without `labelled`."""
         own = ("name", "kind", "shape", "size", "num_classes", "classes")
         settings = {key: value for key, value in digits.describe().items() if key not in own}
         classes = tuple(f"{triple:03}" for triple in range(CLASSES))

@@ -1,4 +1,4 @@
-"""The 1 797 handwritten digits that are part of scikit-learn, 8x8 grey: a dataset without a download."""
+"""The 1 797 handwritten digits of scikit-learn, 8x8 grey: a dataset that needs no download."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ NAME = "digits"
 
 
 def find() -> ImageSet:
-    """Returns the set; scikit-learn's values 0 to 16 become 0 to 255."""
+    """Returns the dataset. scikit-learn's values 0 to 16 become 0 to 255."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()

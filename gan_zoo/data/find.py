@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def open_source(name: str, **settings: Any) -> Source:
-    """Finds a dataset and makes it ready: downloaded, decoded, cropped, resized and cached, each only if need be.
+    """Finds a dataset and prepares it: downloads, decodes, crops, resizes and caches it, as far as necessary.
 
     Args:
         name: As for `find_source`.
@@ -28,7 +28,7 @@ def open_source(name: str, **settings: Any) -> Source:
         The source.
 
     Raises:
-        UserError: If any of this fails; the message says what would do.
+        UserError: If any of this fails. The message says what to do.
     """
     return find_source(name, **settings).open()
 
@@ -47,34 +47,35 @@ def find_source(
 ) -> Found:
     """Finds a dataset, without downloading it or decoding an image.
 
-    Images are cut to their centred square of side `crop` and then resized with Pillow's bilinear filter, which is
+    Images are cropped to their centred square of side `crop` and then resized with Pillow's bilinear filter, which is
     antialiased.
 
     Args:
-        name: A name of `DATASETS`, a synthetic set's with arguments if need be ("two_lines(theta=0.5)"), any image
-            dataset of TFDS ("svhn_cropped", "lsun/bedroom"), or "folder:/path" for all images below a folder, of every
+        name: A name of `DATASETS`; synthetic distributions may have arguments ("two_lines(theta=0.5)"). Or any image
+            dataset of TFDS ("svhn_cropped", "lsun/bedroom"). Or "folder:/path" for all images below a folder, in every
             format that Pillow decodes.
-        split: Split of a TFDS dataset, slices such as "train[:7000]" included. The other sources have only "train".
+        split: Split of a TFDS dataset, with optional slices such as "train[:7000]". Other sources have only "train".
         data_dir: Folder of prepared TFDS datasets. Defaults to TFDS's own, ~/tensorflow_datasets.
         resolution: Side of the images in pixels. Defaults to that of the table of datasets.
-        crop: Side in pixels of the centred square that is cut out before resizing. None or 0: that of the table of
-            datasets, which for most sets is the largest square. It decides FID: never compare over different crops.
-        labels: Whether `Source.batches` yields labels, too: int32 [B], in 0..K-1, where K is the number of names in
-            `classes`. Of TFDS datasets these are the values of the class label, the one named "label" if there are
-            several; of a folder, the subfolders on its first level in the order of their names; of color_mnist, the
-            three digits; of mixtures of Gaussians, the modes that points are drawn from.
+        crop: Side in pixels of the centred square that is cut out before resizing. None or 0 selects that of the table
+            of datasets, which for most datasets is the largest square. FID depends on it: never compare FID between
+            different crops.
+        labels: Whether `Source.batches` also yields labels: int32 [B], in 0..K-1, where K is the number of names in
+            `classes`. For TFDS datasets they are the values of the class label, or of the one named "label" if there
+            are several. For a folder they are its direct subfolders in the order of their names; for color_mnist, the
+            three digits; for mixtures of Gaussians, the modes that the points are drawn from.
         cache_dir: Folder for decoded images. Defaults to `$GAN_ZOO_CACHE` or ~/.cache/gan_zoo/data.
-        memory_limit: Bytes. A decoded set up to this size is kept in memory, a larger one is mapped from its file in
-            the cache. Defaults to 2 GiB.
-        max_skipped: Images that may be left out, with a warning that names them, because they cannot be decoded. One
-            more is an error. Damaged records of TFDS's files count, too, if these are TFRecords.
+        memory_limit: Bytes. A decoded dataset up to this size is kept in memory; a larger one is memory-mapped from
+            its file in the cache. Defaults to 2 GiB.
+        max_skipped: Largest number of images that may be skipped because they cannot be decoded. A warning names them.
+            One more is an error. Damaged records of TFRecord files of TFDS count too.
 
     Returns:
-        What is known of the dataset, whose `open()` makes the source.
+        A description of the dataset, whose `open()` returns the source.
 
     Raises:
-        UserError: If there is no such dataset, an argument does not fit, or labels are asked for and there are none;
-            the message says what would do.
+        UserError: If there is no such dataset, an argument is not valid, or labels are requested and there are none.
+            The message says what to do.
     """
     if not isinstance(name, str) or not name:
         raise UserError(f"dataset must be a name such as 'celeb_a' or 'folder:/path', not {name!r}.")
@@ -128,7 +129,7 @@ def find_source(
 
 @dataclasses.dataclass(frozen=True)
 class _Wanted:
-    """What is asked of a set of images, see `open_source`; `default_crop` is that of the table of datasets."""
+    """Settings of a set of images, see `find_source`. `default_crop` is that of the table of datasets."""
 
     resolution: int
     crop: int | None
@@ -144,7 +145,7 @@ class _Wanted:
 
 
 def _channels(images: ImageSet, wanted: _Wanted) -> int:
-    """Channels of the decoded set, from its cache if it has one."""
+    """Returns the channels of the decoded dataset, from its cache if it has one."""
     crop = _resolve_crop(images, wanted.crop, wanted.default_crop)
     cached = cache.channels(images, resolution=wanted.resolution, crop=crop, cache_dir=wanted.cache_dir)
     return cached or images.channels()

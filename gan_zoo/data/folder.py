@@ -1,4 +1,4 @@
-"""Images from a folder on the disk: `folder:/path/to/images`."""
+"""Images from a folder on disk: `folder:/path/to/images`."""
 
 import collections
 import dataclasses
@@ -19,7 +19,7 @@ PREFIX = "folder:"
 
 _NAMED = 3
 _LOOKED_INTO = 1000
-"""Files of unknown suffixes whose content is looked at, only to say what they are."""
+"""Largest number of files of unknown suffixes whose content is examined, only to describe them in a message."""
 _NO_IMAGES = frozenset(
     [
         *(".bak", ".bib", ".bin", ".c", ".cfg", ".ckpt", ".conf", ".cpp", ".css", ".csv", ".dat", ".db", ".doc"),
@@ -29,25 +29,25 @@ _NO_IMAGES = frozenset(
         *(".url", ".xls", ".xlsx", ".xml", ".yaml", ".yml", ".zip"),
     ]
 )
-"""Suffixes of files that nobody means as images."""
+"""Suffixes of files that are certainly not meant as images."""
 
 
 def find(name: str, labels: bool = False) -> ImageSet:
-    """Lists the images of a folder and of all folders in it, in the order of their paths.
+    """Lists the images of a folder and of all its subfolders, in the order of their paths.
 
-    Images are the files with a suffix of a format that Pillow reads, and those without a suffix that begin as an image
-    does. Hidden files and folders are passed over. The folders on the first level are the classes if every image lies
-    in one, at any depth; they are numbered in the order of their names, compared as strings, as Keras does.
+    Images are files with a suffix of a format that Pillow reads, and files without a suffix whose first bytes are those
+    of an image. Hidden files and folders are ignored. The direct subfolders are the classes if every image lies in one
+    of them, at any depth. They are numbered in the order of their names, compared as strings, as in Keras.
 
     Args:
         name: "folder:" and a path.
-        labels: Whether every image has to have a class, and every folder on the first level images.
+        labels: Whether every image must have a class, and every direct subfolder must contain images.
 
     Returns:
-        The set: one channel if every image is grey, otherwise three.
+        The dataset, with one channel if every image is grey, otherwise three.
 
     Raises:
-        UserError: The path is no folder, there is no image in it, or labels are asked for and there are none.
+        UserError: If the path is not a folder, it has no images, or labels are requested and there are none.
     """
     text = name.removeprefix(PREFIX)
     root = checks.path("dataset folder", text) if text else Path()
@@ -96,7 +96,7 @@ def find(name: str, labels: bool = False) -> ImageSet:
 
 
 def _check_folders(name: str, root: Path, paths: list[str], first: list[str | None]):
-    """Checks that every image lies in a class's folder, and that there is an image in every such folder.
+    """Checks that every image lies in the folder of a class, and that every such folder contains an image.
 
     Raises:
         UserError: If not.
@@ -119,12 +119,12 @@ def check_classes(images: ImageSet, labels: np.ndarray, report: Report) -> None:
     """Checks that every class has an image.
 
     Args:
-        images: As `find` returns it.
-        labels: Those of the images that could be decoded, [N].
-        report: Tells which could not, and why.
+        images: The result of `find`.
+        labels: Labels of the images that could be decoded, [N].
+        report: Lists the images that could not be decoded, with reasons.
 
     Raises:
-        UserError: A class has none.
+        UserError: If a class has no image.
     """
     found = set(np.unique(labels).tolist())
     missing = [c for i, c in enumerate(images.class_names) if i not in found]
@@ -136,11 +136,11 @@ def check_classes(images: ImageSet, labels: np.ndarray, report: Report) -> None:
 
 
 def _stamp(path: Path) -> str:
-    """What changes when the file does."""
+    """Returns a string that changes when the file changes."""
     try:
         stat = path.stat()
     except OSError:
-        # A link to nowhere, say: it is reported with the files that cannot be decoded.
+        # For example a broken link, which is reported with the files that cannot be decoded.
         return "unreadable"
     return f"{stat.st_size}\0{stat.st_mtime_ns}"
 
@@ -150,9 +150,9 @@ class _Others:
     """Files that are not read, although they may be meant as images.
 
     Attributes:
-        by_suffix: Names of those in formats that are not read.
-        misnamed: Those that begin as an image does, under a suffix of something else.
-        left: How many more files may be looked into.
+        by_suffix: Names of files in formats that are not read.
+        misnamed: Names of files with the first bytes of an image and the suffix of something else.
+        left: Number of further files whose content may be examined.
     """
 
     by_suffix: dict[str, list[str]] = dataclasses.field(default_factory=lambda: collections.defaultdict(list))
@@ -160,7 +160,7 @@ class _Others:
     left: int = _LOOKED_INTO
 
     def add(self, path: str, suffix: str, full: Path):
-        """Counts a file with a suffix that is not one of a format that is read."""
+        """Counts a file whose suffix does not belong to a format that is read."""
         if formats.may_be_image(suffix):
             self.by_suffix[suffix].append(path)
         elif suffix not in _NO_IMAGES and self.left > 0:
@@ -169,7 +169,7 @@ class _Others:
                 self.misnamed.append(path)
 
     def told(self) -> list[str]:
-        """A sentence for each kind of them."""
+        """Returns one sentence for each kind of these files."""
         found = []
         if self.by_suffix:
             kinds = (f"{len(paths)} {suffix} ({_few(paths)})" for suffix, paths in sorted(self.by_suffix.items()))
@@ -191,11 +191,11 @@ def _few(paths: list[str]) -> str:
 
 
 def _walk(root: Path, others: _Others) -> Iterator[str]:
-    """Yields the paths of the images relative to the root, with "/" between their parts, in no particular order."""
+    """Yields the paths of the images relative to the root, with "/" as separator, in no particular order."""
     seen, suffixes = set(), formats.suffixes()
     for folder, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        # A link may lead back to a folder above it.
+        # A link may lead back to a parent folder.
         folders[:] = [] if real in seen else [f for f in folders if not f.startswith(".")]
         if real in seen:
             continue

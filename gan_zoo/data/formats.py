@@ -1,4 +1,4 @@
-"""Which files are images, and which of them can be decoded: what Pillow reads, as far as it is sound to let it.
+"""Image formats: which files are images, and which of them Pillow can decode safely.
 
 Importing this module does not import Pillow.
 """
@@ -9,14 +9,14 @@ from pathlib import Path
 from gan_zoo import machine
 
 PILLOWS_LIMIT = 89_478_485
-"""Pixels. Pillow's own limit, beyond which images are decoded one at a time."""
+"""Pillow's own limit in pixels. Larger images are decoded one at a time."""
 
 _MOST_PIXELS = 2**30
 _BYTES_PER_PIXEL = 12
-"""What an image takes while it is decoded, at most: three copies of 4 bytes."""
+"""Largest memory per pixel during decoding: three copies of 4 bytes."""
 
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
-"""Formats that Pillow identifies without being able to show what is in them; EPS is a program that Ghostscript runs."""
+"""Formats that Pillow identifies but cannot decode. EPS is a program, which needs Ghostscript."""
 
 _NOT_READ = frozenset(
     [
@@ -24,11 +24,11 @@ _NOT_READ = frozenset(
         *(".svg", ".svgz", ".ai", ".cdr", ".eps", ".ps", ".pdf", ".emf", ".wmf"),  # drawings and documents
         *(".psb", ".xcf", ".kra"),  # projects of editors
         *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw"),
-        *(".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),  # data of cameras
+        *(".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),  # raw files of cameras
         *(".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"),
     ]
 )
-"""Suffixes of files that may be meant as training images, and that Pillow does not read by itself."""
+"""Suffixes of files that may be meant as training images, and that Pillow alone cannot read."""
 
 _MAGIC = (
     (0, b"\xff\xd8\xff"),  # JPEG
@@ -45,17 +45,17 @@ _HEAD = 16
 
 
 def decoders() -> list[str]:
-    """Names of the formats that images are decoded from, those of plugins included that the user has registered."""
+    """Returns the names of the formats that can be decoded, including those of plugins that the user has registered."""
     from PIL import Image
 
-    # In this order, in which Pillow tries the usual formats first.
+    # This order makes Pillow try the common formats first.
     Image.preinit()
     Image.init()
     return [name for name in Image.ID if name not in _NOT_DECODED]
 
 
 def suffixes() -> frozenset[str]:
-    """Suffixes of the files that can be decoded, in small letters."""
+    """Returns the suffixes of files that can be decoded, in lower case."""
     from PIL import Image
 
     able = {*decoders(), "MPO"}  # Pillow opens MPO as JPEG
@@ -63,14 +63,14 @@ def suffixes() -> frozenset[str]:
 
 
 def may_be_image(suffix: str) -> bool:
-    """Whether a suffix, in small letters, is of files that may be meant as images."""
+    """Returns whether files with a suffix, in lower case, may be meant as images."""
     from PIL import Image
 
     return suffix in _NOT_READ or suffix in Image.registered_extensions()
 
 
 def looks_like_image(path: Path) -> bool:
-    """Whether a file begins as one of the usual formats does."""
+    """Returns whether the first bytes of a file are those of a common image format."""
     try:
         if not path.is_file():
             return False
@@ -85,7 +85,7 @@ def looks_like_image(path: Path) -> bool:
 
 
 def describe_unknown(data: Path | bytes) -> str:
-    """What is wrong with data that Pillow does not identify, in a few words."""
+    """Describes in a few words why Pillow does not identify data."""
     if isinstance(data, Path):
         with data.open("rb") as file:
             head = file.read(_HEAD)
@@ -101,9 +101,9 @@ def describe_unknown(data: Path | bytes) -> str:
 
 
 def most_pixels() -> int | None:
-    """Pixels of the largest image that is decoded: about what half of the memory holds, and never beyond a gigapixel.
+    """Returns the pixels of the largest image that is decoded: what fits half of the memory, at most a gigapixel.
 
-    Who has set Pillow's `MAX_IMAGE_PIXELS`, None for no limit, has decided.
+    If the user has set Pillow's `MAX_IMAGE_PIXELS`, that value decides; None means no limit.
     """
     from PIL import Image
 
@@ -111,5 +111,5 @@ def most_pixels() -> int | None:
         return Image.MAX_IMAGE_PIXELS
     memory = machine.memory()
     if memory is None:
-        return 2 * PILLOWS_LIMIT  # where Pillow itself draws the line
+        return 2 * PILLOWS_LIMIT  # Pillow's own limit for errors
     return max(PILLOWS_LIMIT, min(_MOST_PIXELS, memory // 2 // _BYTES_PER_PIXEL))

@@ -1,8 +1,8 @@
-"""From encoded images of any size to square uint8 arrays of one size.
+"""Converts encoded images of any size to square uint8 arrays of one size.
 
-One decoder and one resize serve every source, so that the same picture gives the same pixels wherever it comes from.
-Both are Pillow's. Its JPEG decoder is exact where TensorFlow's default, a fast DCT, darkens red and blue by about one
-level in 255; its bilinear resize widens the filter when it shrinks, so it is antialiased.
+All sources use one decoder and one resize method, so that the same picture gives the same pixels from every source.
+Both are Pillow's. Its JPEG decoder is exact; TensorFlow's default, a fast DCT, darkens red and blue by about one level
+in 255. Its bilinear resize widens the filter when it shrinks an image, so it is antialiased.
 """
 
 import concurrent.futures
@@ -26,35 +26,35 @@ from gan_zoo.data import formats
 from gan_zoo.errors import UserError
 
 MAX_SKIPPED = 100
-"""Images of a set that may be left out because they cannot be decoded, unless another number is asked for."""
+"""Default for the largest number of images of a dataset that may be skipped because they cannot be decoded."""
 
 PIXELS_VERSION = 1
-"""Part of every cache key: raise it when a change here changes pixels."""
+"""Part of every cache key. Increase it when a change in this module changes pixels."""
 
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
-"""Pillow's names for images without colour."""
+"""Pillow's names for modes without colour."""
 
 _CHUNK = 512
 _BIG = 20_000
 _NAMES_KEPT = 10
 _ONE_AT_A_TIME = threading.Lock()
-"""Held while an image beyond Pillow's own limit is decoded, of which several at once could fill the memory."""
+"""Held while an image above Pillow's own limit is decoded, because several at once could exceed the memory."""
 _SEVERAL = "several pictures"
-"""Key in the `info` of a decoded image whose file holds more pictures than the first."""
+"""Key in the `info` of a decoded image whose file contains more than one picture."""
 _COMPOSED = {"MPO", "PSD"}
-"""Formats whose first picture is the whole: further ones are previews, views for the other eye, or layers."""
+"""Formats whose first picture is the complete image. The others are previews, stereo views or layers."""
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN}
-"""Errors that are not the image's: the next attempt may go well, and what is left out now would be missing for ever."""
+"""Temporary errors, not caused by the image. It must not be skipped, because the cache would lack it permanently."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One image as its source holds it.
+    """One image as stored in its source.
 
     Attributes:
-        name: Names the image in messages.
+        name: Name of the image in messages.
         data: A file, its bytes, or decoded pixels (uint8, [H, W] or [H, W, C]).
-        label: Class index, or -1 where there are no classes.
+        label: Class index, or -1 without classes.
     """
 
     name: str
@@ -64,20 +64,20 @@ class Record:
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
-    """What a source of images hands over to be decoded, cropped, resized and cached.
+    """Images of a source, before they are decoded, cropped, resized and cached.
 
     Attributes:
-        name: As the user wrote it.
-        key: What decides the images, apart from crop and resolution; plain JSON types.
-        count: Number of records, bad ones included; None before `prepare`.
+        name: The name that the user gave.
+        key: Everything that determines the images, apart from crop and resolution; JSON types.
+        count: Number of records, including bad ones; None before `prepare`.
         records: Starts one pass over the records, always in the same order.
-        channels: Finds the number of channels, 1 or 3; called only when there is no cache.
-        native: Height and width of the images, or None where they vary.
-        class_names: Names of the classes, by label, or None where there are none, or no telling which are meant.
-        details: Further settings worth recording in a run.
-        passed_over: What the source holds besides, that may be meant as images and is not read; sentences.
-        prepare: Fetches a set that is not here, and returns it with its records; None where they are here.
-        remedy: What a user can do about images that cannot be decoded, the beginning of a sentence.
+        channels: Returns the number of channels, 1 or 3. Called only if there is no cache.
+        native: Height and width of the images, or None if they vary.
+        class_names: Names of the classes, by label. None if there are no classes, or several kinds of them.
+        details: Further settings to record in a run.
+        passed_over: Sentences about files of the source that may be meant as images and are not read.
+        prepare: Downloads and prepares the dataset, and returns it with its records. None if it is already prepared.
+        remedy: What a user can do about images that cannot be decoded, as the beginning of a sentence.
     """
 
     name: str
@@ -95,13 +95,13 @@ class ImageSet:
 
 @dataclasses.dataclass
 class Report:
-    """What happened while a set was decoded.
+    """Result of decoding a dataset.
 
     Attributes:
-        count: Images that were kept.
-        reasons: Why images were left out: for each reason how many were, and the names of the first few.
-        enlarged: Images whose square was smaller than the resolution.
-        several: Files with several pictures, such as animations, of which the first was kept.
+        count: Number of images that were kept.
+        reasons: For each reason, the number of skipped images and the names of the first few.
+        enlarged: Number of images whose square was smaller than the resolution.
+        several: Number of files with several pictures, such as animations, of which the first was kept.
     """
 
     count: int = 0
@@ -111,7 +111,7 @@ class Report:
 
     @property
     def skipped(self) -> int:
-        """Images that were left out."""
+        """Number of skipped images."""
         return sum(of["count"] for of in self.reasons.values())
 
     def skip(self, name: str, reason: str):
@@ -122,7 +122,7 @@ class Report:
             of["names"].append(name)
 
     def why(self) -> str:
-        """The reasons for a message: each with its number of images, the first few names and how many more."""
+        """Returns the reasons for a message: for each the number of images, the first few names and how many more."""
         return "; ".join(f"{reason} ({of['count']}): {_listed(of)}" for reason, of in self.reasons.items())
 
 
@@ -132,10 +132,10 @@ def _listed(of: dict) -> str:
 
 
 def check_skipped(images: ImageSet, report: Report, max_skipped: int):
-    """Checks that no more images were left out than may be.
+    """Checks that no more images were skipped than allowed.
 
     Raises:
-        UserError: More were.
+        UserError: If more were skipped.
     """
     if report.skipped > max_skipped:
         raise UserError(
@@ -147,28 +147,28 @@ def check_skipped(images: ImageSet, report: Report, max_skipped: int):
 def decode_all(
     images: ImageSet, channels: int, crop: int | None, resolution: int, report: Report, max_skipped: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Decodes a set in parallel, a few hundred images at a time.
+    """Decodes a dataset in parallel, a few hundred images at a time.
 
     Args:
-        images: The set.
+        images: The dataset.
         channels: 1 or 3.
         crop: Side of the centred square in pixels, or None for the largest.
         resolution: Side of the results in pixels.
-        report: Is filled in on the way.
-        max_skipped: Images that may be left out.
+        report: Updated during decoding.
+        max_skipped: Largest number of images that may be skipped.
 
     Yields:
         Pixels, uint8 [N, R, R, C], and labels, int64 [N], in the order of the records. Images that cannot be decoded
-        are left out.
+        are skipped.
 
     Raises:
-        UserError: An image is smaller than `crop`, or more than `max_skipped` cannot be decoded.
+        UserError: If an image is smaller than `crop`, or more than `max_skipped` cannot be decoded.
     """
 
     def work(record: Record) -> tuple[np.ndarray, int, bool] | str:
         try:
             image = _decode(record.data, channels)
-        except Exception as error:  # Pillow raises a dozen kinds of exception for broken files
+        except Exception as error:  # Pillow raises many types of exceptions for broken files
             if isinstance(error, MemoryError) or getattr(error, "errno", None) in _PASSING:
                 what = getattr(error, "strerror", None) or "not enough memory"
                 raise UserError(f"{images.name}: reading {record.name} failed ({what}): try again later.") from error
@@ -204,7 +204,7 @@ def decode_all(
 
 @contextlib.contextmanager
 def pixel_limit() -> Iterator[None]:
-    """Lets Pillow decode images of up to `formats.most_pixels()` pixels and refuse larger ones."""
+    """Makes Pillow decode images of up to `formats.most_pixels()` pixels and refuse larger ones."""
     from PIL import Image
 
     with _LIMIT.lock:
@@ -213,9 +213,9 @@ def pixel_limit() -> Iterator[None]:
         _LIMIT.users += 1
     try:
         with warnings.catch_warnings():
-            # Up to twice its limit Pillow would only warn.
+            # Up to twice its limit Pillow only warns.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # It says so of formats that a later Pillow will not read.
+            # Pillow warns of formats that a later version will not read.
             warnings.filterwarnings("ignore", category=DeprecationWarning)
             yield
     finally:
@@ -227,7 +227,7 @@ def pixel_limit() -> Iterator[None]:
 
 @dataclasses.dataclass
 class _Limit:
-    """Pillow's limit, a global variable, while sets are decoded, possibly in several threads."""
+    """Pillow's limit, a global variable, while datasets are decoded, possibly in several threads."""
 
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     users: int = 0
@@ -238,7 +238,7 @@ _LIMIT = _Limit()
 
 
 def square(image, crop: int | None, resolution: int) -> np.ndarray:
-    """Cuts out the centred square and resizes it.
+    """Cuts out the centred square of an image and resizes it.
 
     Args:
         image: A Pillow image in mode "L" or "RGB".
@@ -259,7 +259,7 @@ def square(image, crop: int | None, resolution: int) -> np.ndarray:
 
 
 def no_labels(name: str) -> UserError:
-    """The error to raise where labels are asked of a set without."""
+    """Returns the error for a request of labels from a dataset without labels."""
     if name.startswith("folder:"):
         return UserError(
             f"labels: {name} has none. Put all images of each class into a subfolder named after the class."
@@ -268,18 +268,18 @@ def no_labels(name: str) -> UserError:
 
 
 def is_grey(path: Path) -> bool | None:
-    """Whether an image has no colour, from its header; None when it is no image."""
+    """Returns whether an image has no colour, from its header; None if the file is not an image."""
     from PIL import Image
 
     try:
         with _open(path) as file, Image.open(file, formats=formats.decoders()) as image:
             return image.mode in GREY_MODES
-    except Exception:  # as above; whoever decodes the file counts and names it
+    except Exception:  # as above; the decoder counts and reports such files
         return None
 
 
 def _open(path: Path) -> BinaryIO:
-    # Pillow would not close a file that it opens itself and then cannot read, and for a pipe it would wait for ever.
+    # Pillow would not close a file that it opens and cannot read, and it would wait for a pipe forever.
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "not a file", str(path))
     return path.open("rb")
@@ -315,7 +315,7 @@ def _convert(image, mode: str):
     elif image.mode == "LAB":
         image = _from_lab(image)
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
-        # What lies under transparent pixels is arbitrary: show the picture on white, as a browser does.
+        # Pixels under full transparency are arbitrary, so the image is composed on white, as in a browser.
         image = image.convert("LA") if image.mode == "La" else image
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -326,26 +326,26 @@ def _convert(image, mode: str):
 
 
 def _has_several(image) -> bool:
-    """Whether a file holds more pictures than its first."""
+    """Returns whether a file contains more than one picture."""
     try:
         return getattr(image, "is_animated", False)
-    except Exception:  # the second one is broken in any of Pillow's ways: the first decides whether the file is good
+    except Exception:  # the second picture is broken; only the first determines whether the file is usable
         return True
 
 
 class _UnusableError(ValueError):
-    """An image that Pillow decodes, but that cannot be used; the message says why in a few words."""
+    """An image that Pillow decodes but that cannot be used. The message gives the reason in a few words."""
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Greys of 16 bits as uint8: Pillow would clip them at 255 instead of scaling them."""
+    """Converts 16-bit grey values to uint8. Pillow would clip them at 255 instead of scaling them."""
     if values.size and not 0 <= values.min() <= values.max() < 2**16:
         raise _UnusableError("whole numbers beyond 16 bits, save it with 8 or 16")
     return (values >> 8).astype(np.uint8)
 
 
 def _levels(values: np.ndarray) -> np.ndarray:
-    """Floats as uint8: from 0 to 1, or else from 0 to 255."""
+    """Converts floats to uint8, from the range [0, 1] or else [0, 255]."""
     if values.size and not (np.isfinite(values).all() and 0 <= values.min() <= values.max() <= 255):
         raise _UnusableError("floats outside [0, 255], scale them to [0, 1]")
     return np.round(values * (255 if values.max(initial=0) <= 1 else 1)).astype(np.uint8)
@@ -359,7 +359,7 @@ def _from_lab(image):
 
 
 def _reason(data: Path | bytes | np.ndarray, error: Exception) -> str:
-    """Why an image cannot be decoded, in a few words."""
+    """Returns in a few words why an image cannot be decoded."""
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, _UnusableError):
@@ -376,7 +376,7 @@ def _reason(data: Path | bytes | np.ndarray, error: Exception) -> str:
 
 
 class _Progress:
-    """One line on a terminal that counts the images of a big set; silent elsewhere."""
+    """A progress line on a terminal for large datasets. Prints nothing elsewhere."""
 
     def __init__(self, name: str, total: int):
         self.shown = total >= _BIG and sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""Sources of training data, all behind one interface: what `gan_zoo.data.load` reads from."""
+"""Sources of training data, which share one interface. `gan_zoo.data.load` reads from them."""
 
 import functools
 import json
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 ALIGNMENT = 64
-"""Bytes. Where TensorFlow's tensors begin."""
+"""Alignment of TensorFlow's tensors in bytes."""
 PARALLEL = min(os.cpu_count() or 1, 8)
-"""Minibatches that are made at a time."""
+"""Number of minibatches that are prepared in parallel."""
 
 _POINT_SETTINGS = {"split": None, "resolution": None, "crop": None}
-"""What points have in the place of the settings of images."""
+"""Settings of points, in place of the settings of images."""
 
 
 class Outline:
-    """What is known of a dataset before an image of it is decoded.
+    """Facts about a dataset that are known before its images are decoded.
 
     Attributes:
-        name: As given to `open_source`; for points the canonical name of the distribution.
+        name: The name given to `open_source`; for points the canonical name of the distribution.
         kind: "image" or "points".
         shape: Shape of one example: (H, W, C), or (dim,).
-        size: Number of examples, or None if they are drawn afresh for ever. Before images are decoded, those that
-            cannot be are counted, too, and a TFDS dataset that is still to be downloaded has None.
+        size: Number of examples, or None if they are drawn without end. Before decoding it includes images that cannot
+            be decoded. None for a TFDS dataset that is not downloaded yet.
         classes: Names of the K classes, by label, or None for a dataset without classes.
         num_classes: K, or None.
-        labelled: Whether `Source.batches` yields labels by default: they were asked for with `find_source`.
+        labelled: Whether `Source.batches` yields labels by default, because `find_source` was called with labels.
 
     Raises:
-        UserError: Labels are asked for, and there are no classes.
+        UserError: If labels are requested and there are no classes.
     """
 
     kind: str
@@ -71,12 +71,12 @@ class Outline:
         return self.classes
 
     def describe(self) -> dict[str, Any]:
-        """What was resolved, as plain JSON types, for the record of a run.
+        """Returns the resolved settings as JSON types, for the record of a run.
 
         `open_source` with the name, split, resolution and crop of this dictionary opens the same images. A dataset with
-        labels has the names of its classes under "classes"; one without labels has no such key.
+        labels has the names of its classes under "classes"; a dataset without labels has no such key.
         """
-        # Runs on points without labels have recorded null since before points had classes, and must be able to go on.
+        # Earlier runs on points without labels recorded null, before points had classes, and must continue to work.
         num_classes = self.num_classes if self.labelled or self.kind == "image" else None
         described = {
             "name": self.name,
@@ -89,16 +89,16 @@ class Outline:
         return {**described, "classes": list(self.classes)} if self.labelled else described
 
     def steps_per_epoch(self, batch: int) -> int | None:
-        """Steps in which every example is seen once, but for the few that do not fill a last batch.
+        """Returns the steps in which every example is used once, except the few that do not fill a last batch.
 
         Args:
-            batch: Examples that one step takes, n_critic * batch_size.
+            batch: Number of examples in one step, n_critic * batch_size.
 
         Returns:
-            The number of steps, or None for a source without end.
+            The number of steps, or None for an endless source.
 
         Raises:
-            UserError: One step takes more examples than there are.
+            UserError: If one step takes more examples than there are.
         """
         if self.size is None:
             return None
@@ -121,7 +121,7 @@ class Outline:
         """Checks the arguments of `Source.batches`.
 
         Raises:
-            UserError: An argument is out of range, or labels are asked for and there are no classes.
+            UserError: If an argument is out of range, or labels are requested and there are no classes.
         """
         batch = whole("n_critic", n_critic, 1) * whole("batch_size", batch_size, 1)
         whole("seed", seed, 0)
@@ -139,11 +139,11 @@ class Outline:
 
 
 class Found(Outline):
-    """A dataset that was found and is still to be opened; `find_source` makes it.
+    """A dataset that is found but not opened yet. `find_source` returns it.
 
     Args:
         kind: "image" or "points".
-        opener: Makes the source.
+        opener: Returns the source.
         *args: As for `Outline`.
     """
 
@@ -153,10 +153,10 @@ class Found(Outline):
         self._opener = opener
 
     def open(self) -> "Source":
-        """Makes the dataset ready: downloaded, decoded, cropped, resized and cached, each only if need be.
+        """Prepares the dataset: downloads, decodes, crops, resizes and caches it, as far as necessary.
 
         Raises:
-            UserError: It cannot be; the message says what would do.
+            UserError: If this fails. The message says what to do.
         """
         return self._opener()
 
@@ -164,14 +164,14 @@ class Found(Outline):
 class Source(Outline):
     """A dataset that is ready to be read.
 
-    Element s of `batches` is a function of the source, the seed, s and what came before alone, so a stream can start
-    anywhere. The attributes are those of `Outline`.
+    Element s of `batches` depends only on the source, the seed, s and `before`, so a stream can start at any step. The
+    attributes are those of `Outline`.
     """
 
     def checksum(self) -> int | None:
-        """A number that changes with the examples that are in memory, and with their labels if the source is labelled.
+        """Returns a number that changes with the examples in memory, and with their labels if the source is labelled.
 
-        None where there are neither: examples are drawn, or mapped from the disk.
+        None if there are neither: examples are drawn, or memory-mapped from the disk.
         """
         return None
 
@@ -185,27 +185,27 @@ class Source(Outline):
         start_step: int = 0,
         before: Sequence[tuple[int, int]] = (),
     ) -> "tf.data.Dataset":
-        """The stream of training data.
+        """Returns the stream of training data.
 
         Args:
             batch_size: Examples in the minibatch of one optimizer step.
-            n_critic: Discriminator steps per generator step; one element holds the minibatches of all of them.
-            seed: Decides the order, or the draws.
-            labels: Whether to yield labels, too. None: if they were asked for with `find_source`, see `labelled`.
-            start_step: The element to start with. A stream from step s yields what one from 0 yields from its element
-                s on, bit for bit.
-            before: What the same seed has shown already in elements of other sizes, in order: pairs of the examples in
-                an element, n_critic * batch_size, and the number of elements. The stream goes on where these end, so
-                that no example comes again before the epoch is over.
+            n_critic: Discriminator steps per generator step. One element holds the minibatches of all of them.
+            seed: Determines the order, or the draws.
+            labels: Whether to yield labels. None yields them if `find_source` was called with labels, see `labelled`.
+            start_step: The first element. A stream that starts at s yields the same elements as a stream that starts at
+                0 does from its element s on, bit for bit.
+            before: Elements of other sizes that the same seed has already used, in order: pairs of the number of
+                examples in an element, n_critic * batch_size, and the number of elements. The stream continues after
+                them, so that no example is repeated before the epoch is over.
 
         Returns:
-            A `tf.data.Dataset` without end. An element is float32 [n_critic * batch_size, H, W, C] in [-1, 1], or
-            [n_critic * batch_size, dim] in the units of the distribution; with labels, a pair of it and the labels,
-            int32 [n_critic * batch_size] in 0..K-1. Labels change nothing in the examples or their order.
+            An endless `tf.data.Dataset`. An element is float32 [n_critic * batch_size, H, W, C] in [-1, 1], or
+            [n_critic * batch_size, dim] in the units of the distribution. With labels, it is a pair of these and the
+            labels, int32 [n_critic * batch_size] in 0..K-1. Labels do not change the examples or their order.
             `tf.distribute` strategies split each element between their replicas.
 
         Raises:
-            UserError: An argument is out of range, or labels are asked for and there are none.
+            UserError: If an argument is out of range, or labels are requested and there are none.
         """
         import tensorflow as tf
 
@@ -215,17 +215,17 @@ class Source(Outline):
         dataset = self._elements(batch, stream(operator.index(seed), "data"), labels, start_step, before)
         options = tf.data.Options()
         options.deterministic = True
-        # The thread that tunes a pipeline waits ever longer between its trials, and the end of `fit` waits for it.
+        # The thread that tunes a pipeline waits longer after each trial, and at its end `fit` waits for this thread.
         options.autotune.enabled = False
-        # Every worker computes the same elements and takes its part of each: sharding the source by file or by element
-        # would give other minibatches than one worker sees.
+        # Every worker computes the same elements and takes its part of each. Sharding the source by file or by element
+        # would give different minibatches than a single worker gets.
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
         dataset = dataset.prefetch(2).with_options(options)
-        dataset.is_checked = True  # spares `fit` the look at every batch
+        dataset.is_checked = True  # `fit` need not check every batch
         return dataset
 
-    # No part of a stream may call back into Python: a prefetch that waits for the interpreter while it shuts down hangs
-    # the process for ever.
+    # No part of a stream may call Python: a prefetch that waits for the interpreter during its shutdown blocks the
+    # process forever.
     def _elements(
         self, batch: int, seed: int, labels: bool, start_step: int, before: Sequence[tuple[int, int]]
     ) -> "tf.data.Dataset":
@@ -236,11 +236,11 @@ class ImageSource(Source):
     """Images of one size, decoded.
 
     Attributes:
-        images: uint8 [N, H, W, C], in the order of the source; in memory or mapped from the disk, and read-only.
+        images: uint8 [N, H, W, C], in the order of the source; in memory or memory-mapped from the disk, and read-only.
         labels: int32 [N], or None for a dataset without classes.
 
     Raises:
-        UserError: The source is labelled, and an image belongs to no class.
+        UserError: If the source is labelled, and an image belongs to no class.
     """
 
     kind = "image"
@@ -263,11 +263,11 @@ class ImageSource(Source):
             self._check_labels()
 
     def checksum(self) -> int | None:
-        """CRC-32C of the images, unless they are mapped from the disk, and of labels and classes if it is labelled.
+        """Returns the CRC-32C of the images, unless memory-mapped, and of labels and classes if labelled.
 
-        None where there are neither.
+        None if there are neither.
         """
-        # The C library takes arrays, but no memoryview of them.
+        # The C library accepts arrays, but not memoryviews of them.
         parts = [self.images.reshape(-1)] if self.images.nbytes <= cache.MEMORY_LIMIT else []
         if self.labelled:
             parts += [self.labels.tobytes(), json.dumps(self.classes).encode()]
@@ -277,7 +277,7 @@ class ImageSource(Source):
         """Checks that every image belongs to a class.
 
         Raises:
-            UserError: A label is outside 0..K-1. TFDS has -1 for images of unknown class, often those of test splits.
+            UserError: If a label is outside 0..K-1. TFDS uses -1 for unknown classes, often in test splits.
         """
         bad = (self.labels < 0) | (self.labels >= self.num_classes)
         if bad.any():
@@ -296,7 +296,7 @@ class ImageSource(Source):
         steps, left = self.steps_per_epoch(batch), (self.size - first) // batch
         if start_step < left:
             rest, done = first_epoch, start_step
-        else:  # the epoch in which the stream begins is over
+        else:  # the stream begins in a later epoch
             passed, done = divmod(start_step - left, steps)
             rest, first = first_epoch + 1 + passed, 0
 
@@ -316,7 +316,7 @@ class ImageSource(Source):
         return tf.data.Dataset.zip(orders, everything).map(element, num_parallel_calls=PARALLEL)
 
     def _position(self, before: Sequence[tuple[int, int]]) -> tuple[int, int]:
-        """The epoch that a stream has come to, and how many of its examples are gone."""
+        """Returns the epoch that a stream has reached, and how many of its examples are used."""
         epoch, gone = 0, 0
         for size, elements in before:
             left = (self.size - gone) // size
@@ -327,36 +327,36 @@ class ImageSource(Source):
         return epoch, gone
 
     def everything(self, labels: bool = False) -> "tf.data.Dataset":
-        """A dataset without end, whose elements are all one: an optional of all images and, if asked for, labels.
+        """Returns an endless dataset whose elements are all the same: an optional of all images and requested labels.
 
-        They take no memory of their own, however often they are read.
+        They take no additional memory, however often they are read.
 
         Raises:
-            UserError: Labels are asked for, and an image belongs to no class.
+            UserError: If labels are requested, and an image belongs to no class.
         """
         import tensorflow as tf
 
         if labels:
             self._check_labels()
         with tf.device("/CPU:0"):
-            # DLPack shares the memory. So does an optional, where a tensor that a function captures or a dataset holds
-            # is allocated anew, in full, whenever TensorFlow rewrites the graph of the pipeline.
+            # DLPack shares the memory, and so does an optional. A tensor that a function captures or a dataset holds is
+            # copied in full whenever TensorFlow rewrites the graph of the pipeline.
             images = tf.experimental.dlpack.from_dlpack(np.asarray(_Unlocked(self.images)).__dlpack__())
             kept = tf.experimental.Optional.from_value((images, self.labels) if labels else (images,))
         return tf.data.Dataset.from_tensors(kept).repeat()
 
 
 def to_float(pixels: "tf.Tensor") -> "tf.Tensor":
-    """uint8 as float32 in [-1, 1]."""
+    """Converts uint8 to float32 in [-1, 1]."""
     import tensorflow as tf
 
     return tf.cast(pixels, tf.float32) / 127.5 - 1.0
 
 
 class _Unlocked:
-    """The memory of a read-only array as if it were not: NumPy hands no other kind to DLPack.
+    """Presents the memory of a read-only array as writable, because NumPy passes only writable arrays to DLPack.
 
-    Nothing writes to it. Mapping the file for writing instead would count all of it against the memory of the machine.
+    Nothing writes to it. Mapping the file as writable instead would count all of it against the machine's memory.
     """
 
     def __init__(self, array: np.ndarray):
@@ -365,12 +365,13 @@ class _Unlocked:
 
 
 class PointSource(Source):
-    """Points of a synthetic distribution, [dim], drawn afresh at every step.
+    """Points of a synthetic distribution, [dim], drawn anew at every step.
 
-    The label of a point of a mixture is the index of the mode that it was drawn from; other distributions have none.
+    The label of a point of a mixture is the index of the mode that it was drawn from. Other distributions have no
+    labels.
 
     Attributes:
-        distribution: What they are drawn from.
+        distribution: The distribution.
     """
 
     kind = "points"
@@ -381,11 +382,11 @@ class PointSource(Source):
 
     @staticmethod
     def outline(distribution: synthetic.Distribution) -> tuple:
-        """The arguments of `Outline` for points of `distribution`, without `labelled`."""
+        """Returns the arguments of `Outline` for points of `distribution`, without `labelled`."""
         return distribution.name, (distribution.dim,), None, distribution.classes, _POINT_SETTINGS
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
-        """Draws n points, float32 [n, dim], that belong to no stream with the same seed."""
+        """Draws n points, float32 [n, dim], that are independent of the streams with the same seed."""
         return self.distribution.sample(n, [seed, -1]).numpy()
 
     def _elements(

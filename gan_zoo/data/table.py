@@ -6,12 +6,12 @@ import re
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """What to do with a dataset when the user does not say.
+    """Default settings of a dataset.
 
     Attributes:
-        resolution: Side of the training images in pixels. None for sets of points.
-        crop: Side in pixels of the centred square that is cut out before resizing. None is the largest one.
-        family: Networks that suit the set: "dcgan" for images, "mlp" for points.
+        resolution: Side of the training images in pixels. None for points.
+        crop: Side in pixels of the centred square that is cut out before resizing. None is the largest square.
+        family: Networks that suit the dataset: "dcgan" for images, "mlp" for points.
         description: One line for `--list`.
     """
 
@@ -22,9 +22,9 @@ class Dataset:
 
 
 DATASETS: dict[str, Dataset] = {
-    # The crop of CelebA decides its FID: numbers from different crops cannot be compared. The aligned images are
-    # 218 x 178 with the face in the middle; 160 px keeps the hair and is what Mescheder et al. (2017) used. Other
-    # papers cut 108 px (face only) or 178 px (all that fits).
+    # FID on CelebA depends on the crop: results with different crops cannot be compared. The aligned images are
+    # 218 x 178 with the face in the middle. A crop of 160 px keeps the hair and is that of Mescheder et al. (2017).
+    # Other papers use 108 px (face only) or 178 px (the largest square).
     "celeb_a": Dataset(64, 160, "dcgan", "202 599 aligned faces, 218x178 colour; centre crop of 160 px"),
     "cifar10": Dataset(32, None, "dcgan", "60 000 photographs in 10 classes, 32x32 colour"),
     "mnist": Dataset(28, None, "dcgan", "70 000 handwritten digits in 10 classes, 28x28 grey"),
@@ -51,14 +51,14 @@ DATASETS: dict[str, Dataset] = {
         None, None, "mlp", "a Gaussian on a plane: gaussian_hyperplane(dim=8, rank=2) (synthetic)"
     ),
 }
-"""Settings by name. Any other image dataset of TFDS and any folder of images works too, with those of `OTHER`."""
+"""Settings by name. Any other TFDS image dataset and any folder of images also works, with the settings of `OTHER`."""
 
 OTHER = Dataset(64, None, "dcgan", "any other TFDS image dataset by its name, or folder:/path for a folder of images")
-"""Settings of a dataset that is not in `DATASETS`: the largest centred square, brought to 64 x 64."""
+"""Settings of a dataset that is not in `DATASETS`: the largest centred square, resized to 64 x 64."""
 
 
 def lookup(name: str) -> Dataset:
-    """Settings of a dataset: its own row, that of its name without arguments, config and version, or `OTHER`."""
+    """Returns the settings of a name, of the name without arguments, config and version, or `OTHER`."""
     if name.startswith("folder:"):
         return OTHER
     return DATASETS.get(re.split(r"[(/:]", name)[0].strip(), OTHER)

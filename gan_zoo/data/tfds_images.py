@@ -1,10 +1,10 @@
 """Image datasets of TensorFlow Datasets, by name.
 
-A set that lies prepared in the data folder is read from its files alone, whatever its version, without a look at the
-network. Anything else is downloaded and prepared by TFDS's own code.
+A dataset that is already prepared in the data folder is read from its files alone, whatever its version, without
+network access. Any other dataset is downloaded and prepared by TFDS's own code.
 
-Records are read by TFDS, in its order. Where that comes upon a damaged one in a TFRecord file, the records that it has
-not delivered are read one by one, file after file, so that only what is damaged is lost.
+TFDS reads the records, in its order. If it finds a damaged record in a TFRecord file, this module reads the remaining
+records one by one, file by file, so that only the damaged records are lost.
 """
 
 import contextlib
@@ -31,10 +31,10 @@ from gan_zoo.errors import UserError
 from gan_zoo.specs import suggest
 
 PROBE_TIMEOUT = 10
-"""Seconds that a server has to answer before a download counts as impossible."""
+"""Seconds to wait for the answer of a server before a download counts as impossible."""
 
 REACH_TIMEOUT = 30
-"""Seconds in which a remote data folder has to answer."""
+"""Seconds to wait for the answer of a remote data folder."""
 
 _log = logging.getLogger(__name__)
 _BATCH = 256
@@ -43,19 +43,19 @@ _FILES_NAMED = 8
 
 
 def find(name: str, *, split: str, data_dir: str | None, labels: bool) -> ImageSet:
-    """Finds a TFDS dataset. One that is not there is still to be prepared, see `ImageSet.prepare`.
+    """Finds a TFDS dataset. If it is not prepared yet, the result has `ImageSet.prepare`.
 
     Args:
-        name: As TFDS writes it: "celeb_a", "lsun/bedroom", "mnist:3.0.1".
+        name: Name as in TFDS: "celeb_a", "lsun/bedroom", "mnist:3.0.1".
         split: "train", or with TFDS's slicing, "train[:7000]".
-        data_dir: Folder of prepared sets. None: `$TFDS_DATA_DIR` or ~/tensorflow_datasets.
-        labels: Whether there have to be class labels.
+        data_dir: Folder of prepared datasets. None: `$TFDS_DATA_DIR` or ~/tensorflow_datasets.
+        labels: Whether class labels are required.
 
     Returns:
-        The set.
+        The dataset.
 
     Raises:
-        UserError: There is no such dataset or split, or it holds no images or labels.
+        UserError: If there is no such dataset or split, or it has no images or labels.
     """
     with _owners_without_names():
         builder = _builder(name, data_dir)
@@ -95,7 +95,7 @@ def _class_names(info, label: str | None) -> tuple[str, ...] | None:
 
 
 def _with_files(found: ImageSet, builder, split: str) -> ImageSet:
-    """A prepared set, with what its files decide."""
+    """Returns a prepared dataset with the properties that depend on its files."""
     files = _stamps(builder.data_path)
     return dataclasses.replace(
         found,
@@ -106,7 +106,7 @@ def _with_files(found: ImageSet, builder, split: str) -> ImageSet:
 
 
 def _stamps(folder) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of a set's files."""
+    """Returns name, size and modification time of a dataset's files."""
     with _owners_without_names():
         return [(p.name, stat.length, stat.mtime) for p in folder.iterdir() for stat in [p.stat()]]
 
@@ -115,7 +115,7 @@ def _records(name: str, builder, split: str, image: str, label: str | None) -> I
     """Yields the images and classes of a split.
 
     Raises:
-        UserError: A file is missing or cannot be read at all.
+        UserError: If a file is missing or cannot be read at all.
     """
     import tensorflow as tf
     import tensorflow_datasets as tfds
@@ -124,10 +124,10 @@ def _records(name: str, builder, split: str, image: str, label: str | None) -> I
     part = info.splits[split]
     shards = _shards(part)
     damage = (
-        tf.errors.DataLossError,  # a checksum, or a record cut short
-        tf.errors.InvalidArgumentError,  # no example, or one without an image
-        tf.errors.FailedPreconditionError,  # another number of records than the set should have
-        UnicodeDecodeError,  # TensorFlow's own, when it quotes a damaged record
+        tf.errors.DataLossError,  # a wrong checksum, or a truncated record
+        tf.errors.InvalidArgumentError,  # not an example, or one without an image
+        tf.errors.FailedPreconditionError,  # a different number of records than the dataset should have
+        UnicodeDecodeError,  # raised by TensorFlow itself when it quotes a damaged record
     )
 
     def delivered() -> str:
@@ -160,18 +160,18 @@ def _records(name: str, builder, split: str, image: str, label: str | None) -> I
 
 @dataclasses.dataclass
 class _Shard:
-    """One file of a set.
+    """One file of a dataset.
 
     Attributes:
-        path: Where it is.
-        wanted: For each record how often it is yet to be delivered: once, unless slices leave it out or overlap.
+        path: Path of the file.
+        wanted: For each record, how often it must still be delivered: once, unless slices exclude it or overlap.
     """
 
     path: str
     wanted: bytearray = dataclasses.field(default_factory=bytearray)
 
     def deliver(self, index: int) -> bool:
-        """Notes that a record is delivered; false if it is not wanted."""
+        """Records that a record was delivered. Returns False if it is not wanted."""
         if index >= len(self.wanted) or not self.wanted[index]:
             return False
         self.wanted[index] -= 1
@@ -179,7 +179,7 @@ class _Shard:
 
 
 def _shards(part) -> dict[str, _Shard]:
-    """The files of a split by their names."""
+    """Returns the files of a split by their names."""
     shards = {}
     for instruction in part.file_instructions:
         shard = shards.setdefault(instruction.basename(), _Shard(instruction.filename))
@@ -191,7 +191,7 @@ def _shards(part) -> dict[str, _Shard]:
 
 
 def _stream(builder, split: str, image: str, label: str | None, shards: dict[str, _Shard]) -> Iterator[Record]:
-    """Yields what TFDS reads, up to the first error."""
+    """Yields the records that TFDS reads, up to the first error."""
     import tensorflow_datasets as tfds
 
     wanted = {image: True} | ({label: True} if label else {})
@@ -203,13 +203,13 @@ def _stream(builder, split: str, image: str, label: str | None, shards: dict[str
         classes = batch[label].tolist() if label else [-1] * len(batch[image])
         for record, data, y in zip(batch["tfds_id"].tolist(), batch[image].tolist(), classes, strict=True):
             file, _, index = record.decode().rpartition("__")
-            # A file with more records than its set knows of makes TFDS fail at the end.
+            # If a file has more records than the dataset lists, TFDS fails at the end.
             if shards[file].deliver(int(index)):
                 yield Record(_record(file, index), data, y)
 
 
 def _one_by_one(image: str, label: str | None, shards: dict[str, _Shard]) -> Iterator[Record]:
-    """Yields what is still wanted of TFRecord files, file after file; a record that is damaged or lost has no bytes."""
+    """Yields the remaining records of TFRecord files, file by file. A damaged or lost record has no bytes."""
     import tensorflow_datasets as tfds
 
     for name, shard in shards.items():
@@ -224,7 +224,7 @@ def _one_by_one(image: str, label: str | None, shards: dict[str, _Shard]) -> Ite
 
 
 def _parse(content: bytes | None, image: str, label: str | None) -> tuple[bytes, int]:
-    """The encoded image and the class of an example, or no bytes if it is damaged."""
+    """Returns the encoded image and the class of an example, or no bytes if it is damaged."""
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
@@ -243,7 +243,7 @@ def _record(file: str, index: int | str) -> str:
 
 @contextlib.contextmanager
 def _no_warnings():
-    """Keeps back what TFDS, or TensorFlow on its account, warns of in TFDS's own code."""
+    """Suppresses warnings of TFDS, and warnings of TensorFlow about TFDS's code."""
     loggers = [logging.getLogger(name) for name in ("absl", "tensorflow")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -279,21 +279,21 @@ def _builder(name: str, data_dir: str | None):
     try:
         return tfds.builder(name, data_dir=data_dir, try_gcs=False)
     except Exception as error:
-        # TFDS raises whatever it meets on the way.
+        # TFDS raises many types of exceptions.
         raise UserError(f"dataset {name!r}: {_first_line(error)}") from error
 
 
 def _data_dir(name: str, data_dir: str | None) -> str | None:
-    """The folder of prepared sets as TFDS takes it; None where its own default will do.
+    """Returns the folder of prepared datasets for TFDS; None to use the default of TFDS.
 
     Raises:
-        UserError: It is an address that does not answer, or there is no default.
+        UserError: If it is an address that does not answer, or there is no default.
     """
     given = data_dir if data_dir is not None else os.environ.get("TFDS_DATA_DIR")
     if given is None:
         try:
             Path.home()
-        except RuntimeError:  # TFDS would make a folder "~"
+        except RuntimeError:  # TFDS would create a folder named "~"
             raise UserError(
                 f"dataset {name!r}: this user has no home folder, in which TFDS keeps its datasets: name a folder with "
                 f"--data_dir, or in the variable TFDS_DATA_DIR."
@@ -308,7 +308,7 @@ def _data_dir(name: str, data_dir: str | None) -> str | None:
 
 
 def _reach(argument: str, address: str) -> None:
-    """Makes sure that TensorFlow reads from an address; some storage is asked again for minutes if it is silent.
+    """Checks that TensorFlow can read from an address. Without this check, some storage is retried for minutes.
 
     Raises:
         UserError: If it cannot be reached.
@@ -320,7 +320,7 @@ def _reach(argument: str, address: str) -> None:
     def ask():
         try:
             tf.io.gfile.exists(address)
-        except Exception as error:  # of any storage's own code
+        except Exception as error:  # storage plugins may raise anything
             answers.put(error)
         else:
             answers.put(None)
@@ -344,11 +344,11 @@ def _reach(argument: str, address: str) -> None:
 
 @contextlib.contextmanager
 def _owners_without_names():
-    """Lets TFDS look at files whose owner or group has no name here, as in containers: it would raise a KeyError."""
+    """Lets TFDS read files whose owner or group has no name, as in containers, where it would raise a KeyError."""
     try:
         import grp
         import pwd
-    except ModuleNotFoundError:  # Windows, where TFDS asks for no names
+    except ModuleNotFoundError:  # on Windows TFDS does not look up names
         yield
         return
     user, group = pwd.getpwuid, grp.getgrgid
@@ -377,7 +377,7 @@ def _check_known(name: str):
 
     if name[0] in "/.~" and checks.path("dataset", name).is_dir():
         raise UserError(f"{name!r} is a folder: write folder:{name} to train on the images in it.")
-    # The list of community sets would be fetched from the network.
+    # The list of community datasets would be downloaded.
     listed = tfds.list_builders(with_community_datasets=False)
     base = re.split("[/:]", name)[0]
     if base not in listed and not _COMMUNITY.match(name):
@@ -400,7 +400,7 @@ def _config(name: str) -> str:
 
 
 def _features(name: str, features) -> tuple[str, list[str]]:
-    """Keys of the image and of the class label among the features of a set; of all labels if it is open which it is."""
+    """Returns the keys of the image and of the class label in a dataset's features; all labels if it is ambiguous."""
     import tensorflow_datasets as tfds
 
     # TFDS reads the features of a prepared set in an order that differs from process to process.
@@ -421,10 +421,10 @@ def _features(name: str, features) -> tuple[str, list[str]]:
 
 
 def _check_labels(name: str, info, kinds: list[str]) -> None:
-    """Checks that it is known what the classes of a set are.
+    """Checks that the classes of a dataset are known.
 
     Raises:
-        UserError: There are none, several kinds of them, or their names come with the files that are not here.
+        UserError: If there are none, several kinds of them, or their names are in files that are not downloaded.
     """
     if not kinds:
         raise no_labels(name)
@@ -468,18 +468,18 @@ def _prepare(name: str, builder):
                 download_config=tfds.download.DownloadConfig(try_download_gcs=False, compute_stats="skip")
             )
     except Exception as error:
-        # The code of any dataset, over a network: nothing says what it may raise.
+        # The code of any dataset runs here, over a network, and may raise anything.
         raise UserError(_cannot_prepare(name, builder, error)) from error
 
 
 def _probe(builder):
-    """Asks each server that is needed for one byte.
+    """Requests one byte from each server that is needed.
 
-    TFDS itself tries again for more than three minutes when a server cannot be reached, and far longer when a firewall
-    swallows the packets.
+    TFDS itself retries for more than three minutes when a server cannot be reached, and much longer when a firewall
+    drops the packets.
 
     Raises:
-        OSError: A server does not answer, or not with the file.
+        OSError: If a server does not answer, or does not have the file.
     """
     import requests
     from tensorflow_datasets.core.download import resource
@@ -502,7 +502,7 @@ def _probe(builder):
 
 
 def _files_here(builder) -> set[str]:
-    """Names of the files that TFDS will find and not download, those brought by hand behind "manual/"."""
+    """Returns the names of files that TFDS need not download; those in the manual folder begin with "manual/"."""
     downloads = Path(builder.data_dir_root) / "downloads"
     fetched = [*downloads.glob("*"), *(downloads / builder.name).rglob("*")]
     return {p.name for p in fetched} | {f"manual/{p.name}" for p in (downloads / "manual").glob("*")}
@@ -515,7 +515,7 @@ def _cannot_prepare(name: str, builder, error: Exception) -> str:
     instructions = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
     known = [info for info in (builder.url_infos or {}).values() if info.filename]
     config = _config(name)
-    # Some sets list the files of all their configurations.
+    # Some datasets list the files of all their configurations.
     known = [info for info in known if config and config in info.filename] or known
     files = [f"{info.filename} ({info.size})" for info in known]
     if instructions:

@@ -1,8 +1,8 @@
-"""TFRecord files, read so that a damaged record costs itself alone.
+"""Reads TFRecord files so that a damaged record does not affect the other records.
 
-TensorFlow's reader gives up a file at the first record that is damaged. A record is its length (8 bytes), a checksum of
-that (4), the data, and a checksum of them (4). All numbers are little-endian, a checksum is a CRC-32C, rotated by 15
-bits with a constant added. See https://www.tensorflow.org/tutorials/load_data/tfrecord.
+TensorFlow's reader stops at the first damaged record of a file. A record is its length (8 bytes), a checksum of the
+length (4), the data, and a checksum of the data (4). All numbers are little-endian. A checksum is a CRC-32C, rotated by
+15 bits, plus a constant. See https://www.tensorflow.org/tutorials/load_data/tfrecord.
 """
 
 import os
@@ -17,7 +17,7 @@ _CHECKSUM = struct.Struct("<I")
 
 
 def checksum(data: bytes) -> int:
-    """The checksum of a record's length or data."""
+    """Returns the checksum of a record's length or data."""
     crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -29,8 +29,8 @@ def read(file: BinaryIO) -> Iterator[bytes | None]:
         file: Open for reading, in binary mode.
 
     Yields:
-        The data of each record, or None where they are damaged. It ends where there is no telling where the next record
-        begins: at a damaged length, or where the file ends, be it within a record.
+        The data of each record, or None if they are damaged. Reading ends where the start of the next record is
+        unknown: at a damaged length, or at the end of the file, which may be inside a record.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)

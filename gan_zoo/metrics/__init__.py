@@ -1,10 +1,10 @@
-"""How near samples are to a distribution of which the truth is known.
+"""Metrics of the distance between samples and a known distribution.
 
     target = metrics.target("ring8")
     metrics.evaluate(target, gan(gan.sample_latent(10_000)))    # {"w1": 0.31, "modes": 8, ...}
 
-`evaluate` takes all metrics that apply. Each is a function of its own, too, of arrays of any origin, and computed in
-float64. Importing this package costs no TensorFlow start-up.
+`evaluate` computes all metrics that apply. Each metric is also a separate function of arrays, computed in float64.
+Importing this package does not import TensorFlow.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from gan_zoo.specs import suggest
 if TYPE_CHECKING:
     from gan_zoo.metrics.digits import ColorMNIST
 
-# A module that is run as a command must not have been imported before.
+# A module that is run as a command must not be imported before it runs.
 _LAZY = dict.fromkeys(("ColorMNIST", "color_modes", "load_classifier"), "gan_zoo.metrics.digits")
 
 __all__ = [
@@ -56,19 +56,19 @@ __all__ = [
 ]
 
 MODE_RADIUS = 3.0
-"""Standard deviations around a centre within which a sample is of that mode."""
+"""Radius of a mode in standard deviations. Samples within it belong to the mode."""
 DRAWS = 1000
-"""Fresh draws that samples are compared with, and samples that are compared with them, where every pair counts."""
+"""Number of new draws, and of samples, for metrics that use all pairs."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """What a number that `evaluate` returns is.
+    """Description of a number that `evaluate` returns.
 
     Attributes:
-        label: For the head of a column.
-        better: Whether samples are the better the "lower" or the "higher" it is.
-        digits: Decimals worth showing.
+        label: Header of a table column.
+        better: Whether "lower" or "higher" values are better.
+        digits: Number of decimals to show.
         description: One sentence.
     """
 
@@ -92,18 +92,18 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "confidence": Metric("Confidence", "higher", 3, "Mean probability of the digit that the classifier reads."),
     }
 )
-"""Every number that `evaluate` can return, by its key."""
+"""All numbers that `evaluate` can return, by key."""
 
 
 def target(dataset: str) -> "Distribution | ColorMNIST":
-    """What to give to `evaluate` for samples of a GAN that was trained on a dataset.
+    """Returns the first argument of `evaluate` for samples of a GAN that was trained on a dataset.
 
     Args:
-        dataset: Its name, as `gan_zoo.data.load` takes it.
+        dataset: Name of the dataset, as for `gan_zoo.data.load`.
 
     Raises:
-        UserError: The truth about this dataset is not known; the message lists those of which it is. Or the arguments
-            in a name will not do.
+        UserError: If the true distribution of this dataset is not known; the message lists the known ones. Or if the
+            arguments in the name are not valid.
     """
     from gan_zoo.metrics.digits import ColorMNIST
 
@@ -119,34 +119,34 @@ def target(dataset: str) -> "Distribution | ColorMNIST":
 
 
 def primary(distribution: "Distribution | ColorMNIST") -> str:
-    """The key of the one number of `evaluate` to rank by: "w1" for points, "kl_mode" for colour MNIST."""
+    """Returns the key of the number of `evaluate` for rankings: "w1" for points, "kl_mode" for colour MNIST."""
     return "w1" if isinstance(distribution, Distribution) else "kl_mode"
 
 
 def evaluate(
     distribution: "Distribution | ColorMNIST", samples: np.ndarray, seed: int = 0, *, radius: float = MODE_RADIUS
 ) -> dict[str, float]:
-    """Measures how near samples are to a distribution.
+    """Measures the distance between samples and a distribution.
 
     Args:
         distribution: See `target`.
-        samples: Points, [N, dim] with N from 2 up, or images, [N, 28, 28, 3] in [-1, 1]. All numbers but "distance"
-            depend on N: compare at one N only. "w1" and "mmd" take the first 1000 points.
-        seed: Of the fresh draws.
-        radius: Of a mode of a mixture, in its standard deviations; for "modes" and "hq".
+        samples: Points, [N, dim] with N >= 2, or images, [N, 28, 28, 3] in [-1, 1]. All numbers except "distance"
+            depend on N: compare them only at equal N. "w1" and "mmd" use the first 1000 points.
+        seed: Seed of the new draws.
+        radius: Radius of a mode of a mixture, in standard deviations, for "modes" and "hq".
 
     Returns:
-        For points, of the keys of `METRICS`,
-        w1: `wasserstein1` to as many fresh draws, at most 1000.
+        For points, these keys of `METRICS`:
+        w1: `wasserstein1` to the same number of new draws, at most 1000.
         mmd: `squared_mmd`, unbiased and with the median heuristic, to the same draws.
         distance: The mean of `Distribution.distance`. For a mixture of Gaussians it is not 0 for its own draws.
         frechet: `squared_frechet` from the samples' mean and unbiased covariance to the true ones.
         modes, hq, kl_mode: For mixtures of Gaussians, see `coverage`.
         For images, see `color_modes`.
-        Where a sample is not finite, modes and hq are 0 and the others NaN.
+        If a sample is not finite, modes and hq are 0 and the others NaN.
 
     Raises:
-        UserError: Samples are of another shape, `radius` is not positive, or there is no classifier of digits.
+        UserError: If samples have another shape, `radius` is not positive, or there is no classifier of digits.
     """
     if not isinstance(distribution, Distribution):
         return mode_coverage(distribution, samples)
@@ -169,7 +169,7 @@ def evaluate(
 def mode_coverage(
     distribution: "Distribution | ColorMNIST", samples: np.ndarray, radius: float = MODE_RADIUS
 ) -> dict[str, float]:
-    """Of what `evaluate` measures, how samples are spread over modes: a small part of its time.
+    """Computes only the mode coverage of `evaluate`, in a small part of its time.
 
     Args:
         distribution: A mixture of Gaussians, or colour MNIST.

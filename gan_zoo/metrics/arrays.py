@@ -1,4 +1,4 @@
-"""What metrics take: arrays of points, checked."""
+"""Checks of the arrays of points that metrics take."""
 
 import numpy as np
 
@@ -6,16 +6,16 @@ from gan_zoo.errors import UserError
 
 
 def points(argument: str, x: np.ndarray, dim: int | None = None, least: int = 1) -> np.ndarray:
-    """Points as float64 [N, dim]; numbers, [N], are points on the line.
+    """Returns points as float64 [N, dim]. Numbers, [N], are points on the line.
 
     Args:
-        argument: Its name, for messages.
+        argument: Name of the argument, for messages.
         x: [N, dim] or [N].
-        dim: What `dim` has to be; None: anything.
-        least: How many points there have to be.
+        dim: Required `dim`; None accepts any.
+        least: Smallest number of points.
 
     Raises:
-        UserError: `x` has another shape, or there are too few points.
+        UserError: If `x` has another shape, or too few points.
     """
     x = np.asarray(x, np.float64)
     x = x[:, np.newaxis] if x.ndim == 1 else x
@@ -27,15 +27,15 @@ def points(argument: str, x: np.ndarray, dim: int | None = None, least: int = 1)
 
 
 def pair(x: np.ndarray, y: np.ndarray, least: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Two clouds of points in the same space, as `points` gives them; the arguments are called x and y.
+    """Returns two sets of points of the same space, as `points` does. The arguments are called x and y.
 
     Raises:
-        UserError: As for `points`, or the spaces differ.
+        UserError: As for `points`, or if the spaces differ.
     """
     x = points("x", x, least=least)
     return x, points("y", y, x.shape[1], least)
 
 
 def finite(*arrays: np.ndarray) -> bool:
-    """Whether all numbers in all arrays are finite."""
+    """Returns whether all numbers in all arrays are finite."""
     return all(np.isfinite(array).all() for array in arrays)

@@ -1,9 +1,10 @@
-"""How many of the 1000 modes of colour MNIST samples cover, as a classifier of digits reads them.
+"""Counts the modes of colour MNIST that samples cover, with a classifier of digits.
 
     python -m gan_zoo.metrics.digits --data_dir=DIR --output=pretrained/digit_classifier
 
-trains that classifier, a small convolutional network, on the training digits of MNIST, and writes classifier.keras,
-run.json with its settings and measured accuracy, and card.md. As the release it is used once it is in the index:
+This command trains the classifier, a small convolutional network, on the training digits of MNIST. It writes
+classifier.keras, run.json with the settings and the measured accuracy, and card.md. To use it as the release, add it to
+the index:
 
     python -m gan_zoo.export.release --output=pretrained/digit_classifier --index=gan_zoo/releases/index.json
 
@@ -38,11 +39,11 @@ _TRAIN = "train one with python -m gan_zoo.metrics.digits --output=FOLDER, which
 
 @dataclasses.dataclass(frozen=True)
 class ColorMNIST:
-    """The distribution of three independent digits in three channels: what `evaluate` takes for colour MNIST.
+    """The distribution of three independent digits in three channels: the argument of `evaluate` for colour MNIST.
 
     Attributes:
-        name: Of the dataset.
-        shape: Of one sample.
+        name: Name of the dataset.
+        shape: Shape of one sample.
     """
 
     name: str = "color_mnist"
@@ -54,26 +55,27 @@ def color_modes(
 ) -> dict[str, float | int]:
     """Counts the modes among samples of colour MNIST.
 
-    Each channel is read as a digit; a mode is one of the 1000 triples of digits.
+    The classifier reads each channel as a digit. A mode is one of the 1000 triples of digits.
 
     Args:
         images: Samples, [N, 28, 28, 3] in [-1, 1].
-        number: How many of them to take, from the first on; None takes all. Published protocols differ in it, and
-            both numbers depend on it: compare at one number only. Of N samples of the data themselves about
-            1000 (1 - exp(-N / 1000)) modes are found, and for N above 2000 the divergence is about
-            1000 / (2 N) + 0.004, the latter since digits are not quite equally frequent.
-        classifier: Maps [N, 28, 28, 1] in [-1, 1] to logits, [N, 10]; None takes `load_classifier`.
+        number: Number of samples to use, from the first on. None uses all. Published protocols use different numbers,
+            and both results depend on it: compare them only at equal numbers. N samples of the data themselves cover
+            about 1000 (1 - exp(-N / 1000)) modes. For N above 2000 their divergence is about 1000 / (2 N) + 0.004; the
+            0.004 are due to the unequal frequencies of digits.
+        classifier: Maps [N, 28, 28, 1] in [-1, 1] to logits, [N, 10]. None uses `load_classifier`.
 
     Returns:
-        modes: How many modes at least one sample is of.
-        kl_mode: KL(q || p) from the uniform distribution p over all modes to the samples' q, nats: the reverse KL.
-            0 is perfect; with all samples in one mode it is log 1000 = 6.9.
-        confidence: Mean over all channels of the probability that the classifier gives to the digit it reads. It tells
-            digits from shapes that are none.
-        Where an image is not finite, modes is 0 and the others are NaN.
+        modes: Number of modes with at least one sample.
+        kl_mode: The reverse KL divergence KL(q || p) in nats, where q is the distribution of the samples over the
+            modes and p the uniform distribution. The best value is 0; with all samples in one mode it is
+            log 1000 = 6.9.
+        confidence: Mean over all channels of the probability that the classifier gives to the digit it reads. It is
+            low for shapes that are not digits.
+        If an image is not finite, modes is 0 and the others are NaN.
 
     Raises:
-        UserError: The images are of another shape or fewer than `number`, or there is no classifier.
+        UserError: If the images have another shape or are fewer than `number`, or there is no classifier.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != (SIDE, SIDE, 3) or not len(images):
@@ -93,21 +95,21 @@ def color_modes(
     found = share[share > 0]
     return {
         "modes": len(found),
-        # Rounding leaves a little less than 0 for the uniform distribution itself.
+        # Rounding gives slightly less than 0 for the uniform distribution itself.
         "kl_mode": max(float(np.sum(found * np.log(found * MODES))), 0.0),
         "confidence": float(probability.mean()),
     }
 
 
 def read(images: np.ndarray, classifier: "keras.Model | None" = None) -> tuple[np.ndarray, np.ndarray]:
-    """Reads single digits.
+    """Classifies single digits.
 
     Args:
         images: [N, 28, 28, 1] in [-1, 1].
         classifier: As for `color_modes`.
 
     Returns:
-        The likeliest digits, int64 [N], and the probabilities that the classifier gives to them, float64 [N].
+        The most probable digits, int64 [N], and the probabilities that the classifier gives to them, float64 [N].
     """
     from scipy.special import softmax
 
@@ -117,14 +119,14 @@ def read(images: np.ndarray, classifier: "keras.Model | None" = None) -> tuple[n
 
 
 def load_classifier(folder: str | Path | None = None) -> "keras.Model":
-    """The trained classifier of digits: maps [N, 28, 28, 1] in [-1, 1] to logits, [N, 10].
+    """Returns the trained classifier of digits, which maps [N, 28, 28, 1] in [-1, 1] to logits, [N, 10].
 
     Args:
-        folder: Where a `classifier.keras` of your own lies, which is loaded in Keras's safe mode; None is the release,
-            which comes from where `gan_zoo.releases` says and is verified first.
+        folder: Folder of your own `classifier.keras`, which is loaded in Keras's safe mode. None loads the release,
+            from the location that `gan_zoo.releases` describes, and verifies it first.
 
     Raises:
-        UserError: It cannot be had or cannot be read.
+        UserError: If it is not available or cannot be read.
     """
     if folder is None:
         return _released()
@@ -149,14 +151,14 @@ def _load(path: Path, _version: int) -> "keras.Model":
 
 
 def _read(path: Path, shown: Path) -> "keras.Model":
-    """The model in a file; `shown` is its name in errors."""
+    """Returns the model in a file. `shown` is the path in error messages."""
     import keras
 
     try:
-        # Safe mode refuses functions that are stored as bytecode, in Lambda layers, which could do anything.
+        # Safe mode refuses functions stored as bytecode, as in Lambda layers, which could run any code.
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        # Keras raises a dozen kinds of exception for broken files.
+        # Keras raises many types of exceptions for broken files.
         reason = str(error).strip().split("\n")[0].split(". ")[0]
         raise UserError(
             f"{shown} cannot be read as a Keras model in safe mode ({type(error).__name__}: {reason}): {_TRAIN}"
@@ -164,12 +166,12 @@ def _read(path: Path, shown: Path) -> "keras.Model":
 
 
 def has_classifier() -> bool:
-    """Whether `load_classifier` has one to load without a network: installed packages come without it."""
+    """Returns whether `load_classifier` works without a network. Installed packages do not contain the classifier."""
     return releases.is_here(FOLDER, FILE)
 
 
 def network() -> "keras.Model":
-    """The classifier, untrained."""
+    """Returns the untrained classifier."""
     import keras
 
     from gan_zoo.networks import nhwc
@@ -194,21 +196,21 @@ def train(
 ) -> dict[str, Any]:
     """Trains a classifier on the training digits of MNIST and measures it on the test digits.
 
-    Adam, with a learning rate that falls to 0 along a cosine, minimises the cross-entropy.
+    Adam minimises the cross-entropy with a learning rate that falls to 0 along a cosine.
 
     Args:
-        output: Folder for classifier.keras, run.json and card.md; made if it is not there.
-        data_dir: Where TFDS keeps its datasets.
+        output: Folder for classifier.keras, run.json and card.md; created if missing.
+        data_dir: Folder of TFDS's datasets.
         epochs: Passes over the training digits.
         batch_size: Digits in a minibatch.
-        learning_rate: At the start.
-        seed: Of the initial weights, the order and the dropout.
+        learning_rate: Learning rate at the start.
+        seed: Seed of the initial weights, the order and the dropout.
 
     Returns:
-        What run.json holds.
+        The contents of run.json.
 
     Raises:
-        UserError: MNIST cannot be had, a setting is not positive, or `output` cannot be written.
+        UserError: If MNIST is not available, a setting is not positive, or `output` cannot be written.
     """
     import keras
 
@@ -221,7 +223,7 @@ def train(
     digits = {split: data.open_source("mnist", split=split, data_dir=data_dir) for split in ("train", "test")}
     steps = digits["train"].steps_per_epoch(batch_size)
     try:
-        output.mkdir(parents=True, exist_ok=True)  # told now rather than after the training
+        output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
     except OSError as error:
         raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
 
@@ -245,7 +247,7 @@ def train(
         "accuracy": accuracy,
         "versions": {name: runs.versions()[name] for name in ("python", "tensorflow", "keras", "numpy")},
     }
-    # Without the optimizer, which would triple the file.
+    # Saved without the optimizer, which would triple the size of the file.
     bare = network()
     bare.set_weights(model.get_weights())
     try:

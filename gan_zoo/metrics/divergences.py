@@ -1,11 +1,11 @@
 """Divergences between two known distributions, in nats: Kullback-Leibler, Jensen-Shannon and total variation.
 
-Both arguments are the probabilities of discrete distributions, or both are synthetic distributions. Of these the
-divergences are found
+Both arguments are probabilities of discrete distributions, or both are synthetic distributions. For synthetic
+distributions the divergences are computed
 
-- exactly where the two are mutually singular, as two parallel lines are: KL is infinite, JS is log 2, TV is 1 (Arjovsky
+- exactly if the two are mutually singular, such as two parallel lines: KL is infinite, JS is log 2, TV is 1 (Arjovsky
   et al. 2017, Example 1);
-- by quadrature where both have densities, in one or two dimensions: KL and JS to about 1e-6, TV to about 1e-5. It takes
+- by quadrature if both have densities, in one or two dimensions: KL and JS to about 1e-6, TV to about 1e-5. This takes
   some seconds for narrow modes in a wide plane.
 
 References:
@@ -22,10 +22,10 @@ from gan_zoo.data.synthetic import Distribution
 from gan_zoo.errors import UserError
 
 MAX_POINTS = 2**22
-"""Of a quadrature; finer structure than these can resolve is refused."""
+"""Largest number of points of a quadrature. Structure that is too fine for it is an error."""
 
-# Points of a quadrature on the shortest length on which a density varies: the fewest; for smooth integrands; and for
-# those with kinks, where the error falls only with the square of the spacing, by dimension.
+# Number of quadrature points on the shortest length on which a density varies: the minimum; for smooth integrands; and
+# by dimension for integrands with kinks, whose error falls only with the square of the spacing.
 _COARSEST = 3
 _SMOOTH = 4
 _KINKED = {1: 256, 2: 12}
@@ -34,28 +34,28 @@ Discrete = np.ndarray
 
 
 def kl(p: Discrete | Distribution, q: Discrete | Distribution) -> float:
-    """The Kullback-Leibler divergence KL(p || q) = E_p log p / q.
+    """Returns the Kullback-Leibler divergence KL(p || q) = E_p log p / q.
 
     Args:
         p: Probabilities, [K], or a distribution.
-        q: The same of the other one.
+        q: Probabilities, [K], or a distribution, like `p`.
 
     Returns:
         Nats, from 0 to infinity.
 
     Raises:
-        UserError: The two are not both probabilities of as many outcomes, or not both distributions on one space; or
-            the divergence of the two can be had neither exactly nor by quadrature.
+        UserError: If the two are not both probabilities of the same number of outcomes, or not both distributions on
+            one space; or if neither the exact method nor quadrature applies to them.
     """
     return _divergence(p, q, _kl, singular=math.inf)
 
 
 def js(p: Discrete | Distribution, q: Discrete | Distribution) -> float:
-    """The Jensen-Shannon divergence (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2.
+    """Returns the Jensen-Shannon divergence (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2.
 
     Args:
         p: Probabilities, [K], or a distribution.
-        q: The same of the other one.
+        q: Probabilities, [K], or a distribution, like `p`.
 
     Returns:
         Nats, from 0 to log 2. (SciPy's `jensenshannon` is its square root.)
@@ -72,11 +72,11 @@ def js(p: Discrete | Distribution, q: Discrete | Distribution) -> float:
 
 
 def total_variation(p: Discrete | Distribution, q: Discrete | Distribution) -> float:
-    """The total variation distance: half the integral of |p - q|, the largest difference in any event's probability.
+    """Returns the total variation distance: half the integral of |p - q|, the largest difference of probabilities.
 
     Args:
         p: Probabilities, [K], or a distribution.
-        q: The same of the other one.
+        q: Probabilities, [K], or a distribution, like `p`.
 
     Returns:
         From 0 to 1.
@@ -100,7 +100,7 @@ def _kl(log_p: np.ndarray, log_q: np.ndarray, volume: float) -> float:
 def _divergence(
     p, q, divergence: Callable[[np.ndarray, np.ndarray, float], float], *, singular: float, smooth: bool = True
 ) -> float:
-    """`divergence` of two log-densities on points of a common volume, or what it is for mutually singular p and q."""
+    """Applies `divergence` to two log-densities on points of equal volume; `singular` if mutually singular."""
     if not isinstance(p, Distribution) and not isinstance(q, Distribution):
         log_p, log_q, volume = *_discrete(p, q), 1.0
     elif not isinstance(p, Distribution) or not isinstance(q, Distribution):
@@ -116,7 +116,7 @@ def _divergence(
         raise UserError(f"p and q: {p.name} and {q.name} {reason}, and no closed form is known.")
     else:
         log_p, log_q, volume = _quadrature(p, q, _SMOOTH if smooth else _KINKED[p.dim])
-    # Rounding can leave a little less than 0, or more than the most there is.
+    # Rounding can give slightly less than 0, or more than the maximum.
     return min(max(float(divergence(log_p, log_q, volume)), 0.0), singular)
 
 
@@ -132,10 +132,10 @@ def _discrete(p, q) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _quadrature(p: Distribution, q: Distribution, per_scale: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Both log-densities on a lattice over all of both distributions, and the volume of its cells.
+    """Returns both log-densities on a lattice that covers both distributions, and the volume of its cells.
 
-    For smooth densities that vanish towards the ends the plain sum over a lattice converges faster than any power of
-    its spacing.
+    For smooth densities that vanish towards the ends, the sum over a lattice converges faster than any power of its
+    spacing.
     """
     low, high = np.minimum(p.box[0], q.box[0]), np.maximum(p.box[1], q.box[1])
     scale = min(p.scale, q.scale)
@@ -151,9 +151,9 @@ def _quadrature(p: Distribution, q: Distribution, per_scale: int) -> tuple[np.nd
 
 
 def _lattice(low: np.ndarray, high: np.ndarray, spacing: float) -> np.ndarray:
-    """Points of a square lattice in a box, [N, dim]; in the plane it is turned by an irrational slope.
+    """Returns the points of a square lattice in a box, [N, dim]. In the plane the lattice has an irrational slope.
 
-    A line of kinks along an axis would otherwise meet all cells at one place, and the errors add up.
+    Otherwise a line of kinks along an axis would cross all cells at the same position, and the errors would add up.
     """
     if len(low) == 1:
         return np.arange(low[0], high[0] + spacing, spacing)[:, np.newaxis]

@@ -1,4 +1,4 @@
-"""Squared Fréchet distance between Gaussians, which is their squared Wasserstein-2 distance.
+"""Squared Fréchet distance between Gaussians, which equals their squared Wasserstein-2 distance.
 
 References:
     Dowson and Landau, 1982, The Fréchet distance between multivariate normal distributions
@@ -12,10 +12,10 @@ from gan_zoo.metrics.arrays import finite, pair
 
 
 def squared_frechet(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.ndarray) -> float:
-    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)).
+    """Returns |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)).
 
     Covariances may be singular: the trace of the root is the sum of the singular values of C1^(1/2) C2^(1/2), which
-    takes roots of symmetric matrices alone.
+    needs only roots of symmetric matrices.
 
     Args:
         mean1: [dim], or a number.
@@ -27,7 +27,7 @@ def squared_frechet(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2
         The squared distance, never negative; NaN if a number is not finite.
 
     Raises:
-        UserError: The shapes do not fit, or a covariance is not symmetric and positive semidefinite.
+        UserError: If the shapes do not match, or a covariance is not symmetric and positive semidefinite.
     """
     mean1, mean2 = (np.atleast_1d(np.asarray(mean, np.float64)) for mean in (mean1, mean2))
     cov1, cov2 = (np.atleast_2d(np.asarray(cov, np.float64)) for cov in (cov1, cov2))
@@ -39,24 +39,24 @@ def squared_frechet(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2
         return float("nan")
     product = _root("cov1", cov1) @ _root("cov2", cov2)
     trace = np.trace(cov1) + np.trace(cov2) - 2 * np.linalg.svd(product, compute_uv=False).sum()
-    # Of equal covariances rounding leaves a little less than 0.
+    # Rounding gives slightly less than 0 for equal covariances.
     return float(np.sum(np.square(mean1 - mean2)) + max(trace, 0.0))
 
 
 def squared_frechet_of_samples(x: np.ndarray, y: np.ndarray) -> float:
-    """`squared_frechet` of the Gaussians with the samples' means and unbiased covariances (divided by N - 1).
+    """Returns `squared_frechet` of Gaussians with the samples' means and unbiased covariances (divided by N - 1).
 
-    Biased upwards, the more so the fewer the samples: compare at equal N and M only.
+    It is biased upwards, and more so for fewer samples: compare it only at equal N and M.
 
     Args:
-        x: [N, dim], or numbers, [N], with N from 2 up.
+        x: [N, dim], or numbers, [N], with N >= 2.
         y: [M, dim], or [M].
 
     Returns:
         The squared distance; NaN if a point is not finite.
 
     Raises:
-        UserError: `x` or `y` is of another shape, or of fewer than 2 points.
+        UserError: If `x` or `y` has another shape, or fewer than 2 points.
     """
     x, y = pair(x, y, least=2)
     if not finite(x, y):

@@ -11,21 +11,21 @@ from gan_zoo.metrics.arrays import finite, pair
 
 
 def squared_mmd(x: np.ndarray, y: np.ndarray, bandwidth: float | None = None, *, biased: bool = False) -> float:
-    """Squared MMD with k(a, b) = exp(-|a - b|^2 / (2 bandwidth^2)).
+    """Returns the squared MMD with k(a, b) = exp(-|a - b|^2 / (2 bandwidth^2)).
 
     Args:
-        x: [N, dim], or numbers, [N], with N from 2 up.
+        x: [N, dim], or numbers, [N], with N >= 2.
         y: [M, dim], or [M].
-        bandwidth: Of the kernel, in the units of the points; None takes `median_bandwidth` of the two clouds.
-        biased: Whether to take the mean over all pairs, Gretton et al. (2012), eq. 5, which is never negative, instead
-            of that over pairs of different points, eq. 3, which is 0 on average when both clouds are from one
-            distribution.
+        bandwidth: Bandwidth of the kernel, in the units of the points. None uses `median_bandwidth` of `x` and `y`.
+        biased: Whether to take the mean over all pairs, Gretton et al. (2012), eq. 5, which is never negative. The
+            default is the mean over pairs of different points, eq. 3, whose expectation is 0 if `x` and `y` have the
+            same distribution.
 
     Returns:
         The squared MMD, at most 2; NaN if a point is not finite.
 
     Raises:
-        UserError: `x` or `y` is of another shape, or of fewer than 2 points, or `bandwidth` is not positive.
+        UserError: If `x` or `y` has another shape, or fewer than 2 points, or `bandwidth` is not positive.
     """
     from scipy.spatial.distance import cdist, pdist
 
@@ -48,17 +48,17 @@ def squared_mmd(x: np.ndarray, y: np.ndarray, bandwidth: float | None = None, *,
 
 
 def median_bandwidth(x: np.ndarray, y: np.ndarray) -> float:
-    """The median distance between two points of the two clouds together: Gretton et al. (2012), Section 8.
+    """Returns the median distance between two points of `x` and `y` together: Gretton et al. (2012), Section 8.
 
     Args:
         x: [N, dim], or numbers, [N].
         y: [M, dim], or [M].
 
     Returns:
-        The median, or 1 where more than half of all pairs are at one place.
+        The median, or 1 if more than half of all pairs have distance 0.
 
     Raises:
-        UserError: `x` or `y` is of another shape or empty.
+        UserError: If `x` or `y` has another shape or is empty.
     """
     from scipy.spatial.distance import pdist
 

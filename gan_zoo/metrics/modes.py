@@ -1,4 +1,4 @@
-"""How samples are spread over the modes of a mixture of Gaussians."""
+"""Coverage of the modes of a mixture of Gaussians by samples."""
 
 import numpy as np
 
@@ -6,30 +6,31 @@ from gan_zoo.errors import UserError
 from gan_zoo.metrics.arrays import finite, points
 
 FAIR_SHARE = 0.2
-"""A mode counts as covered when it gets this part of the samples that are due to it."""
+"""A mode counts as covered if it gets at least this part of its expected number of samples."""
 
 
 def coverage(
     x: np.ndarray, centres: np.ndarray, radius: float, weights: np.ndarray | None = None
 ) -> dict[str, float | int]:
-    """How samples are spread over the K modes of a mixture.
+    """Measures how samples are distributed over the K modes of a mixture.
 
     Args:
         x: Samples, [N, dim].
-        centres: Of the modes, [K, dim].
-        radius: How near a sample has to be to a mode to be one of it, in the units of the points; 3 or 4 standard
-            deviations are usual. In two dimensions 98.9 % of a Gaussian lie within 3.
-        weights: Probabilities of the modes, [K]; None makes them equal.
+        centres: Centres of the modes, [K, dim].
+        radius: Largest distance of a sample from the centre of its mode, in the units of the points. Usual values are 3
+            or 4 standard deviations. In two dimensions 98.9 % of a Gaussian lie within 3.
+        weights: Probabilities of the modes, [K]. None makes them equal.
 
     Returns:
-        kl_mode: KL(q || p) from the weights p to the share q of samples nearest to each mode, nats: the reverse KL.
-            0 is perfect; with all samples at one of K equal modes it is log K. NaN if a sample is not finite.
-        modes: How many modes get at least 20 % of their fair share of samples within `radius`. 0 if a sample is not
-            finite.
+        kl_mode: The reverse KL divergence KL(q || p) in nats, where q is the share of samples nearest to each mode and
+            p the weights. The best value is 0; with all samples at one of K equal modes it is log K. NaN if a sample is
+            not finite.
+        modes: Number of modes with at least 20 % of their expected number of samples within `radius`. 0 if a sample is
+            not finite.
         hq: High-quality samples: the share of samples within `radius` of a mode. 0 if a sample is not finite.
 
     Raises:
-        UserError: The shapes do not fit, or `radius` or a weight is not positive.
+        UserError: If the shapes do not match, or `radius` or a weight is not positive.
     """
     centres = points("centres", centres)
     x = points("x", x, centres.shape[1])
@@ -49,6 +50,6 @@ def coverage(
     expected = np.full(count, 1 / count) if weights is None else weights
     found = share > 0
     kl = float(np.sum(share[found] * np.log(share[found] / expected[found])))
-    # A share of just a fifth counts, whichever way the product rounds.
+    # A share of exactly a fifth counts, whichever way the product is rounded.
     covered = close >= FAIR_SHARE * expected * (1 - 1e-9)
     return {"kl_mode": kl, "modes": int(covered.sum()), "hq": float(near.mean())}

@@ -1,6 +1,6 @@
 """Log-likelihood of test points under a Parzen window estimate: a Gaussian kernel on every sample.
 
-It was the usual number of the first papers on GANs, and is unreliable in many dimensions: see Theis et al.
+The first papers on GANs reported this number. It is unreliable in many dimensions: see Theis et al.
 
 References:
     Breuleux et al., 2011, Quickly generating representative samples from an RBM-derived process
@@ -17,15 +17,15 @@ from gan_zoo.errors import UserError
 from gan_zoo.metrics.arrays import finite, points
 
 BANDWIDTHS = np.logspace(-1, 0, 10)
-"""Among which the published protocol chooses the one that validation points are likeliest under."""
+"""Candidate bandwidths. The published protocol chooses the one with the highest likelihood of validation points."""
 
 
 class LogLikelihood(NamedTuple):
     """A Parzen log-likelihood.
 
     Attributes:
-        mean: Over the test points, in nats.
-        standard_error: Of that mean.
+        mean: Mean over the test points, in nats.
+        standard_error: Standard error of the mean.
         bandwidth: Standard deviation of the kernels.
     """
 
@@ -42,23 +42,23 @@ def parzen_log_likelihood(
     bandwidth: float | None = None,
     bandwidths: np.ndarray = BANDWIDTHS,
 ) -> LogLikelihood:
-    """The mean log-density of test points under the mean of N(sample, bandwidth^2 I) over all samples.
+    """Returns the mean log-density of test points under the mean of N(sample, bandwidth^2 I) over all samples.
 
-    Published numbers took 10,000 samples, and chose the bandwidth on 1000 validation points.
+    Published numbers use 10,000 samples and choose the bandwidth on 1000 validation points.
 
     Args:
-        samples: Of the generator, [N, dim], or numbers, [N].
-        test: Points of the data, [M, dim], or [M], with M from 2 up.
-        validation: Points of the data, [V, dim], or [V], to choose the bandwidth on. None needs `bandwidth`.
-        bandwidth: Of the kernels, in the units of the points, instead of a choice.
-        bandwidths: To choose from.
+        samples: Samples of the generator, [N, dim], or numbers, [N].
+        test: Points of the data, [M, dim], or [M], with M >= 2.
+        validation: Points of the data, [V, dim], or [V], on which the bandwidth is chosen. None needs `bandwidth`.
+        bandwidth: Fixed bandwidth of the kernels, in the units of the points.
+        bandwidths: Candidates for the choice.
 
     Returns:
-        Mean, standard error and bandwidth; the first two are NaN if a sample is not finite.
+        Mean, standard error and bandwidth. The first two are NaN if a sample is not finite.
 
     Raises:
-        UserError: Shapes do not fit, data are not finite, a bandwidth is not positive, or not just one of `validation`
-            and `bandwidth` is given.
+        UserError: If shapes do not match, data are not finite, a bandwidth is not positive, or not exactly one of
+            `validation` and `bandwidth` is given.
     """
     samples = points("samples", samples)
     test = points("test", test, samples.shape[1], least=2)

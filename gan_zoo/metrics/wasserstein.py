@@ -1,4 +1,4 @@
-"""Wasserstein-1 distance between two clouds of points: exact, and averaged over projections.
+"""Wasserstein-1 distance between two sets of points: exact, and averaged over projections.
 
 References:
     Rabin et al., 2011, Wasserstein barycenter and its application to texture mixing (the sliced distance)
@@ -14,21 +14,21 @@ _ITERATIONS = 10_000_000
 
 
 def wasserstein1(x: np.ndarray, y: np.ndarray) -> float:
-    """The exact Wasserstein-1 distance of two empirical distributions: the least mean Euclidean way from x to y.
+    """Returns the exact Wasserstein-1 distance of two empirical distributions: the least mean transport distance.
 
-    On the line by sorting, else by POT's network simplex, whose time and memory grow as N M: 1000 points each take
-    a fifth of a second.
+    In one dimension it is computed by sorting, otherwise by POT's network simplex, whose time and memory grow as N M:
+    1000 points each take a fifth of a second.
 
     Args:
         x: [N, dim], or numbers, [N].
         y: [M, dim], or [M].
 
     Returns:
-        The distance in the units of the points; NaN if a point is not finite. Two clouds from one distribution are
-        at a positive distance, of the order of N^(-1/dim): compare with that of fresh draws, at equal N and M.
+        The distance in the units of the points; NaN if a point is not finite. Two sets of draws from one distribution
+        have a positive distance, of the order of N^(-1/dim): compare with the distance of new draws, at equal N and M.
 
     Raises:
-        UserError: `x` or `y` is of another shape or empty.
+        UserError: If `x` or `y` has another shape or is empty.
     """
     x, y = pair(x, y)
     if not finite(x, y):
@@ -39,24 +39,25 @@ def wasserstein1(x: np.ndarray, y: np.ndarray) -> float:
         return float(ot.wasserstein_1d(x[:, 0], y[:, 0], p=1))
     from scipy.spatial.distance import cdist
 
-    # ot.dist takes the root of a difference of squares, which loses half of all digits.
+    # ot.dist takes the root of a difference of squares, which loses half of the digits.
     return float(ot.emd2(ot.unif(len(x)), ot.unif(len(y)), cdist(x, y), numItermax=_ITERATIONS))
 
 
 def sliced_wasserstein(x: np.ndarray, y: np.ndarray, directions: int = 64, seed: int = 0) -> float:
-    """The mean over directions of the Wasserstein-1 distance of the projections on them.
+    """Returns the mean over directions of the Wasserstein-1 distance of the projections onto them.
 
     Args:
         x: [N, dim], or numbers, [N].
         y: [M, dim], or [M].
-        directions: How many. In the plane they divide the half circle evenly; in more dimensions they are random.
-        seed: Of random directions.
+        directions: Number of directions. In the plane they divide the half circle evenly; in more dimensions they are
+            random.
+        seed: Seed of random directions.
 
     Returns:
         The distance in the units of the points, at most the exact one; NaN if a point is not finite.
 
     Raises:
-        UserError: `x` or `y` is of another shape or empty, or `directions` is no whole number from 1 up.
+        UserError: If `x` or `y` has another shape or is empty, or `directions` is not a positive integer.
     """
     x, y = pair(x, y)
     if not isinstance(directions, int) or isinstance(directions, bool) or directions < 1:
@@ -70,7 +71,7 @@ def sliced_wasserstein(x: np.ndarray, y: np.ndarray, directions: int = 64, seed:
 
 
 def _directions(dim: int, count: int, seed: int) -> np.ndarray:
-    """Unit vectors, [dim, count]."""
+    """Returns unit vectors, [dim, count]."""
     if dim == 1:
         return np.ones((1, 1))
     if dim == 2:

@@ -1,20 +1,20 @@
-"""Released files: from a mirror or a clone, verified against the index before anything reads them.
+"""Released files, from a mirror or a clone, verified against the index before they are read.
 
     with releases.opened("wgan_gp-mnist", "saved_model/") as (folder, origin):
         model = tf.saved_model.load(folder / "saved_model")
 
-The files of a release are used as a private copy, made and verified in one pass, so that what is loaded is what was
-verified, whoever else can write where they come from, and so that no file lies beside them that the index does not
-name. They come from
+The files of a release are copied to a private folder and verified in the same pass. So the loaded bytes are the
+verified bytes, even if others can write to the source, and the folder holds no file that is not in the index. The
+source is
 
 - the mirror, if one is given or named by `$GAN_ZOO_MIRROR`: the address (http or https) of a copy of the clone's
   `pretrained/` folder, or such a folder itself;
-- or else the `pretrained/` folder of the clone that this package lies in.
+- otherwise the `pretrained/` folder of the clone that contains this package.
 
-What comes from an address is kept in a cache, `$GAN_ZOO_CACHE/pretrained` or `~/.cache/gan_zoo/pretrained`, and is
-verified again at each use. Everything in the cache can be deleted at any time.
+Downloaded files are kept in a cache, `$GAN_ZOO_CACHE/pretrained` or `~/.cache/gan_zoo/pretrained`, and are verified
+again at each use. Everything in the cache can be deleted at any time.
 
-Importing this package costs no TensorFlow start-up.
+Importing this package does not import TensorFlow.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ MIRROR = "GAN_ZOO_MIRROR"
 """The environment variable that names a mirror."""
 
 _LOCK_TIMEOUT = 3600.0
-"""Seconds to wait for another process that fetches the same release."""
+"""Seconds to wait for another process that downloads the same release."""
 
 
 @contextlib.contextmanager
@@ -49,21 +49,21 @@ def opened(
     cache_dir: str | Path | None = None,
     index: str | Path | None = None,
 ) -> Iterator[tuple[Path, Path]]:
-    """A private folder with verified files of a release, which is gone after the `with` block.
+    """Provides a private folder with verified files of a release, which is removed after the `with` block.
 
     Args:
-        name: Of the release.
-        part: How the paths of the wanted files start; of an archive, all files are there.
-        mirror: Where the files come from: an http or https address, or a folder. None is as described above, or for an
-            index of the user's own the folder that it lies in.
-        cache_dir: Folder for what comes from an address; None is `default_cache()`.
-        index: An index of the user's own; None is the package's.
+        name: Name of the release.
+        part: Prefix of the paths of the wanted files. From an archive, all files are provided.
+        mirror: Source of the files: an http or https address, or a folder. None uses the source described above or,
+            for your own index, the folder of the index.
+        cache_dir: Folder for downloaded files. None uses `default_cache()`.
+        index: Your own index. None uses that of the package.
 
     Yields:
-        The folder, and the folder or the archive that its files were copied from.
+        The private folder, and the folder or the archive that its files were copied from.
 
     Raises:
-        UserError: If there is no such release, its files cannot be had, or they are not those of the index.
+        UserError: If there is no such release, its files are not available, or they differ from the index.
     """
     release = read_index(index).get(name)
     if release is None:
@@ -85,9 +85,9 @@ def opened(
 
 
 def is_here(name: str, part: str = "") -> bool:
-    """Whether `opened` would find the files of a release of the package's index without a network.
+    """Returns whether `opened` would find the files of a release of the package's index without a network.
 
-    Only names and sizes are looked at.
+    Only names and sizes are checked.
     """
     release = read_index()[name]
     try:
@@ -97,15 +97,15 @@ def is_here(name: str, part: str = "") -> bool:
             for path, file in release.sources(part).items()
         )
     except (OSError, UserError):
-        # A folder above them may not be entered, or there is no folder to look into.
+        # A parent folder may not be accessible, or there is no folder to check.
         return False
 
 
 def default_cache() -> Path:
-    """`$GAN_ZOO_CACHE/pretrained`, or `~/.cache/gan_zoo/pretrained`.
+    """Returns `$GAN_ZOO_CACHE/pretrained`, or `~/.cache/gan_zoo/pretrained`.
 
     Raises:
-        UserError: If the variable names no local folder, or is not set and the user has no home folder.
+        UserError: If the variable does not name a local folder, or is not set and the user has no home folder.
     """
     if os.environ.get("GAN_ZOO_CACHE"):
         return checks.path("GAN_ZOO_CACHE", os.environ["GAN_ZOO_CACHE"]) / "pretrained"
@@ -118,12 +118,12 @@ def default_cache() -> Path:
 
 
 def clone_folder() -> Path:
-    """The `pretrained/` folder of the clone that this package lies in; an installed package has none."""
+    """Returns the `pretrained/` folder of the clone that contains this package. An installed package has none."""
     return Path(__file__).resolve().parents[2] / "pretrained"
 
 
 def _place(release: Release, mirror: str | Path | None, index: str | Path | None) -> Path | str | None:
-    """The folder or the address of the mirror; None if there is neither, so that only the cache can help."""
+    """Returns the folder or the address of the mirror. None if there is neither; then only the cache can be used."""
     argument = "mirror"
     if not mirror and index is not None:
         return checks.path("index", index).parent
@@ -149,7 +149,7 @@ def _place(release: Release, mirror: str | Path | None, index: str | Path | None
 
 
 def _folder(release: Release, place: Path | str | None, cache_dir: str | Path | None) -> Path:
-    """The folder with the release's files or its archive: in the mirror if that is a folder, or else in the cache."""
+    """Returns the folder with the release's files or its archive: the mirror if it is a folder, otherwise the cache."""
     if isinstance(place, Path):
         return place if release.archive else place / release.name
     return (default_cache() if cache_dir is None else checks.path("cache_dir", cache_dir)) / release.key
@@ -169,9 +169,9 @@ def _copy_local(release: Release, part: str, source: Path, private: Path) -> Pat
 
 
 def _copy_cached(release: Release, part: str, address: str | None, source: Path, private: Path) -> Path:
-    """Copies from the cache, which is filled first as far as it lacks something."""
+    """Copies from the cache, after downloading the files that it lacks."""
     try:
-        # Without the lock, since a complete cache may be one that nothing can be written in.
+        # This needs no lock: a complete cache may be in a folder that is not writable.
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, files.Mismatch):
             return _copy(release, part, source, private)
         if address is None:
@@ -189,7 +189,7 @@ def _copy_cached(release: Release, part: str, address: str | None, source: Path,
 
 
 def _fill(release: Release, part: str, address: str, folder: Path) -> None:
-    """Fetches what the cache lacks of a release, in one process at a time."""
+    """Downloads the files of a release that the cache lacks, in one process at a time."""
     from filelock import FileLock, Timeout
 
     lock = folder.with_name(f"{folder.name}.lock")
@@ -212,14 +212,14 @@ def _fill(release: Release, part: str, address: str, folder: Path) -> None:
 
 
 def _copy(release: Release, part: str, source: Path, private: Path) -> Path:
-    """Copies the wanted files of a release to a new folder in `private`, each verified while it is copied.
+    """Copies the wanted files of a release to a new folder in `private`, and verifies each during the copy.
 
     Raises:
-        files.Mismatch: If one is not that of the index; the message names it.
-        OSError: If one cannot be read, or not be written.
+        files.Mismatch: If a file differs from the index. The message names it.
+        OSError: If a file cannot be read or written.
     """
     folder = Path(tempfile.mkdtemp(dir=private))
-    # An archive is verified before it is unpacked, and as a copy, which nobody changes in between.
+    # An archive is copied and verified before it is unpacked, so that nobody can change it in between.
     copies = Path(tempfile.mkdtemp(dir=private)) if release.archive else folder
     for path, file in release.sources(part).items():
         if not (source / path).is_file():

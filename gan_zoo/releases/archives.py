@@ -1,7 +1,7 @@
-"""Archives of which every member is known beforehand.
+"""Extraction of archives whose members are all known in advance.
 
-A member's name is only ever looked up among the names of the index, and the files are made under those: a name that
-leads out of the folder is a name that the index does not have. Links, devices and the like are refused.
+The name of a member is only looked up among the names of the index, and files are created under the index's names. A
+name that leads out of the folder is not in the index. Links, devices and other special members are refused.
 """
 
 import functools
@@ -19,31 +19,31 @@ from gan_zoo.releases.files import File, Mismatch, copy
 SUFFIXES = (".tar.gz", ".tgz", ".zip")
 
 _UNREADABLE = (tarfile.TarError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
-# Of headers and padding in a tar file: for the whole, and for each member.
+# Bytes allowed for headers and padding of a tar file: in total, and for each member.
 _OVERHEAD = (2**20, 2**14)
 
 Member = tuple[str, str, int, Callable[[], BinaryIO]]
-"""Name, kind ("file", "folder" or what else it is), size in bytes, and what opens it."""
+"""Name, kind ("file", "folder" or another kind), size in bytes, and a function that opens the member."""
 
 
 def extract(archive: BinaryIO, name: str, files: Mapping[str, File], folder: Path) -> None:
-    """Writes the files of an archive, each of which is verified.
+    """Writes the files of an archive and verifies each of them.
 
     Args:
-        archive: Its bytes; can be sought in.
-        name: Its file name, of which the end says what kind it is: see `SUFFIXES`.
-        files: All files that it must hold, by their paths in it.
-        folder: An empty folder to write them in.
+        archive: The archive, a seekable binary stream.
+        name: File name of the archive. Its suffix determines the format: see `SUFFIXES`.
+        files: All files that the archive must contain, by their paths in it.
+        folder: An empty folder for the files.
 
     Raises:
-        Mismatch: If it holds anything else than `files` and folders, or cannot be read.
+        Mismatch: If the archive contains anything other than `files` and folders, or cannot be read.
         OSError: If a file cannot be written.
     """
     members = _zip(archive) if name.endswith(".zip") else _tar(archive, files)
     missing = dict(files)
     try:
         for path, kind, size, opened in members:
-            if kind == "folder":  # those that are needed are made with their files
+            if kind == "folder":  # folders are created with their files
                 continue
             path = path.removeprefix("./")
             if kind != "file":
@@ -82,7 +82,7 @@ def _zip(archive: BinaryIO) -> Iterator[Member]:
 
 
 class _Bounded:
-    """A stream that gives an error in place of more than `limit` bytes, which a bomb among the headers would need."""
+    """A stream that raises an error after `limit` bytes, because the headers of a bomb would expand without limit."""
 
     def __init__(self, stream: BinaryIO, limit: int):
         self._stream = stream

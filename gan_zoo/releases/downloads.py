@@ -1,7 +1,7 @@
-"""Files over HTTP, whole or not at all: what has its final name has the content that was asked for.
+"""Downloads of files over HTTP. A file with its final name is complete and has the expected content.
 
-Until then a file is called .NAME.part. Where a connection or the process breaks off, the next request goes on from the
-end of that file. Callers see to it that one process at a time fetches a file.
+Until then a file is named .NAME.part. If a connection or the process breaks off, the next request continues from the
+end of that file. Callers ensure that only one process at a time downloads a file.
 """
 
 import os
@@ -13,49 +13,49 @@ from gan_zoo.errors import UserError
 from gan_zoo.releases.files import File, matches
 
 _CONNECT_TIMEOUT = 10.0
-"""Seconds until a server must have taken the connection."""
+"""Seconds to wait for a connection to a server."""
 
 _READ_TIMEOUT = 30.0
-"""Seconds that a server may send nothing."""
+"""Longest time in seconds in which a server may send nothing."""
 
 _SLOWEST = 2**10
-"""Bytes per second. Servers that send less are given up, however regularly they send."""
+"""Lowest rate in bytes per second. Downloads from slower servers are stopped, even if they send regularly."""
 
 _ATTEMPTS = 4
 _BACKOFF = 1.0
-"""Seconds before the second attempt; doubled for each further one."""
+"""Seconds before the second attempt; doubled for each further attempt."""
 
 _REDIRECTS = 5
 _CHUNK = 2**16
 _LARGE = 10 * 2**20
-"""Bytes. The progress of larger files is shown on a terminal."""
+"""Size in bytes above which the progress is shown on a terminal."""
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 
 def download(url: str, path: Path, expected: File) -> None:
-    """Fetches a file and verifies it.
+    """Downloads a file and verifies it.
 
     Args:
-        url: Of http or https. Redirects are followed, though never from https to http.
-        path: Where it is put; missing folders are made.
-        expected: Its content.
+        url: An http or https address. Redirects are followed, but never from https to http.
+        path: Path of the file; missing folders are created.
+        expected: The expected content.
 
     Raises:
-        UserError: If the server does not give it or gives another content, also when asked again.
+        UserError: If the server does not provide it or sends another content, also after retries.
         OSError: If it cannot be written.
     """
     import requests
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    # No file of an index has a name with a dot at its beginning, so that none is taken for another's part.
+    # No name in an index begins with a dot, so a partial file cannot be confused with another file.
     partial = path.with_name(f".{path.name}.part")
     with requests.Session() as session:
-        # Even where it is told not to follow them, requests reads the bodies of redirects, which need not end.
+        # Even if it does not follow them, requests reads the bodies of redirects, which may be endless.
         session.get_redirect_target = lambda response: None
         _complete(session, url, partial, expected)
         if not matches(partial, expected):
-            # What was there from before may have been damaged or of another file: once more, from its beginning.
+            # The partial file may have been damaged or from another file: download again from the beginning.
             partial.unlink()
             _complete(session, url, partial, expected)
     if not matches(partial, expected):
@@ -68,11 +68,11 @@ def download(url: str, path: Path, expected: File) -> None:
 
 
 class _BrokenOffError(Exception):
-    """The attempt may succeed when it is repeated; the message says what happened."""
+    """A failed attempt that may succeed when repeated. The message says what happened."""
 
 
 def _complete(session, url: str, partial: Path, expected: File) -> None:
-    """Makes attempts until `partial` has the expected size."""
+    """Repeats attempts until `partial` has the expected size."""
     for attempt in range(_ATTEMPTS):
         if attempt:
             time.sleep(_BACKOFF * 2 ** (attempt - 1))
@@ -89,7 +89,7 @@ def _complete(session, url: str, partial: Path, expected: File) -> None:
 
 
 def _append(session, url: str, partial: Path, expected: File) -> None:
-    """One request, for what `partial` lacks."""
+    """Makes one request for the missing part of `partial`."""
     import requests
     import urllib3
 
@@ -100,7 +100,7 @@ def _append(session, url: str, partial: Path, expected: File) -> None:
     if have == expected.size > 0:
         return
     try:
-        # Compressed on the way, a file could neither be counted nor gone on with.
+        # With compression during the transfer, bytes could not be counted and a download could not be continued.
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
         with _get(session, url, headers) as response:
             if have and (response.status_code == 416 or _is_other_range(response, have)):
@@ -157,7 +157,7 @@ def _receive(response, url: str, partial: Path, have: int, expected: File) -> No
     from tqdm import tqdm
 
     deadline = time.monotonic() + _READ_TIMEOUT + (expected.size - have) / _SLOWEST
-    # None: wherever the output is no terminal.
+    # None hides the progress if the output is not a terminal.
     silent = None if expected.size > _LARGE else True
     with (
         partial.open("ab" if have else "wb") as file,
@@ -165,7 +165,7 @@ def _receive(response, url: str, partial: Path, have: int, expected: File) -> No
             initial=have, total=expected.size, unit="B", unit_scale=True, desc=partial.stem[1:], disable=silent
         ) as bar,
     ):
-        # Whatever has come, since a full chunk of a slow server could take for ever.
+        # Reads what has arrived, because a full chunk from a slow server could take very long.
         while chunk := response.raw.read1(_CHUNK, decode_content=False):
             have += len(chunk)
             if have > expected.size:
@@ -175,7 +175,7 @@ def _receive(response, url: str, partial: Path, have: int, expected: File) -> No
             if time.monotonic() > deadline:
                 raise _BrokenOffError(f"the server sends less than {_SLOWEST} bytes a second")
         file.flush()
-        # Without this a power failure after the renaming can leave an empty file of the final name.
+        # Without this, a power failure after the renaming can leave an empty file with the final name.
         os.fsync(file.fileno())
     if have > expected.size:
         partial.unlink()
@@ -188,13 +188,13 @@ def _receive(response, url: str, partial: Path, have: int, expected: File) -> No
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost of the errors that requests and urllib3 wrap in each other, which say little."""
+    """Returns the innermost, informative error of those that requests and urllib3 wrap in each other."""
     while (inner := next((arg for arg in error.args if isinstance(arg, BaseException)), error.__cause__)) is not None:
         error = inner
     return getattr(error, "strerror", None) or type(error).__name__
 
 
 def _shown(url: str) -> str:
-    """An address without the password that it may hold."""
+    """Returns an address without the password that it may contain."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -1,4 +1,4 @@
-"""The SavedModels that this user's processes exported on this machine, which load without `trust`.
+"""The list of SavedModels that this user exported on this machine. They load without `trust`.
 
     $GAN_ZOO_CACHE/exports.json, or ~/.cache/gan_zoo/exports.json
 
@@ -6,10 +6,10 @@
      "exports": [{"path": "/home/ada/runs/dcgan-mnist/saved_model",
                   "files": {"saved_model.pb": {"size": 125263, "sha256": "..."}, ...}}, ...]}
 
-The list decides what TensorFlow may run, so it counts only if it belongs to this user and nobody else can write it.
-An export is known by its place and by the content of all its files. What is loaded is a private copy, verified while it
-is made, as for releases. A folder that was moved or renamed is known by its content, once its old place is empty. A
-copy is not known, and neither is a folder of which a byte has changed.
+The list decides which models TensorFlow may run, so it counts only if it belongs to this user and nobody else can write
+it. An export is recognized by its path and by the content of all its files. What is loaded is a private copy, which is
+verified while it is copied, as for releases. A folder that was moved or renamed is recognized by its content once its
+old path is empty. A copy is not recognized, and neither is a folder with any changed byte.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from gan_zoo.releases.index import contents
 
 _VERSION = 1
 _MOST = 500
-"""Exports in the list. Those that have gone leave it first, and then the oldest."""
+"""Largest number of exports in the list. Missing exports are removed first, then the oldest."""
 _LOCK_TIMEOUT = 60.0
 """Seconds to wait for another process that writes the list."""
 _MODEL = "saved_model.pb"
@@ -38,7 +38,7 @@ _log = logging.getLogger("gan_zoo")
 
 
 def record_path() -> Path:
-    """Where the list lies.
+    """Returns the path of the list.
 
     Raises:
         RuntimeError: If there is neither `$GAN_ZOO_CACHE` nor a home folder.
@@ -47,11 +47,11 @@ def record_path() -> Path:
 
 
 def remember(written: Path, destination: Path | None = None) -> None:
-    """Adds an export to the list. Where that cannot be, a warning says so, and nothing else happens.
+    """Adds an export to the list. If this fails, it only warns.
 
     Args:
-        written: The SavedModel folder, as this process has just written it.
-        destination: Where it is about to be moved; None if it stays.
+        written: The SavedModel folder that this process has just written.
+        destination: The path to which it will be moved; None if it stays.
     """
     from filelock import FileLock, Timeout
 
@@ -76,25 +76,27 @@ def remember(written: Path, destination: Path | None = None) -> None:
 
 @contextlib.contextmanager
 def opened(folder: Path) -> Iterator[Path | None]:
-    """A private copy of a SavedModel folder that this user exported, or None if it is not one; gone after the `with`.
+    """Provides a private copy of a SavedModel folder that this user exported, or None if the user did not export it.
+
+    The copy is removed after the `with` block.
 
     Args:
         folder: The SavedModel folder.
 
     Raises:
-        UserError: If there is no room for the copy.
+        UserError: If there is no space for the copy.
     """
     with contextlib.ExitStack() as stack:
         yield next((copy for of in _candidates(folder) if (copy := _copy(of, folder, stack)) is not None), None)
 
 
 def was_own(folder: Path) -> bool:
-    """Whether this user exported a SavedModel to this place, whatever lies there now."""
+    """Returns whether this user exported a SavedModel to this path, whatever is there now."""
     return any(of["path"] == os.fspath(folder.resolve()) for of in _known())
 
 
 def _candidates(folder: Path) -> list[dict]:
-    """The entries that may be of a folder: those of its place, the newest first, and those of places that are empty."""
+    """Returns the entries that may match a folder: those of its path, newest first, and those of empty paths."""
     here = os.fspath(folder.resolve())
     known = _known()[::-1]
     moved = [of for of in known if of["path"] != here and not _is_there(of["path"])]
@@ -109,7 +111,7 @@ def _known() -> list[dict]:
 
 
 def _copy(of: dict, folder: Path, stack: contextlib.ExitStack) -> Path | None:
-    """A copy of the folder if it has the files of an entry, or None."""
+    """Returns a copy of the folder if it has the files of an entry, otherwise None."""
     expected = {name: File(**file) for name, file in of["files"].items()}
     try:
         if any((folder / name).stat().st_size != file.size for name, file in expected.items()):
@@ -133,10 +135,10 @@ def _copy(of: dict, folder: Path, stack: contextlib.ExitStack) -> Path | None:
 
 
 def _check_own(folder: Path) -> None:
-    """Checks that nobody else can have put anything in a folder that was just written.
+    """Checks that nobody else can have changed a folder that was just written.
 
     Raises:
-        PermissionError: If a file or a folder in it belongs to somebody else, or is a link.
+        PermissionError: If a file or a folder in it belongs to another user, or is a link.
     """
     if not hasattr(os, "geteuid"):
         return
@@ -147,13 +149,13 @@ def _check_own(folder: Path) -> None:
 
 
 def _read(record: Path) -> list[dict]:
-    """The entries of the list, the oldest first; none if there is no list, or one that does not count.
+    """Returns the entries of the list, oldest first. Empty if there is no list, or one that does not count.
 
     Raises:
         OSError: If it cannot be read.
     """
     try:
-        # Without following a link, which somebody else could have laid.
+        # Links are not followed, because another user could have created them.
         descriptor = os.open(record, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except FileNotFoundError:
         return []
@@ -185,7 +187,7 @@ def _entry(of: dict) -> dict:
 def _write(record: Path, entries: list[dict]) -> None:
     partial = record.with_name(f".{uuid.uuid4().hex[:12]}.partial")
     try:
-        # Private from its first moment: somebody who had opened it could go on writing to it.
+        # Created as private: another user who had opened it earlier could continue to write to it.
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(json.dumps({"version": _VERSION, "exports": entries}, indent=1).encode() + b"\n")
@@ -197,5 +199,5 @@ def _write(record: Path, entries: list[dict]) -> None:
 def _is_there(path: str) -> bool:
     try:
         return (Path(path) / _MODEL).is_file()
-    except OSError:  # a folder above it may not be entered
+    except OSError:  # a parent folder may not be accessible
         return True

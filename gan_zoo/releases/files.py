@@ -10,11 +10,11 @@ _CHUNK = 2**20
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """What the content of a file must be.
+    """Expected content of a file.
 
     Attributes:
-        size: In bytes.
-        sha256: In hexadecimal digits, small letters.
+        size: Size in bytes.
+        sha256: SHA-256 in lower-case hexadecimal digits.
     """
 
     size: int
@@ -22,11 +22,11 @@ class File:
 
 
 class Mismatch(Exception):  # noqa: N818
-    """A content is not the one that was expected; the message says how it differs, to go behind the file's name."""
+    """Content that differs from the expected content. The message says how, to be placed after the name of the file."""
 
 
 def describe(path: Path) -> File:
-    """The size and the SHA-256 of a file.
+    """Returns the size and the SHA-256 of a file.
 
     Raises:
         OSError: If it cannot be read.
@@ -37,19 +37,19 @@ def describe(path: Path) -> File:
 
 
 def matches(path: Path, expected: File) -> bool:
-    """Whether a regular file lies at `path` and has the content that is expected.
+    """Returns whether `path` is a regular file with the expected content.
 
     Raises:
-        OSError: If a file lies there and cannot be read.
+        OSError: If the file exists and cannot be read.
     """
     return path.is_file() and path.stat().st_size == expected.size and describe(path) == expected
 
 
 def copy(source: BinaryIO, target: Path, expected: File) -> None:
-    """Copies a stream to a new file. No more is read, and so no more written, than a byte above the expected size.
+    """Copies a stream to a new file. It reads and writes at most one byte more than the expected size.
 
     Raises:
-        Mismatch: If the stream is not what is expected; what was written by then stays.
+        Mismatch: If the stream differs from the expected content. The bytes written so far are kept.
         OSError: If the stream cannot be read or the file cannot be written.
     """
     digest, size = hashlib.sha256(), 0

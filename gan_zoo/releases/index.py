@@ -1,11 +1,11 @@
-"""The index: which releases there are, and the size and the SHA-256 of each of their files.
+"""The index: the list of releases, with size and SHA-256 of each of their files.
 
     {"version": 1,
      "models": {"wgan_gp-mnist": {"files": {"saved_model/saved_model.pb": {"size": 125263, "sha256": "..."}, ...}},
                 "other": {"archive": {"name": "other.tar.gz", "size": 1234567, "sha256": "..."}, "files": {...}}}}
 
-A release's files lie at `<mirror>/<model>/<file>`, or all in one archive, at `<mirror>/<archive's name>`. The index is
-what decides which files are genuine, so it comes with the package, or from the user, and never from the mirror.
+The files of a release are at `<mirror>/<model>/<file>`, or all in one archive at `<mirror>/<archive's name>`. The index
+decides which files are genuine. Therefore it comes with the package or from the user, and never from the mirror.
 """
 
 import dataclasses
@@ -23,23 +23,23 @@ from gan_zoo.releases import archives, files
 from gan_zoo.releases.files import File
 
 PATH = Path(__file__).with_name("index.json")
-"""The package's own."""
+"""Path of the package's own index."""
 
 _VERSION = 1
-# Names become local paths and parts of addresses: nothing in them may have a meaning there.
+# Names become parts of local paths and addresses, so they may contain no character with a meaning there.
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._+-]{0,198}[A-Za-z0-9_+-])?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclasses.dataclass(frozen=True)
 class Release:
-    """A release, as the index has it.
+    """A release in the index.
 
     Attributes:
-        name: Of the release.
-        files: Its files, by their paths.
-        archive: The name of the archive that holds them all, or None if each lies by itself.
-        packed: What that archive is.
+        name: Name of the release.
+        files: The files of the release, by their paths.
+        archive: The name of the archive that contains them all, or None if they are separate.
+        packed: The expected content of the archive.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Release:
     packed: File | None = None
 
     def sources(self, part: str = "") -> dict[str, File]:
-        """What is to be had in order to have the files whose paths start with `part`: these themselves or the archive.
+        """Returns the files to obtain for the paths that start with `part`: these files themselves or the archive.
 
         Raises:
             UserError: If the release has no such file.
@@ -59,21 +59,21 @@ class Release:
         return found if self.archive is None else {self.archive: self.packed}
 
     def location(self, source: str) -> str:
-        """Where in a mirror one of the `sources` lies."""
+        """Returns the location of one of the `sources` in a mirror."""
         return source if self.archive else f"{self.name}/{source}"
 
     @property
     def key(self) -> str:
-        """The name, with a digest of all that the index says of the release: releases of one key are the same."""
+        """The name with a digest of all that the index says about the release. Releases with the same key are equal."""
         content = json.dumps(dataclasses.asdict(self), sort_keys=True)
         return f"{self.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 def read_index(path: str | Path | None = None) -> dict[str, Release]:
-    """The releases of an index, by their names.
+    """Returns the releases of an index, by their names.
 
     Args:
-        path: The index; None is the package's own.
+        path: The index. None uses that of the package.
 
     Raises:
         UserError: If it cannot be read or is malformed.
@@ -92,14 +92,14 @@ def read_index(path: str | Path | None = None) -> dict[str, Release]:
 
 
 def update_index(path: str | Path, folder: Path) -> Release:
-    """Puts a folder, as it is, in an index, under the folder's name; the other entries stay.
+    """Adds a folder to an index, under the folder's name, and keeps the other entries.
 
     Args:
-        path: The index; made if it is not there.
-        folder: The release's files.
+        path: The index; created if missing.
+        folder: The files of the release.
 
     Raises:
-        UserError: If the index is malformed or cannot be written, or the folder has files that it cannot name.
+        UserError: If the index is malformed or cannot be written, or the folder has file names that are not allowed.
     """
     path = checks.path("index", path)
     content = {"version": _VERSION, "models": {}}
@@ -122,10 +122,10 @@ def update_index(path: str | Path, folder: Path) -> Release:
 
 
 def contents(folder: Path) -> dict[str, File]:
-    """All files below a folder, by their paths in it.
+    """Returns all files below a folder, by their paths in it.
 
     Raises:
-        UserError: If it is no folder or cannot be read.
+        UserError: If the path is not a folder or cannot be read.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder.")
@@ -184,7 +184,7 @@ _RULE = "letters, digits and ._+- make one, without a dot at its ends"
 
 
 def _require_apart(name: str, paths: list[str]) -> None:
-    """No file lies in another, and none differs from another in capitals only, which some file systems do not tell."""
+    """Checks that no file lies in another, and that names differ in more than case, which some file systems ignore."""
     names = {path.casefold() for path in paths}
     _require(len(names) == len(paths), f"{name}: two files differ in capitals only")
     for path in names:

@@ -1,4 +1,4 @@
-"""Synthetic distributions whose densities, moments and supports are known, drawn afresh at every step.
+"""Synthetic distributions with known densities, moments and supports, drawn anew at every step.
 
     ring = synthetic.get("ring8")
     ring.sample(100, seed=(0, 1))           # a float32 tensor [100, 2]
@@ -12,14 +12,14 @@
 | `gaussian` | N((1, 0), 0.25 I): standard deviation 0.5 | | after Mescheder et al. 2018 |
 | `mixture1d` | Gaussians on the real line | `centres`, `std`, `weights` | |
 | `swiss_roll` | scikit-learn's, noise 0.25, columns 0 and 2, all / 7.5 | | Gulrajani et al. 2017, gan_toy.py |
-| `two_lines` | (theta, U[0, 1]), to be met by a generator on a parallel line | `theta` | after Fedus et al. 2018 |
+| `two_lines` | (theta, U[0, 1]), for a generator on a parallel line | `theta` | after Fedus et al. 2018 |
 | `segment` | uniform on the segment from (-1, 0) to (1, 0) | | after Mescheder et al. 2018 |
 | `four_lines` | uniform on four parallel segments | `spacing`, `length` | after Mescheder et al. 2018 |
 | `circle` | uniform on the unit circle | | after Mescheder et al. 2018 |
 | `gaussian_line` | a Gaussian on a line in the plane | `angle`, `std` | after Fedus et al. 2018 |
 | `gaussian_hyperplane` | a Gaussian on a plane of low dimension | `dim`, `rank`, `seed` | after Fedus et al. 2018 |
 
-Importing this package costs no TensorFlow start-up.
+Importing this package does not import TensorFlow.
 
 References:
     Metz et al., 2017, https://arxiv.org/abs/1611.02163
@@ -63,43 +63,43 @@ _FACTORIES = {
 }
 
 SYNTHETIC = tuple(_FACTORIES)
-"""Their names, without arguments."""
+"""Names of the distributions, without arguments."""
 
 _built: dict[str, Distribution] = {}
 
 
 def get(name: str) -> Distribution:
-    """Finds a distribution by its name, with or without arguments: "circle", "gaussian_hyperplane(dim=8, rank=2)".
+    """Returns a distribution by its name, with or without arguments: "circle", "gaussian_hyperplane(dim=8, rank=2)".
 
     Args:
-        name: One of `SYNTHETIC`, and behind it, in parentheses, arguments as Python writes them: numbers, None, and
+        name: One of `SYNTHETIC`, optionally followed by arguments in parentheses, in Python syntax: numbers, None, and
             lists or tuples of numbers.
 
     Raises:
-        UserError: There is no such distribution, it has no such argument, or the argument's value will not do.
+        UserError: If there is no such distribution or argument, or the value of an argument is not valid.
     """
     if not isinstance(name, str):
         raise UserError(f"name must be one of {', '.join(SYNTHETIC)}, with or without arguments, not {name!r}.")
     if name not in _built:
         distribution = build(name, _FACTORIES)
-        # The same object under every spelling: what a distribution has computed of itself is kept.
+        # All spellings give the same object, so that values which a distribution has computed are kept.
         _built[name] = _built.setdefault(distribution.name, distribution)
     return _built[name]
 
 
 def is_synthetic(name: str) -> bool:
-    """Whether a dataset's name is meant for `get`: that of a synthetic set, or any with arguments."""
+    """Returns whether `get` handles a name: the name of a synthetic distribution, or any name with arguments."""
     known = name.partition("(")[0].strip() in SYNTHETIC
     return known or (name.endswith(")") and "(" in name and not name.startswith("folder:"))
 
 
 def sample(name: str, n: int, seed) -> "tf.Tensor":
-    """Draws from a synthetic set: `get(name).sample(n, seed)`.
+    """Draws points of a synthetic distribution: `get(name).sample(n, seed)`.
 
     Args:
         name: As for `get`.
-        n: How many points.
-        seed: Two integers that decide the draw, as for `tf.random.stateless_normal`.
+        n: Number of points.
+        seed: Two integers that determine the draw, as for `tf.random.stateless_normal`.
 
     Returns:
         Points, a float32 tensor [n, dim].
@@ -111,7 +111,7 @@ def sample(name: str, n: int, seed) -> "tf.Tensor":
 
 
 def modes(name: str) -> tuple[np.ndarray, float]:
-    """Centres and standard deviation of a mixture of Gaussians, as drawn: `get(name).modes`.
+    """Returns centres and standard deviation of a mixture of Gaussians, in the units of its samples: `get(name).modes`.
 
     Args:
         name: As for `get`: "ring8", "grid25", "gaussian" or "mixture1d(...)".
@@ -120,7 +120,7 @@ def modes(name: str) -> tuple[np.ndarray, float]:
         Centres, float64 [K, dim], and the standard deviation of each coordinate around them.
 
     Raises:
-        UserError: The set is no mixture of Gaussians, or as for `get`.
+        UserError: If the distribution is not a mixture of Gaussians, or as for `get`.
     """
     found = get(name).modes
     if found is None:

@@ -1,4 +1,4 @@
-"""What is known of every synthetic distribution."""
+"""Base class of the synthetic distributions."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,24 +11,24 @@ if TYPE_CHECKING:
 
 
 class Distribution:
-    """A distribution on R^dim that can be drawn from, and of which the truth is known.
+    """A distribution on R^dim with known properties, from which points can be drawn.
 
     Attributes:
-        name: The canonical name, in which arguments that have their defaults are left out. `get` of it gives the same
+        name: The canonical name, without arguments that have their default values. `get(name)` returns the same
             distribution.
-        dim: Of the space.
-        support_dim: Dimension of the support, the smallest set that holds all draws: less than `dim` where there is no
-            density with respect to Lebesgue measure.
-        limits: The lowest and the highest coordinate worth showing, on all axes.
+        dim: Dimension of the space.
+        support_dim: Dimension of the support, the smallest closed set that contains all draws. It is less than `dim` if
+            there is no density with respect to Lebesgue measure.
+        limits: The lowest and the highest coordinate of plots, on all axes.
         mean: float64 [dim].
         covariance: float64 [dim, dim].
-        modes: For mixtures of Gaussians with one standard deviation the centres, float64 [K, dim], and that standard
-            deviation; otherwise None.
-        weights: float64 [K], the modes' probabilities, or None where there are no modes.
-        box: The lowest and the highest corner, float64 [2, dim], of a box outside which there is less than 1e-15 of
-            the probability.
-        scale: The shortest length on which the density varies, or None where there is no density.
-        arguments: What it was made with, by name.
+        modes: For mixtures of Gaussians with one standard deviation: the centres, float64 [K, dim], and the standard
+            deviation. None for other distributions.
+        weights: Probabilities of the modes, float64 [K], or None without modes.
+        box: The lowest and the highest corner, float64 [2, dim], of a box that contains all but 1e-15 of the
+            probability.
+        scale: The shortest length on which the density varies, or None without a density.
+        arguments: The arguments that it was created with, by name.
     """
 
     name: str
@@ -65,8 +65,8 @@ class Distribution:
         """Draws n points.
 
         Args:
-            n: How many.
-            seed: Two integers that decide the draw, as for `tf.random.stateless_normal`.
+            n: Number of points.
+            seed: Two integers that determine the draw, as for `tf.random.stateless_normal`.
 
         Returns:
             A float32 tensor [n, dim].
@@ -75,26 +75,26 @@ class Distribution:
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """Names of the modes, "0" to "K-1", or None where there are no modes."""
+        """Names of the modes, "0" to "K-1", or None without modes."""
         return None if self.modes is None else tuple(str(k) for k in range(len(self.modes[0])))
 
     def sample_labelled(self, n: int, seed) -> tuple["tf.Tensor", "tf.Tensor"]:
-        """Draws the points of `sample`, with the mode that each of them is from.
+        """Draws the points of `sample`, with the mode that each point is drawn from.
 
         Args:
-            n: How many.
+            n: Number of points.
             seed: As for `sample`.
 
         Returns:
             Points, a float32 tensor [n, dim], and the indices of their centres in `modes`, an int32 tensor [n].
 
         Raises:
-            UserError: The distribution has no modes.
+            UserError: If the distribution has no modes.
         """
         raise no_modes(self.name)
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
-        """Logarithm of the density with respect to Lebesgue measure, in nats.
+        """Returns the logarithm of the density with respect to Lebesgue measure, in nats.
 
         Args:
             x: [N, dim].
@@ -103,7 +103,7 @@ class Distribution:
             float64 [N].
 
         Raises:
-            UserError: `x` has another shape, or the distribution is singular.
+            UserError: If `x` has another shape, or the distribution is singular.
         """
         if self.singular:
             raise UserError(
@@ -113,10 +113,10 @@ class Distribution:
         return self._log_density(self.points(x))
 
     def distance(self, x: np.ndarray) -> np.ndarray:
-        """Euclidean distance to where the distribution is.
+        """Returns the Euclidean distance of points to the distribution.
 
-        That is the support for singular distributions; the nearest centre for mixtures of Gaussians and the curve
-        without its noise for the Swiss roll, whose supports are the whole space.
+        This is the distance to the support for singular distributions, to the nearest centre for mixtures of
+        Gaussians, and to the curve without noise for the Swiss roll. The support of the last two is the whole space.
 
         Args:
             x: [N, dim].
@@ -125,25 +125,25 @@ class Distribution:
             float64 [N].
 
         Raises:
-            UserError: `x` has another shape.
+            UserError: If `x` has another shape.
         """
         return self._distance(self.points(x))
 
     def shares_support(self, other: "Distribution") -> bool:
-        """Whether some set has positive probability here and lies in the support of `other`, or the other way round.
+        """Returns whether a set of positive probability of one distribution lies in the support of the other.
 
-        If not, the two distributions are mutually singular: one draw tells which of them it is from, surely.
+        If not, the two distributions are mutually singular: one draw identifies its distribution with certainty.
         """
         if self.support_dim != other.support_dim:
-            # The smaller of two such sets is a null set of a distribution that is spread out over the larger one.
+            # A set of the smaller dimension has probability zero under the distribution of the larger dimension.
             return False
         return not self.singular or self.name == other.name or self._meets(other) or other._meets(self)
 
     def points(self, x: np.ndarray) -> np.ndarray:
-        """Points of this distribution's space as float64 [N, dim].
+        """Returns points of this distribution's space as float64 [N, dim].
 
         Raises:
-            UserError: `x` has another shape.
+            UserError: If `x` has another shape.
         """
         x = np.asarray(x, np.float64)
         if x.ndim != 2 or x.shape[1] != self.dim:
@@ -157,21 +157,21 @@ class Distribution:
         raise NotImplementedError
 
     def _meets(self, other: "Distribution") -> bool:
-        """Whether a piece of this support lies in that of `other`; asked only of singular distributions."""
+        """Returns whether a piece of this support lies in that of `other`. Called only for singular distributions."""
         return any(other.distance(piece).max() <= 1e-9 for piece in self._pieces())
 
     def _pieces(self) -> list[np.ndarray]:
-        """Per piece of the support so many of its points, [M, dim], that only sets that hold the piece hold them."""
+        """Returns points of each piece of the support, [M, dim], enough that a set which holds them holds the piece."""
         raise NotImplementedError
 
 
 def no_modes(name: str) -> UserError:
-    """The error to raise where modes are asked of a distribution without."""
+    """Returns the error for a request of modes from a distribution without modes."""
     return UserError(f"name: {name} is no mixture of Gaussians and has no modes; ring8, grid25 and mixture1d have.")
 
 
 def streams(seed):
-    """Two independent seeds, for what is chosen and for the noise around it."""
+    """Returns two independent seeds, for the choice of components and for the noise."""
     import tensorflow as tf
 
     return tf.unstack(tf.random.split(seed, 2))

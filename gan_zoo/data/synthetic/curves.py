@@ -9,13 +9,13 @@ from gan_zoo.data.synthetic.base import Distribution, streams
 
 
 def two_lines(theta: float = 0.0) -> "Segments":
-    """(theta, U[0, 1]): the one of two parallel lines that the data are on; the other is a generator's.
+    """Returns (theta, U[0, 1]), a segment parallel to the one of the generator.
 
     Args:
-        theta: Where the line crosses the first axis.
+        theta: Position of the line on the first axis.
 
     Raises:
-        UserError: `theta` is no finite number.
+        UserError: If `theta` is not a finite number.
     """
     theta = number("theta", theta)
     distribution = Segments([[[theta, 0.0], [theta, 1.0]]])
@@ -24,19 +24,19 @@ def two_lines(theta: float = 0.0) -> "Segments":
 
 
 def segment() -> "Segments":
-    """The segment from (-1, 0) to (1, 0)."""
+    """Returns the uniform distribution on the segment from (-1, 0) to (1, 0)."""
     return Segments([[[-1.0, 0.0], [1.0, 0.0]]])
 
 
 def four_lines(spacing: float = 1.0, length: float = 2.0) -> "Segments":
-    """Four upright segments side by side around the origin.
+    """Returns the uniform distribution on four vertical segments side by side, centred at the origin.
 
     Args:
-        spacing: Distance of neighbours.
-        length: Of each.
+        spacing: Distance between neighbours.
+        length: Length of each segment.
 
     Raises:
-        UserError: An argument is no positive number.
+        UserError: If an argument is not a positive number.
     """
     spacing, length = number("spacing", spacing, positive=True), number("length", length, positive=True)
     ends = [[[k * spacing, -length / 2], [k * spacing, length / 2]] for k in (-1.5, -0.5, 0.5, 1.5)]
@@ -46,10 +46,10 @@ def four_lines(spacing: float = 1.0, length: float = 2.0) -> "Segments":
 
 
 class Segments(Distribution):
-    """The uniform distribution on segments of one length.
+    """The uniform distribution on segments of equal length.
 
     Args:
-        ends: [K, 2, 2]: for each segment its two ends.
+        ends: The two ends of each segment, [K, 2, 2].
     """
 
     def __init__(self, ends):
@@ -64,7 +64,7 @@ class Segments(Distribution):
             support_dim=1,
             limits=(low - margin, high + margin),
             mean=middles.mean(axis=0),
-            # Between the segments and, d d^T / 12 for each, along them.
+            # The covariance between the segments, plus d d^T / 12 along each segment.
             covariance=(off.T @ off + self.directions.T @ self.directions / 12) / len(ends),
             box=np.stack([ends.min(axis=(0, 1)), ends.max(axis=(0, 1))]),
         )
@@ -99,7 +99,7 @@ class Segments(Distribution):
         )
 
     def _pieces(self):
-        # Both ends alone could lie on a circle.
+        # Two ends alone could also lie on a circle.
         return [
             start + np.array([[0.0], [0.5], [1.0]]) * direction
             for start, direction in zip(self.starts, self.directions, strict=True)
@@ -107,7 +107,7 @@ class Segments(Distribution):
 
 
 def _overlap(start, direction, other_start, other_direction) -> bool:
-    """Whether two segments have more than a point in common."""
+    """Returns whether two segments have more than one point in common."""
     length = np.linalg.norm(direction)
     along = direction / length
     across = np.array([-along[1], along[0]])
@@ -119,7 +119,7 @@ def _overlap(start, direction, other_start, other_direction) -> bool:
 
 
 def circle() -> "Circle":
-    """The circle of radius 1 around the origin."""
+    """Returns the uniform distribution on the circle of radius 1 around the origin."""
     return Circle()
 
 

@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians that share one standard deviation."""
+"""Mixtures of Gaussians with a common standard deviation."""
 
 import math
 from collections.abc import Sequence
@@ -18,42 +18,42 @@ GAUSSIAN_MEAN = (1.0, 0.0)
 GAUSSIAN_STD = 0.5
 
 _TAILS = 9.0
-"""Standard deviations around a mean, outside which a Gaussian has less than 1e-18 of its probability."""
+"""Number of standard deviations beyond which a Gaussian has less than 1e-18 of its probability."""
 _CHUNK = 2**20
-"""Distances held at once."""
+"""Number of distances in memory at once."""
 
 
 def ring8() -> "Mixture":
-    """8 Gaussians on a circle of radius 2 around the origin."""
-    # Not linspace with its end point: that would put the first and the last mode on the same spot.
+    """Returns 8 Gaussians on a circle of radius 2 around the origin."""
+    # Not linspace with its end point: the first and the last mode would coincide.
     angle = 2 * np.pi * np.arange(8) / 8
     return Mixture(RING_RADIUS * np.stack([np.cos(angle), np.sin(angle)], axis=1), RING_STD)
 
 
 def grid25() -> "Mixture":
-    """25 Gaussians on a square grid."""
+    """Returns 25 Gaussians on a square grid."""
     line = GRID_SPACING * np.arange(-2, 3)
     centres = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2) / GRID_SCALE
     return Mixture(centres, GRID_STD / GRID_SCALE)
 
 
 def gaussian() -> "Mixture":
-    """One Gaussian in the plane."""
+    """Returns one Gaussian in the plane."""
     return Mixture(np.array([GAUSSIAN_MEAN]), GAUSSIAN_STD)
 
 
 def mixture1d(
     centres: Sequence[float] = (-3.0, -1.0, 1.0, 3.0), std: float = 0.2, weights: Sequence[float] | None = None
 ) -> "Mixture":
-    """Gaussians on the real line.
+    """Returns a mixture of Gaussians on the real line.
 
     Args:
-        centres: Their means.
-        std: Their standard deviation.
-        weights: Their probabilities, or numbers in proportion to them; None makes them equal.
+        centres: Means of the Gaussians.
+        std: Standard deviation of all Gaussians.
+        weights: Probabilities of the Gaussians, or numbers proportional to them. None makes them equal.
 
     Raises:
-        UserError: An argument is none of these.
+        UserError: If an argument is not valid.
     """
     centres = _numbers("centres", centres)
     std = number("std", std, positive=True)
@@ -62,7 +62,7 @@ def mixture1d(
         if len(weights) != len(centres) or min(weights) <= 0:
             raise UserError(f"weights must be {len(centres)} positive numbers, one for each centre, not {weights}.")
         total = math.fsum(weights)
-        # What is normalized already stays to the last bit, and with it the name.
+        # Normalized weights are not changed, not even by rounding, so that the name stays the same.
         total = 1.0 if abs(total - 1) < 1e-9 else total
         weights = None if len(set(weights)) == 1 else tuple(weight / total for weight in weights)
     if len(set(centres)) < len(centres):
@@ -73,12 +73,12 @@ def mixture1d(
 
 
 class Mixture(Distribution):
-    """Gaussians N(centre, std^2 I).
+    """A mixture of Gaussians N(centre, std^2 I).
 
     Args:
         centres: float64 [K, dim].
         std: Standard deviation of each coordinate.
-        weights: K probabilities; None makes them equal.
+        weights: K probabilities. None makes them equal.
     """
 
     def __init__(self, centres: np.ndarray, std: float, weights: Sequence[float] | None = None):

@@ -1,4 +1,4 @@
-"""Names with arguments: from "two_lines(theta=0.5)" to a distribution."""
+"""Parses names with arguments, such as "two_lines(theta=0.5)"."""
 
 import inspect
 from collections.abc import Callable
@@ -9,14 +9,14 @@ from gan_zoo.errors import UserError
 
 
 def build(name: str, factories: dict[str, Callable[..., Distribution]]) -> Distribution:
-    """Makes the distribution that a name describes and sets its canonical name.
+    """Builds the distribution with the given name and sets its canonical name.
 
     Args:
-        name: A name of `factories`, and behind it, in parentheses, arguments as Python writes them.
-        factories: By name, functions whose parameters all have defaults.
+        name: A name of `factories`, optionally followed by arguments in parentheses, in Python syntax.
+        factories: Functions by name. All their parameters have defaults.
 
     Raises:
-        UserError: There is no such distribution, it has no such argument, or the argument's value will not do.
+        UserError: If there is no such distribution or argument, or the value of an argument is not valid.
     """
     base = name.partition("(")[0].strip()
     if base not in factories:

@@ -1,4 +1,4 @@
-"""Gaussians on planes of low dimension through the origin."""
+"""Gaussians on low-dimensional planes through the origin."""
 
 import math
 
@@ -14,14 +14,14 @@ _TAILS = 9.0
 
 
 def gaussian_line(angle: float = math.pi / 4, std: float = 1.0) -> "GaussianPlane":
-    """N(0, std^2) along a line through the origin of the plane.
+    """Returns N(0, std^2) along a line through the origin of the plane.
 
     Args:
-        angle: Of the line with the first axis, in radians.
+        angle: Angle between the line and the first axis, in radians.
         std: Standard deviation along the line.
 
     Raises:
-        UserError: An argument is no finite number, or `std` is not positive.
+        UserError: If an argument is not a finite number, or `std` is not positive.
     """
     angle, std = number("angle", angle), number("std", std, positive=True)
     distribution = GaussianPlane(np.array([[math.cos(angle)], [math.sin(angle)]]), std)
@@ -30,22 +30,22 @@ def gaussian_line(angle: float = math.pi / 4, std: float = 1.0) -> "GaussianPlan
 
 
 def gaussian_hyperplane(dim: int = 8, rank: int = 2, seed: int = 0) -> "GaussianPlane":
-    """The standard Gaussian of a plane of dimension `rank` through the origin of R^dim.
+    """Returns the standard Gaussian on a plane of dimension `rank` through the origin of R^dim.
 
     Args:
         dim: Dimension of the space, from 1 to 1024.
-        rank: Dimension of the plane, from 1 to `dim`. With `dim` it is N(0, I).
-        seed: Which plane it is: they are uniformly distributed over all.
+        rank: Dimension of the plane, from 1 to `dim`. If it equals `dim`, the distribution is N(0, I).
+        seed: Seed of the plane, which is uniformly distributed over all planes of this dimension.
 
     Raises:
-        UserError: An argument is out of range.
+        UserError: If an argument is out of range.
     """
     dim = whole("dim", dim, 1, MAX_DIM)
     if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= dim:
         raise UserError(f"rank must be a whole number from 1 to dim, which is {dim}, not {rank!r}.")
     seed = whole("seed", seed, 0, 2**32 - 1)
-    # RandomState's numbers stay the same in every version of NumPy, and with a positive diagonal of R there is one QR
-    # decomposition, whichever LAPACK makes it.
+    # The numbers of RandomState are the same in every version of NumPy. With a positive diagonal of R the QR
+    # decomposition is unique, so it does not depend on the LAPACK library.
     q, r = np.linalg.qr(np.random.RandomState(seed).standard_normal((dim, rank)))
     distribution = GaussianPlane(q * np.sign(np.diag(r)), std=1.0)
     distribution.arguments = {"dim": dim, "rank": rank, "seed": seed}
@@ -53,7 +53,7 @@ def gaussian_hyperplane(dim: int = 8, rank: int = 2, seed: int = 0) -> "Gaussian
 
 
 class GaussianPlane(Distribution):
-    """The distribution of A z with z from N(0, std^2 I).
+    """The distribution of A z with z ~ N(0, std^2 I).
 
     Args:
         axes: A, float64 [dim, rank], with orthonormal columns.

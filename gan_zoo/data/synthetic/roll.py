@@ -13,21 +13,21 @@ ROLL_END = 4.5 * math.pi
 
 _TAILS = 9.0
 _NODES = 1024
-"""Of the quadrature along the roll: at most 0.7 standard deviations of the noise apart, so it is exact to 1e-12."""
+"""Number of quadrature nodes along the roll. Their distance is at most 0.7 standard deviations: exact to 1e-12."""
 _VERTICES = 8192
-"""Of the polygon that stands for the curve: nowhere farther from it than 1e-6."""
+"""Number of vertices of the polygon that approximates the curve, with an error of at most 1e-6."""
 _CELL = 0.1
 _TOGETHER = 4096
-"""Points within a square of this side are worked on together, up to this number."""
+"""Largest number of points in one small square that are processed together."""
 
 
 def swiss_roll() -> "SwissRoll":
-    """The Swiss roll of scikit-learn without its middle column, whose noise is independent of the other two."""
+    """Returns scikit-learn's Swiss roll without its middle column, whose noise is independent of the other two."""
     return SwissRoll()
 
 
 class SwissRoll(Distribution):
-    """(t cos t, t sin t) + N(0, 0.25^2 I), all divided by 7.5, with t from U[1.5 pi, 4.5 pi]."""
+    """(t cos t, t sin t) + N(0, 0.25^2 I), all divided by 7.5, with t ~ U[1.5 pi, 4.5 pi]."""
 
     def __init__(self):
         self.std = ROLL_NOISE / ROLL_SCALE
@@ -70,7 +70,7 @@ class SwissRoll(Distribution):
         centre = x.mean(axis=0)
         reach = np.linalg.norm(x - centre, axis=1).max()
         away = np.linalg.norm(self._on_curve - centre, axis=1)
-        # For none of the points does a node farther away than this change the sum: it is e^-36 of the nearest.
+        # Nodes farther away change the sum for no point: their terms are below e^-36 times that of the nearest node.
         near = away <= reach + np.sqrt((away.min() + reach) ** 2 + 72 * self.std**2)
         squared = cdist(x, self._on_curve[near], "sqeuclidean")
         offset = np.log(self._probability[near]) - math.log(2 * math.pi * self.std**2)
@@ -92,10 +92,10 @@ class SwissRoll(Distribution):
 
 
 def _neighbours(x: np.ndarray) -> list[np.ndarray]:
-    """The indices of all points, those within one small square together, but not too many at once."""
+    """Splits the indices of all points into groups that lie in one small square, of limited size."""
     if not len(x):
         return []
-    # Squares have numbers up to 2^20; what is farther off is together in the last ones.
+    # Squares have numbers up to 2^20. Points farther away are in the last squares.
     column, row = np.floor(np.clip(x / _CELL, -(2**20), 2**20)).astype(np.int64).T
     key = column * 2**22 + row
     order = np.argsort(key, kind="stable")
@@ -108,7 +108,7 @@ def _curve(t: np.ndarray) -> np.ndarray:
 
 
 def _to_edges(x: np.ndarray, polygon: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Distance of each point to its own edge, from vertex k to k + 1."""
+    """Returns the distance of each point to its own edge, from vertex k to k + 1."""
     start, edge = polygon[k], polygon[k + 1] - polygon[k]
     along = np.clip(np.sum((x - start) * edge, axis=1) / np.sum(edge * edge, axis=1), 0, 1)
     return np.linalg.norm(x - start - along[:, np.newaxis] * edge, axis=1)
