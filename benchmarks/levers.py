@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 from throughput import ROWS, Row, Worker, arguments, chosen, print_ratio, race, ratio, record
 
-from gan_zoo import convolution, gan, layers, networks, optimizers
+from gan_zoo import convolution, gan, layers, model, networks, optimizers
 
 
 def _batch_norm():
@@ -35,27 +35,27 @@ def _one_pass():
 
 
 def _resting_player():
-    """Differentiates each loss for both players' variables."""
+    """Differentiates each loss for all players' variables."""
 
     def minimize(self, loss, x, variables, optimizer):
-        z = self.sample_latent(gan.batch_size(x))
-        both = [*self.discriminator_variables, *self.generator_variables]
+        z = self.latents_for(x)
+        every = [variable for player in self.players() for variable in player.variables]
         with tf.GradientTape() as tape:
             value = loss(x, z)
-        gradients = dict(zip([v.path for v in both], tape.gradient(value, [v.value for v in both]), strict=True))
+        gradients = dict(zip([v.path for v in every], tape.gradient(value, [v.value for v in every]), strict=True))
         with tf.control_dependencies([value, *(g for g in gradients.values() if g is not None)]):
             own = [tf.identity(gradients[variable.path]) for variable in variables]
         optimizer.apply(own, variables)
         return value
 
-    gan.GAN.minimize = minimize
+    model.GenerativeModel.minimize = minimize
 
 
 def _kept_fakes():
     """Makes the generator's turn use the images and latents of the discriminator's turn."""
 
     def train_step(self, x):
-        z = self.sample_latent(gan.batch_size(x))
+        z = self.latents_for(x)
         with tf.GradientTape() as tape:
             fake = self.G(z)
         self.G = lambda _: fake

@@ -163,13 +163,9 @@ def samples(gan, n: int, seed: int = 10_000) -> np.ndarray:
 
 
 def squared_field(gan, x: tf.Tensor) -> float:
-    """Returns L = |v|^2 / 2 on the minibatch x: half the squared norm of both players' gradients."""
-    players = [
-        (gan.discriminator_loss, gan.discriminator_variables, gan.d_optimizer),
-        (gan.generator_loss, gan.generator_variables, gan.g_optimizer),
-    ]
+    """L = |v|^2 / 2 on the minibatch x: half the squared norm of the players' gradients."""
     return sum(
         0.5 * float(tf.reduce_sum(tf.square(gradient)))
-        for loss, variables, its_optimizer in players
-        for gradient in gan.differentiate(loss, x, variables, its_optimizer)[1]
+        for player in gan.players()
+        for gradient in gan.differentiate(player.loss, x, player.variables, gan.optimizer_of(player))[1]
     )

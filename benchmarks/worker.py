@@ -65,6 +65,7 @@ class Zoo:
         keras.utils.set_random_seed(0)
         cls = find_model(row.model)
         arguments = {"latent_dim": row.latent_dim, "n_critic": row.n_critic, "seed": 0}
+        arguments = {name: value for name, value in arguments.items() if name in cls.parameters()}
         if len(row.shape) == 1:
             self.gan = cls.for_points(row.shape[0], width=row.width, **arguments)
             source = data.open_source("ring8")
@@ -73,7 +74,7 @@ class Zoo:
             source = data.open_source(f"folder:{image_folder(row.shape[0])}", resolution=row.shape[0])
         execution = 1 if "steps_per_execution" in without else row.steps_per_execution
         self.gan.compile(steps_per_execution=execution, jit_compile="xla" in without)
-        self.dataset = source.batches(row.batch, n_critic=self.gan.n_critic, seed=0)
+        self.dataset = source.batches(row.batch, n_critic=self.gan.turns, seed=0)
 
     def run(self, steps: int) -> None:
         self.gan.fit(self.dataset, steps_per_epoch=steps, verbose=0)

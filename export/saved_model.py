@@ -1,4 +1,4 @@
-"""Generators as TensorFlow SavedModels, from which TensorFlow can sample without gan_zoo.
+"""Trained models as TensorFlow SavedModels, from which TensorFlow can sample without gan_zoo.
 
     from gan_zoo.export import saved_model
     saved_model.export(gan, "my_gan")
@@ -18,6 +18,14 @@ What the folder offers, as methods of the loaded object and, with the same names
     serving_default(z)      The samples for latents, float32, [B, Z]; also under Keras's name, serve(z).
     metadata()              What the model is, as JSON in a string scalar; see `METADATA`.
 
+A model with K classes has labels, which are int32 and from 0 to K - 1. `sample` and `sample_uint8` draw them uniformly.
+
+    sample_class(n, seed, label)
+                            n samples of a class: the latents of `sample(n, seed)` with other labels. `label` is int64,
+                            a scalar or [n]. A label that is not a class is an InvalidArgumentError.
+    sample_latent(n, seed)  A pair: latents, float32, [n, Z], and labels, [n].
+    serving_default(z, y)   The samples for latents, [B, Z], and labels, [B]; also serve(z, y).
+
 Networks run in inference mode. `tf.lite.TFLiteConverter.from_saved_model` converts serving_default.
 """
 
@@ -34,7 +42,7 @@ from absl import flags
 import gan_zoo
 from gan_zoo import checks, cli, precision, run_folders
 from gan_zoo.errors import UserError, file_errors
-from gan_zoo.gan import GAN
+from gan_zoo.model import GenerativeModel, labels_tensor
 from gan_zoo.releases import exports
 from gan_zoo.tf_paths import tensorflow_path
 
@@ -42,52 +50,56 @@ METADATA = "assets.extra/metadata.json"
 """Where in the folder the metadata lies, so that it can be read without TensorFlow.
 
 A JSON object with at least: "model" (the zoo's name, or the class), "dataset" and "step" (null when not told), "shape"
-(of one sample), "value_range" ([-1, 1], or null for points), "latent_dim", "prior", and "versions" of gan_zoo,
-tensorflow and keras.
+(of one sample), "value_range" ([-1, 1], or null for points), "latent_dim", "prior", "classes" (the names of the K
+classes, by label, or null for a model without labels), and "versions" of gan_zoo, tensorflow and keras.
 """
 
 _CHECKED = 4
 
 
 def export(
-    gan: GAN,
+    gan: GenerativeModel,
     path: str | Path,
     *,
     generator: keras.Model | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> Path:
-    """Writes a GAN's generator as a SavedModel folder, the contents of which are at the top of this module.
+    """Writes what samples a model as a SavedModel folder, the contents of which are at the top of this module.
 
-    The folder is written under another name beside `path`, loaded again and compared with the generator, and only then
+    The samples are those of `gan(z)`: of the generator, or of what the class's own `call` makes of its networks.
+
+    The folder is written under another name beside `path`, loaded again and compared with the model, and only then
     put in place of an older SavedModel there. Whatever fails, the older one stays. `load_pretrained` takes it without
     `trust` on this machine, see `gan_zoo.releases.exports`.
 
     Args:
-        gan: The GAN, of which the generator and the prior are kept.
+        gan: A GAN or another model, of which the networks that make samples and the prior are kept.
         path: The SavedModel folder. Missing parents are made.
         generator: Makes the samples in place of the GAN's own, for instance the exponential moving average of it. Maps
-            z, [B, Z], to samples.
-        metadata: More to record, as JSON types; "model", "dataset" and "step" belong here. What is known from the GAN
-            itself (shape, value range, prior, latent size, versions) stands as it is.
+            z, [B, Z], to samples; of a model with classes, (z, y).
+        metadata: More to record, as JSON types; "model", "dataset" and "step" belong here, and for a model with classes
+            "classes", their names by label, by default "0" to "K-1". What is known from the model itself (shape, value
+            range, prior, latent size, versions) stands as it is.
 
     Returns:
         The absolute path of the folder.
 
     Raises:
-        UserError: If `path` is taken by something else than a SavedModel or cannot be written, `metadata` is not JSON,
-            the generator makes values that are not finite, `sample_latent` makes more than one tensor, or this is
-            called inside of a strategy's scope.
-        RuntimeError: If the written model does not make the generator's samples.
+        UserError: If `path` is taken by something else than a SavedModel or cannot be written, `metadata` is not JSON
+            or its "classes" are not K names, the samples are not finite, `sample_latent` makes more than one tensor
+            (with classes, more than that and labels), or this is called inside of a strategy's scope.
+        RuntimeError: If the written model does not make the samples of the one in memory.
     """
     destination = checks.path("path", path).resolve()
     if tf.distribute.has_strategy():
         raise UserError("gan cannot be exported inside of a strategy's scope: export it after the scope's end.")
     run_folders.check_export("path", destination)
     samples_of = gan if generator is None else lambda z: generator(z, training=False)
-    z = gan.sample_latent(_CHECKED, seed=0)
+    latents = gan.sample_latent(_CHECKED, seed=0)
+    z = latents if gan.classes is None else latents[0]
     if not tf.is_tensor(z) or z.shape.rank != 2:
         raise UserError(f"gan: sample_latent of {type(gan).__name__} must return one tensor, [n, Z], to be exported.")
-    expected = tf.cast(samples_of(z), tf.float32).numpy()
+    expected = tf.cast(samples_of(latents), tf.float32).numpy()
     if not np.isfinite(expected).all():
         raise UserError(
             f"{'gan' if generator is None else 'generator'}: its samples are not finite numbers, so training has "
@@ -97,12 +109,14 @@ def export(
 
     partial = run_folders.partial_of(destination)
     # Lower precision, which GPUs have for float32's products too, rounds otherwise when TensorFlow fuses a graph.
-    exact = not precision.computes_in_half(generator or gan.generator) and not tf.config.list_physical_devices("GPU")
+    networks = [generator] if generator is not None else [getattr(gan, name) for name in gan.averaged]
+    half = any(map(precision.computes_in_half, networks))
+    exact = not half and not tf.config.list_physical_devices("GPU")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with file_errors(destination):
             _write(partial, gan, samples_of, z.shape[1:], expected.shape[1:], document)
-        _check_same(partial, z, expected, tolerance=1e-5 if exact else 0.05)
+        _check_same(partial, latents, expected, tolerance=1e-5 if exact else 0.05)
         exports.remember(partial, destination)
         _put(partial, destination)
     except OSError as error:
@@ -132,11 +146,29 @@ def export_run(
     from gan_zoo import runs
 
     gan, step, settings = runs.load_gan(run_dir, step, trust)
-    metadata = {name: settings[name] for name in ("model", "dataset", "data", "ema_decay")}
+    metadata = run_metadata(settings)
     return export(gan, path or checks.path("run_dir", run_dir) / "saved_model", metadata={**metadata, "step": step})
 
 
-def _document(gan: GAN, latent_dim: int, shape: tuple[int, ...], extra: dict[str, Any]) -> str:
+def run_metadata(settings: dict[str, Any]) -> dict[str, Any]:
+    """What the settings in a run's `run.json` say of its model, for `metadata` of `export`."""
+    metadata = {name: settings[name] for name in ("model", "dataset", "data", "ema_decay")}
+    names = settings["data"].get("classes")
+    return metadata if names is None else {**metadata, "classes": names}
+
+
+def _class_names(gan: GenerativeModel, names: Any) -> list[str] | None:
+    if gan.classes is None:
+        return None
+    if names is None:
+        return [str(label) for label in range(gan.classes)]
+    fine = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    if not fine or len(names) != gan.classes or len({*names}) < len(names):
+        raise UserError(f"metadata: 'classes' must be the {gan.classes} names of the classes, all different.")
+    return list(names)
+
+
+def _document(gan: GenerativeModel, latent_dim: int, shape: tuple[int, ...], extra: dict[str, Any]) -> str:
     package, _, file = type(gan).__module__.rpartition(".")
     document = {
         "model": file if package == "gan_zoo.models" else type(gan).__name__,
@@ -147,6 +179,7 @@ def _document(gan: GAN, latent_dim: int, shape: tuple[int, ...], extra: dict[str
         "value_range": [-1, 1] if _are_images(shape) else None,
         "latent_dim": latent_dim,
         "prior": gan.prior,
+        "classes": _class_names(gan, extra.get("classes")),
         "versions": {"gan_zoo": gan_zoo.__version__, "tensorflow": tf.__version__, "keras": keras.__version__},
     }
     try:
@@ -159,18 +192,35 @@ def _are_images(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3
 
 
-def _write(folder: Path, gan: GAN, samples_of, latent_shape, shape: tuple[int, ...], document: str) -> None:
-    latents = tf.TensorSpec([None, *latent_shape], tf.float32, "z")
+def _write(folder: Path, gan: GenerativeModel, samples_of, latent_shape, shape: tuple[int, ...], document: str) -> None:
+    latents = [tf.TensorSpec([None, *latent_shape], tf.float32, "z")]
+    if gan.classes is not None:
+        latents.append(tf.TensorSpec([None], tf.int32, "y"))
     request = [tf.TensorSpec([], tf.int64, "n"), tf.TensorSpec([], tf.int64, "seed")]
 
-    def samples(z):
+    def samples(*parts):
+        z = parts[0] if gan.classes is None else parts
         return tf.ensure_shape(tf.cast(samples_of(z), tf.float32), [None, *shape])
 
-    def draw(n, seed):
-        return tf.ensure_shape(gan.sample_latent(n, seed), latents.shape)
+    def draw(n, seed, **label):
+        z = gan.sample_latent(n, seed, **label)
+        parts = [z] if gan.classes is None else z
+        return tuple(tf.ensure_shape(part, spec.shape) for part, spec in zip(parts, latents, strict=True))
+
+    def sample_latent(n, seed):
+        parts = draw(n, seed)
+        return parts[0] if gan.classes is None else parts
 
     def sample(n, seed):
-        return samples(draw(n, seed))
+        return samples(*draw(n, seed))
+
+    def sample_class(n, seed, label):
+        fits = tf.equal(tf.size(label), 1) | tf.equal(tf.shape(label, tf.int64)[:1], [n])
+        in_range = (label >= 0) & (label < gan.classes)
+        told = f"label must be from 0 to {gan.classes - 1}, a scalar or [n]:"
+        checks = [tf.debugging.Assert(tf.reduce_all(fine), [told, label]) for fine in (fits, in_range)]
+        with tf.control_dependencies(checks):
+            return samples(*draw(n, seed, label=labels_tensor(tf.identity(label), gan.classes)))
 
     def sample_uint8(n, seed):
         levels = tf.round((sample(n, seed) + 1.0) * 127.5)
@@ -178,9 +228,11 @@ def _write(folder: Path, gan: GAN, samples_of, latent_shape, shape: tuple[int, .
 
     archive = keras.export.ExportArchive()
     # TensorFlow Lite converts every signature, which random numbers do not allow, unless there is one of Keras's name.
-    archive.add_endpoint("serve", archive.add_endpoint("serving_default", samples, [latents]))
-    archive.add_endpoint("sample_latent", draw, request)
+    archive.add_endpoint("serve", archive.add_endpoint("serving_default", samples, latents))
+    archive.add_endpoint("sample_latent", sample_latent, request)
     archive.add_endpoint("sample", sample, request)
+    if gan.classes is not None:
+        archive.add_endpoint("sample_class", sample_class, [*request, tf.TensorSpec(None, tf.int64, "label")])
     if _are_images(shape):
         archive.add_endpoint("sample_uint8", sample_uint8, request)
     archive.add_endpoint("metadata", lambda: tf.constant(document), [])
@@ -192,14 +244,17 @@ def _write(folder: Path, gan: GAN, samples_of, latent_shape, shape: tuple[int, .
     extra.write_text(document + "\n", encoding="utf-8")
 
 
-def _check_same(folder: Path, z: tf.Tensor, expected: np.ndarray, tolerance: float) -> None:
+def _check_same(folder: Path, z: Any, expected: np.ndarray, tolerance: float) -> None:
     """Loads the folder and compares its samples with those of the generator in memory, by their mean difference."""
     with tensorflow_path(folder) as path:
         loaded = tf.saved_model.load(path)
-    for name, samples in (
-        ("sample", loaded.sample(_CHECKED, 0)),
-        ("serving_default", loaded.serving_default(z)),
-    ):
+    made = {"sample": loaded.sample(_CHECKED, 0)}
+    if tf.is_tensor(z):
+        made["serving_default"] = loaded.serving_default(z)
+    else:
+        made["serving_default"] = loaded.serving_default(*z)
+        made["sample_class"] = loaded.sample_class(_CHECKED, 0, tf.cast(z[1], tf.int64))
+    for name, samples in made.items():
         difference, scale = np.abs(samples.numpy() - expected).mean(), np.abs(expected).mean()
         if not difference <= tolerance * scale:
             raise RuntimeError(

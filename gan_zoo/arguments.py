@@ -1,4 +1,4 @@
-"""Models that save and load themselves: their constructor's arguments, and their optimizers."""
+"""Mixins that save and load a model's constructor arguments and its optimizers."""
 
 import inspect
 from typing import Any
@@ -10,15 +10,16 @@ from gan_zoo.errors import UserError
 
 _find_registered = object_registration.get_registered_object
 _users_classes: dict[str, dict[str, type]] = {}
-"""Subclasses of `KeepsArguments` by name and module, except for the zoo's own."""
+"""Users' subclasses of `KeepsArguments`, by class name and then by module."""
 
 
 class KeepsArguments:
-    """A mixin for `keras.Model`: every constructor argument, kept in the attribute of its name, is the configuration.
+    """A mixin for `keras.Model` that makes the configuration from the constructor's arguments.
 
-    So a subclass that adds arguments has nothing to write for saving and loading. Subclasses are registered with Keras
-    by themselves, under their module's name. A file whose module is not imported, because the class has moved or was
-    defined in a script or notebook, is loaded as the class of the same name: see `find_class`.
+    Every argument must be stored in the attribute of the same name. Then a subclass that adds arguments needs no code
+    for saving and loading. Subclasses are registered with Keras automatically, under their module's name. If the module
+    in a file is not imported, because the class has moved or was defined in a script or notebook, the class of the same
+    name is used: see `find_class`.
     """
 
     def __init_subclass__(cls, **kwargs):
@@ -29,7 +30,7 @@ class KeepsArguments:
 
     @classmethod
     def parameters(cls) -> dict[str, inspect.Parameter]:
-        """The constructor's own arguments by name, from the variant's down to the base's."""
+        """The constructor's own arguments by name: those of the class itself first, those of its base classes last."""
         found = {}
         for klass in cls.__mro__[: cls.__mro__.index(KeepsArguments)]:
             if "__init__" in vars(klass):
@@ -45,20 +46,20 @@ class KeepsArguments:
 
     @classmethod
     def network_names(cls) -> list[str]:
-        """The constructor's arguments that are networks: those that it asks for by place, without a default."""
+        """Names of the constructor's arguments that are networks: the positional arguments without a default."""
         found = cls.parameters().values()
         return [p.name for p in found if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
 
     def rebuilt(self, **changed: Any) -> "KeepsArguments":
-        """A model of the same class and on the same networks, with other values of some arguments.
+        """Returns a model of the same class with the same networks and other values of some arguments.
 
         Args:
-            **changed: The constructor's arguments that differ.
+            **changed: The constructor's arguments that change.
         """
         return type(self)(**({name: getattr(self, name) for name in self.argument_names()} | changed))
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments: each is kept in the attribute of its name."""
+        """The constructor's arguments, read from the attributes of the same names."""
         policy = keras.saving.serialize_keras_object(self.dtype_policy)
         config = {"name": self.name, "trainable": self.trainable, "dtype": policy}
         for name in self.argument_names():
@@ -72,16 +73,16 @@ class KeepsArguments:
 
 
 class KeepsOptimizers:
-    """A mixin for a `keras.Model` with several optimizers, whose attributes are also arguments of `compile`."""
+    """A mixin for a `keras.Model` with several optimizers. Their attributes have the names of `compile`'s arguments."""
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """The optimizers with their settings; None before `compile`."""
+        """The configurations of the optimizers; None before `compile`."""
         if not self.compiled:
             return None
         return {name: keras.saving.serialize_keras_object(optimizer) for name, optimizer in self.optimizers().items()}
 
     def optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
-        """By the names of their attributes."""
+        """The optimizers by the names of their attributes."""
         return {name: value for name, value in vars(self).items() if isinstance(value, keras.optimizers.Optimizer)}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -90,14 +91,15 @@ class KeepsOptimizers:
 
 
 def find_class(name: str, custom_objects: dict | None = None, module_objects: dict | None = None) -> Any:
-    """As `keras.saving.get_registered_object`, also for users' classes that are now in another module than in the file.
+    """Like `keras.saving.get_registered_object`, but also finds users' classes that have moved to another module.
 
-    Files name a class by its module, "__main__>MyGAN" where a script or a notebook saved it. Keras looks for that name
-    alone. Here `custom_objects={"MyGAN": MyGAN}` names the class as well, as for classes that are not registered; and
-    without it, where the module is not imported, the only known class of that name is taken.
+    A file contains the class with its module, for example "__main__>MyGAN" if a script or a notebook saved it. Keras
+    looks up this full name only. This function also accepts `custom_objects={"MyGAN": MyGAN}`, as Keras does for
+    classes that are not registered. Without it, if the module is not imported, it returns the only known class of that
+    name.
 
     Raises:
-        UserError: If several modules have a class of that name, and the file's own is not among them.
+        UserError: If the module of the file is not imported and several modules have a class of that name.
     """
     module, arrow, class_name = name.rpartition(">") if isinstance(name, str) else ("", "", "")
     if not arrow or _is_own(module):
@@ -122,5 +124,5 @@ def _is_own(module: str) -> bool:
     return module.partition(".")[0] == "gan_zoo"
 
 
-# Keras has no public way to look a class up by anything but its full name.
+# Keras has no public way to change how it looks up classes.
 object_registration.get_registered_object = find_class

@@ -1,15 +1,17 @@
-"""Which player moves how often: when the generator's turn is due.
+"""Balance of the players: rules that decide in which steps the generator moves.
 
-`GAN(..., n_critic=5, balance="warm_up")` gives one of these by name, with its settings in parentheses if they are other
-than the defaults: "warm_up(turns=100, first=25, every=500)", "until(d_loss=0.5, turns=10)". A training step is always
-`n_critic` turns of the discriminator; the balance decides whether the generator's turn comes at its end.
+`GAN(..., n_critic=5, balance="warm_up")` chooses a rule by its name. Settings other than the defaults follow in
+parentheses: "warm_up(turns=100, first=25, every=500)", "until(d_loss=0.5, turns=10)". A training step always has
+`n_critic` turns of the discriminator. The balance decides whether the generator moves at the end of the step.
 """
 
 import dataclasses
+import inspect
 
 import tensorflow as tf
 
-from gan_zoo.calls import parse_call
+from gan_zoo import specs
+from gan_zoo.checks import whole
 from gan_zoo.distribution import global_mean
 from gan_zoo.errors import UserError
 
@@ -19,22 +21,22 @@ class Constant:
     """A generator turn after every `n_critic` discriminator turns: Algorithm 1 of Goodfellow et al. (2014)."""
 
     def prepare(self, gan) -> None:
-        """Called once, when the GAN is made."""
+        """Called once, when the GAN is created."""
 
     def generator_turn(self, gan, x) -> None:
-        """Called at the end of every step, after the discriminator's turns, with the minibatch x of the last one."""
+        """Called at the end of every step, after the discriminator's turns, with the minibatch x of the last turn."""
         gan.generator_step(x)
 
 
 class Waiting:
-    """A balance in which the generator sits steps out."""
+    """Base class of balances in which the generator does not move in every step."""
 
     def due(self, turns: tf.Tensor, updates: tf.Tensor, d_loss: tf.Tensor) -> tf.Tensor:
-        """Whether the generator's turn has come.
+        """Whether the generator moves in this step.
 
         Args:
-            turns: Of the discriminator, since the generator's last update: an int64 scalar.
-            updates: Of the generator, so far: an int64 scalar.
+            turns: The number of discriminator turns since the generator's last update, an int64 scalar.
+            updates: The number of generator updates so far, an int64 scalar.
             d_loss: The discriminator's loss in its last turn.
         """
         raise NotImplementedError
@@ -46,7 +48,7 @@ class Waiting:
         gan.turn_count = gan.add_weight((2,), "zeros", dtype="int64", trainable=False, name="turn_count")
 
     def generator_turn(self, gan, x) -> None:
-        """Takes the turn, and takes it back where it is not due: strategies allow no optimizer in a condition."""
+        """Takes the turn and reverts it if it is not due, because strategies allow no optimizer in a `tf.cond`."""
         count = gan.turn_count.value + tf.constant([gan.n_critic, 0], tf.int64)
         due = self.due(count[0], count[1], gan.recorded("d_loss")[-1])
         moving = {id(variable) for variable in gan.generator_variables}
@@ -63,14 +65,14 @@ class Waiting:
 
 @dataclasses.dataclass(frozen=True)
 class WarmUp(Waiting):
-    """More discriminator turns before the first generator updates, and now and then later.
+    """More discriminator turns before the first generator updates and before some later ones.
 
     The authors' code of Arjovsky et al. (2017) trains the critic nearly to its optimum in this way.
 
     Args:
-        turns: Discriminator turns, at least, before such an update. Defaults to 100.
-        first: How many of the first generator updates are such. Defaults to 25.
-        every: After these, every `every`-th update is such; 0 for none. Defaults to 500.
+        turns: Minimum number of discriminator turns before these generator updates. Defaults to 100.
+        first: The number of first generator updates with this minimum. Defaults to 25.
+        every: After these, every `every`-th update has this minimum; with 0 none has. Defaults to 500.
 
     References:
         https://github.com/martinarjovsky/WassersteinGAN
@@ -79,6 +81,10 @@ class WarmUp(Waiting):
     turns: int = 100
     first: int = 25
     every: int = 500
+
+    def __post_init__(self):
+        for name, least in (("turns", 1), ("first", 0), ("every", 0)):
+            whole(f"balance: {name}", getattr(self, name), least)
 
     def due(self, turns: tf.Tensor, updates: tf.Tensor, d_loss: tf.Tensor) -> tf.Tensor:
         special = updates < self.first
@@ -89,16 +95,19 @@ class WarmUp(Waiting):
 
 @dataclasses.dataclass(frozen=True)
 class Until(Waiting):
-    """The discriminator trains until its loss is low enough, within a bound.
+    """The generator moves when the discriminator's loss is low enough, or after a maximum number of turns.
 
     Args:
-        d_loss: The generator moves once the discriminator's loss, the mean over all replicas, is at most this. Defaults
-            to 1, which for a cross entropy lies between chance, log 4 = 1.39, and certainty, 0.
-        turns: Discriminator turns after which it moves all the same. Defaults to 10.
+        d_loss: The generator moves if the discriminator's loss, the mean over all replicas, is at most this value.
+            Defaults to 1. A cross entropy is log 4 = 1.39 for a D that guesses and 0 for a D that is certain.
+        turns: Number of discriminator turns after which the generator moves in any case. Defaults to 10.
     """
 
     d_loss: float = 1.0
     turns: int = 10
+
+    def __post_init__(self):
+        whole("balance: turns", self.turns, 1)
 
     def due(self, turns: tf.Tensor, updates: tf.Tensor, d_loss: tf.Tensor) -> tf.Tensor:
         return (global_mean(d_loss) <= self.d_loss) | (turns >= self.turns)
@@ -108,26 +117,16 @@ _KINDS = {"constant": Constant, "warm_up": WarmUp, "until": Until}
 
 
 def parse(text: str) -> Constant | WarmUp | Until:
-    """The balance that `text` describes: a name, or a name and settings, "warm_up(turns=50)".
+    """The balance that `text` describes: a name, or a name with settings, "warm_up(turns=50)".
 
     Raises:
-        UserError: If there is none of that name or a setting is unknown or not a number it can take.
+        UserError: If there is no balance of that name, or if a setting is unknown or not a number in its range.
     """
-    try:
-        chosen, settings = parse_call(text)
-        kind = _KINDS[chosen]
-    except (ValueError, KeyError):
+    name, assignments = specs.parse(str(text), f"balance={text!r}")
+    if name not in _KINDS:
         raise UserError(
             f"balance must be 'constant', 'warm_up(turns=100, first=25, every=500)' or 'until(d_loss=1.0, turns=10)', "
             f"with any numbers, not {text!r}."
-        ) from None
-    for name, value in settings.items():
-        fields = {field.name: field.type for field in dataclasses.fields(kind)}
-        if name not in fields:
-            raise UserError(f"balance: {chosen} has no setting {name!r}; it has {', '.join(fields) or 'none'}.")
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        least = 1 if name == "turns" else 0
-        if not number or (fields[name] is int and (not isinstance(value, int) or value < least)):
-            what = f"a whole number from {least} up" if fields[name] is int else "a number"
-            raise UserError(f"balance: {name} must be {what}, not {value!r}.")
-    return kind(**settings)
+        )
+    kind = _KINDS[name]
+    return kind(**specs.bind(assignments, inspect.signature(kind).parameters, name, "balance"))

@@ -1,4 +1,4 @@
-"""Models on networks that are built for them, from the shape of the examples and a few settings."""
+"""Construction of models together with their networks, from the shape of the examples and a few settings."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from gan_zoo.precision import policy
 
 
 class BuildsNetworks:
-    """A mixin for a `GenerativeModel`: `for_images` and `for_points`, and what a class says of its networks.
+    """A mixin for a `GenerativeModel`: `for_images` and `for_points`, and class attributes for their defaults.
 
     Attributes:
         discriminator_norm: Normalization of the paper's discriminator: "none", "batch", "layer" or "spectral".
-        default_network: The family of networks that belongs to the method, or None.
-        gradient_penalty_argument: Name of the argument that weighs a penalty on the discriminator's gradient at each
-            example; None where the losses have no such penalty. Unless the weight is 0, the discriminator may have no
-            batch normalization: `for_images` gives it none, and training refuses it.
+        default_network: The family of networks that the method needs, or None.
+        gradient_penalty_argument: Name of the argument with the weight of a penalty on the discriminator's gradient at
+            each example; None if the losses have no such penalty. Unless the weight is 0, the discriminator may not use
+            batch normalization: `for_images` builds it without, and training raises an error.
     """
 
     discriminator_norm = "batch"
@@ -37,7 +37,7 @@ class BuildsNetworks:
             builder: Builds networks for the examples: see `gan_zoo.networks.Builder`.
 
         Returns:
-            A generator and a discriminator, as far as the constructor asks for them.
+            A generator and a discriminator, if they are arguments of the constructor.
         """
         makers = {"generator": builder.generator, "discriminator": builder.discriminator}
         return {name: make() for name, make in makers.items() if name in cls.network_names()}
@@ -54,7 +54,7 @@ class BuildsNetworks:
         condition: str | None = None,
         **kwargs,
     ) -> Any:
-        """This model on networks built for images.
+        """Returns a model of this class with networks for images.
 
         Args:
             shape: (H, W, C) of the images.
@@ -62,10 +62,10 @@ class BuildsNetworks:
             latent_dim: Z.
             width: Channels at the images' own resolution.
             norm: The discriminator's normalization, "none", "batch", "layer" or "spectral"; by default the variant's
-                own, or "none" where that is "batch" and the network a perceptron.
+                own. But if that is "batch" and the network is a perceptron, the default is "none".
             condition: With `classes`, how the discriminator reads labels: "projection" or "concat"; None is the
                 default of its family. See `gan_zoo.networks.Builder`.
-            **kwargs: The class's own arguments. `dtype`, a Keras dtype policy, is the networks', too.
+            **kwargs: The class's own arguments. `dtype`, a Keras dtype policy, also applies to the networks.
         """
         network = network or cls.default_network or networks.FAMILIES[0]
         norm = norm or cls.default_norm(network, kwargs)
@@ -96,7 +96,7 @@ class BuildsNetworks:
 
     @classmethod
     def default_norm(cls, network: str, arguments: dict[str, Any]) -> str:
-        """The discriminator's normalization where none is asked for.
+        """The discriminator's normalization if the caller does not choose one.
 
         Args:
             network: The family of networks.
@@ -108,11 +108,12 @@ class BuildsNetworks:
         return "none" if penalized and norm == "batch" else norm
 
     def check_penalty(self) -> None:
-        """Makes sure that a penalty on the discriminator's gradient at each example means what it says.
+        """Checks that the discriminator has no batch normalization if the losses penalise its gradient.
+
+        With batch normalization each score depends on all examples, so no gradient belongs to one example's score only.
 
         Raises:
-            UserError: If there is such a penalty, and the discriminator has batch normalization: each score then
-                depends on all examples, and there is no gradient of one example's own score.
+            UserError: If there are both a penalty and batch normalization.
         """
         name = self.gradient_penalty_argument
         discriminator = self.networks().get("discriminator")
@@ -134,7 +135,7 @@ class BuildsNetworks:
         condition: str | None = None,
         **kwargs,
     ) -> Any:
-        """This model on multilayer perceptrons for points, [B, dim]; see `for_images` and `gan_zoo.networks.mlp`."""
+        """Returns a model with perceptrons for points, [B, dim]; see `for_images` and `gan_zoo.networks.mlp`."""
         with policy(kwargs.get("dtype")):
             builder = networks.Builder(
                 (dim,),
@@ -148,6 +149,6 @@ class BuildsNetworks:
             return cls._on(builder, kwargs)
 
     def make_train_function(self, force: bool = False):
-        """As Keras's method, which makes what `fit` and `train_on_batch` call, after `check_penalty`."""
+        """Calls `check_penalty`, then makes the function that `fit` and `train_on_batch` call."""
         self.check_penalty()
         return super().make_train_function(force)

@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 
 from gan_zoo import checkpoints, checks, images, precision
+from gan_zoo.class_names import shown_classes
 from gan_zoo.errors import NonFiniteLoss
 from gan_zoo.events import Events
 from gan_zoo.loop import RunsSteps
@@ -311,10 +312,6 @@ class Checkpoint(StepCallback):
         self.saved = self.step
 
 
-_MOST_ROWS = 16
-"""Largest number of classes in a picture."""
-
-
 class SampleGrid(StepCallback):
     """Writes a picture of samples of fixed latents at regular intervals, at the start and at the end.
 
@@ -366,9 +363,9 @@ class SampleGrid(StepCallback):
         seed = stream(self.seed, "pictures")
         is_image = len(model.sampling_network.output_shape) == 4
         if model.classes and is_image:
-            rows, columns = min(model.classes, _MOST_ROWS), math.isqrt(self.n)
-            shown = [model.classes * row // rows for row in range(rows)]
-            z = model.sample_latent(rows * columns, seed=seed, label=[c for c in shown for _ in range(columns)])
+            columns = math.isqrt(self.n)
+            labels = [label for label in shown_classes(model.classes) for _ in range(columns)]
+            z = model.sample_latent(len(labels), seed=seed, label=labels)
         else:
             columns = None
             z = model.sample_latent(self.n if is_image else 16 * self.n, seed=seed)

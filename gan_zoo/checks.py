@@ -12,10 +12,10 @@ from gan_zoo.errors import UserError
 
 
 def whole(argument: str, value, least: int, most: int | None = None) -> int:
-    """Checks that an argument is a whole number, not too small and not too large.
+    """Checks that an argument is a whole number from `least` to `most`, and returns it.
 
     Raises:
-        UserError: It is not.
+        UserError: If it is not.
     """
     try:
         number = operator.index(value)
@@ -31,14 +31,20 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 def number(argument: str, value, *, positive: bool = False, least: float | None = None) -> float:
-    """Checks that an argument is a finite number.
+    """Checks that an argument is a finite number, and returns it.
+
+    Args:
+        argument: Name of the argument, for the error message.
+        value: Its value.
+        positive: Whether it must be above 0.
+        least: The smallest allowed value; None for no bound.
 
     Raises:
-        UserError: It is not, or not positive, or below `least`.
+        UserError: If it is not finite, or is outside of these bounds.
     """
     try:
         fine = isinstance(value, int | float | np.number) and not isinstance(value, bool) and abs(value) <= _LARGEST
-    except OverflowError:  # a whole number beyond all floats
+    except OverflowError:  # a whole number that is too large for a float
         fine = False
     if not fine or (positive and value <= 0) or (least is not None and value < least):
         what = f"number from {least:g} up" if least is not None else f"{'positive' if positive else 'finite'} number"
@@ -47,10 +53,10 @@ def number(argument: str, value, *, positive: bool = False, least: float | None 
 
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-"""Of an address. Two letters at least: C:// is a drive of Windows."""
+"""Matches the scheme of an address. It has at least two letters, because C:// is a drive of Windows."""
 _SCHEMES = "abfs|abfss|adl|az|dbfs|file|ftp|ftps|gcs|gs|hdfs|hf|http|https|s3|s3a|s3n|sftp|viewfs|wasb|wasbs"
 _SHORT_SCHEME = re.compile(rf"({_SCHEMES}):/", re.IGNORECASE)
-"""Of an address that was a `Path`, which makes one slash of two."""
+"""Matches the scheme of an address that was a `Path`, which replaces two slashes by one."""
 
 
 def scheme(value: str | Path) -> str | None:
@@ -61,10 +67,10 @@ def scheme(value: str | Path) -> str | None:
 
 
 def path(argument: str, value: str | Path) -> Path:
-    """Checks that an argument can be the path of a local file or folder, which need not be there; expands a "~".
+    """Checks that an argument is a path of a local file or folder, which need not exist; expands a "~".
 
     Raises:
-        UserError: It cannot.
+        UserError: If it cannot be such a path.
     """
     try:
         text = os.fsdecode(value)
@@ -90,24 +96,24 @@ def path(argument: str, value: str | Path) -> Path:
         raise UserError(f"{argument}={text}: there is no home folder of {whom}: write the whole path.") from None
     try:
         found.resolve().exists()
-    except ValueError:  # a name that the encoding of the file system lacks
+    except ValueError:  # the file system cannot encode the name
         raise UserError(f"{argument}={text!r} cannot be the name of a file here: give another path.") from None
     except OSError as error:  # a name that is too long
         raise UserError(f"{argument}={text} cannot be used: {error.strerror}.") from None
-    except RuntimeError:  # what Python makes of it before version 3.13
+    except RuntimeError:  # Python's error for this before version 3.13
         raise UserError(f"{argument}={text} cannot be used: its links lead in a circle.") from None
     return found
 
 
 def data_folder(argument: str, value: str | Path) -> str:
-    """Checks a folder of TFDS's datasets, which may also be an address such as gs://bucket/folder; expands a "~".
+    """Checks a folder of TFDS datasets, which may also be an address such as gs://bucket/folder; expands a "~".
 
     Raises:
-        UserError: It is neither.
+        UserError: If it is neither a path nor such an address.
     """
     remote = scheme(value)
     if remote not in (None, "file"):
-        return re.sub(r":/+", "://", os.fsdecode(value), count=1)  # a `Path` has made one slash of two
+        return re.sub(r":/+", "://", os.fsdecode(value), count=1)  # a `Path` has replaced two slashes by one
     found = str(path(argument, value))
     try:
         found.encode()

@@ -1,4 +1,4 @@
-"""What the command-line tools share: flags that read well, and errors that are one sentence."""
+"""Common parts of the command-line tools: parsing and help of flags, and one-line error messages."""
 
 import logging
 import os
@@ -15,24 +15,27 @@ from gan_zoo import output
 from gan_zoo.errors import Interrupted, Stopped, UserError
 
 _LONGEST_WORD, _LONGEST_LINE = 300, 1500
-"""Characters of an error message. What TFDS says of files to fetch by hand takes about a thousand."""
+"""Maximum numbers of characters in a word and in a line of an error message.
+
+TFDS's instructions for files to download by hand have about a thousand characters.
+"""
 
 _LINE, _LEAST_TEXT = 120, 30
-"""Characters: of the longest line of a list, and of its descriptions, however narrow the terminal."""
+"""The maximum length of a line in a list, and the minimum width of descriptions in a narrow terminal, in characters."""
 
 
 def main(function: Callable[[], int | None], usage: str, groups: dict[str, Sequence[str]]) -> None:
     """Parses the command line and runs `function`; does not return.
 
-    Exit status: what `function` returns (None is 0), or that of an exception of `gan_zoo.errors`, whose message goes to
-    standard error: 2 for bad input.
+    The exit status is the return value of `function` (None is 0), or that of an exception of `gan_zoo.errors`, which
+    is 2 for bad input. The message of such an exception is printed to standard error.
 
     Args:
         function: The tool; takes no arguments and reads `flags.FLAGS`.
         usage: The first lines of `--help`.
-        groups: Headings and the names of the flags under each, in the order of `--help`.
+        groups: Headings with the names of the flags under each, in the order of `--help`.
     """
-    # TensorFlow's notes on CPU features and absent GPUs; its warnings and errors still come.
+    # Hides TensorFlow's notes on CPU features and missing GPUs, but not its warnings and errors.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     with output.tolerant_streams():
         logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
@@ -54,7 +57,7 @@ def _main(function: Callable[[], int | None], usage: str, groups: dict[str, Sequ
         return rest
 
     def run(_):
-        # TFDS's and TensorFlow's notes to their own developers; the zoo's warnings go through a logger of its own.
+        # Hides notes of TFDS and TensorFlow for their own developers. The zoo's warnings use a logger of their own.
         absl_logging.set_verbosity(absl_logging.ERROR)
         logging.getLogger("gan_zoo").setLevel(logging.WARNING)
         try:
@@ -74,10 +77,10 @@ def _main(function: Callable[[], int | None], usage: str, groups: dict[str, Sequ
 
 
 def define_matching(pattern: str, note: str) -> list[str]:
-    """Defines a flag for a number for every name on the command line that has a form, and returns these names.
+    """Defines a float flag for every flag name on the command line that matches a pattern, and returns these names.
 
     Args:
-        pattern: Regular expression that the whole name matches. Flags that are already defined stay as they are.
+        pattern: Regular expression for the whole name. Flags that are already defined do not change.
         note: Description of the flags.
     """
     given = (re.match(r"--?([^=]+)", argument) for argument in sys.argv[1:])
@@ -94,7 +97,7 @@ def _fail(sentence: str, status: int = UserError.exit_status):
 
 
 def one_line(text: str) -> str:
-    """`text` as a line that a terminal shows in full, with a full stop: what it quotes may be anything."""
+    """`text` as one printable line of limited length that ends in a full stop; it may quote arbitrary text."""
     words = ("".join(c if c.isprintable() else ascii(c)[1:-1] for c in word) for word in text.split())
     line = _shortened(" ".join(_shortened(word, _LONGEST_WORD) for word in words), _LONGEST_LINE)
     return line if line.endswith((".", "?", "!")) else f"{line}."
@@ -105,19 +108,19 @@ def _shortened(text: str, most: int) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of as many cells each as text, a line a row, in columns."""
+    """A table as text, with one line per row and aligned columns. All rows have the same number of cells."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def described(rows: Sequence[tuple[str, str]], width: int | None = None, longest: int = 0) -> str:
-    """Names with their descriptions, which are wrapped in a column of their own.
+    """A list of names with their descriptions, which are wrapped in a second column.
 
     Args:
-        rows: Of a name and its description.
-        width: Of the lines, as far as the names leave room; by default that of the terminal or `$COLUMNS`, and no
-            more than 120 characters, which is also the width of what goes to a file or a pipe.
-        longest: The length of the longest name elsewhere, with whose descriptions these are to line up.
+        rows: Pairs of a name and its description.
+        width: Width of the lines; long names may exceed it. By default that of the terminal or `$COLUMNS`, but at most
+            120 characters, and 120 characters in a file or a pipe.
+        longest: Length of the longest name in other lists, to align the descriptions with theirs.
     """
     if width is None:
         width = min(shutil.get_terminal_size((_LINE, 24)).columns, _LINE)
@@ -130,7 +133,7 @@ def described(rows: Sequence[tuple[str, str]], width: int | None = None, longest
 
 
 def help_text(usage: str, groups: dict[str, Sequence[str]]) -> str:
-    """`usage`, then every flag with its default, under its group's heading."""
+    """The text of `--help`: `usage`, then every flag with its default under the heading of its group."""
     lines = [usage.strip(), ""]
     for heading, names in groups.items():
         lines.append(f"{heading}:")
@@ -138,7 +141,7 @@ def help_text(usage: str, groups: dict[str, Sequence[str]]) -> str:
             flag = flags.FLAGS[name]
             left = f"  --{name}" + ("" if flag.boolean else f"={_kind(flag)}")
             default = "" if flag.default in (None, False, []) else f" [{flag.default}]"
-            # absl adds the values of an enum, which stand on the left already, and a note to repeatable flags.
+            # Removes absl's additions: the values of an enum, which are already on the left, and a note on repetition.
             note = re.sub(r"^<[^>]*>: |;\s+repeat this option.*$", "", flag.help, flags=re.DOTALL)
             text = textwrap.wrap(note + default, 88)
             if len(left) > 28:

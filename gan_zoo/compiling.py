@@ -1,4 +1,4 @@
-"""Arguments of `compile`: an optimizer for each player, and no loss and no metrics."""
+"""Checks of the arguments of `compile`: it takes an optimizer for each player, but no loss and no metrics."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,10 +25,11 @@ _REFUSED = {"loss": _LOSSES, "loss_weights": _LOSSES, "metrics": _METRICS, "weig
 def sort_arguments(
     players: Sequence[Player], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The players' optimizers by `Player.key`, and the arguments for Keras, of the arguments of `compile`.
+    """Splits the arguments of `compile` into the players' optimizers, by `Player.key`, and the arguments for Keras.
 
     Raises:
-        UserError: If an argument is for models with one loss, unknown, or given twice; or two players have one name.
+        UserError: If an argument is for models with one loss, is unknown, or is given twice, or if two players have the
+            same name.
     """
     keys = [player.key for player in players]
     if len({*keys}) < len(keys):
@@ -54,15 +55,15 @@ def sort_arguments(
 
 
 def get_optimizer(argument: str, value: Any, variables: Sequence[keras.Variable]) -> keras.optimizers.Optimizer:
-    """The optimizer that an argument of `compile` stands for: itself, or Keras's of that name or configuration.
+    """The optimizer for a value of an argument of `compile`: an optimizer, or Keras's name or configuration of one.
 
     Args:
-        argument: Its name, for errors.
+        argument: Name of the argument, for error messages.
         value: An optimizer, a name or a configuration.
-        variables: Those that it is for. An optimizer that was built for them before keeps its state.
+        variables: The variables to optimize. An optimizer that was already built for them keeps its state.
 
     Raises:
-        UserError: If it is something else, or an optimizer of other variables.
+        UserError: If the value is not an optimizer, or if the optimizer was built for other variables.
     """
     hint = "pass an optimizer, such as keras.optimizers.Adam(1e-4, beta_1=0.5), or a name, such as 'adam'"
     if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
@@ -87,13 +88,13 @@ def get_optimizer(argument: str, value: Any, variables: Sequence[keras.Variable]
 
 
 def require_distinct(optimizers: Mapping[str, keras.optimizers.Optimizer]) -> None:
-    """Makes sure that no two players share an optimizer.
+    """Checks that no two players share an optimizer.
 
     Args:
         optimizers: The optimizers by `Player.key`.
 
     Raises:
-        UserError: If two do.
+        UserError: If two players share one.
     """
     owners = {}
     for key, optimizer in optimizers.items():

@@ -1,23 +1,23 @@
-"""2-D convolution and its two gradients, each by whichever algorithm is faster on a CPU.
+"""2-D convolution and its two gradients, each with the algorithm that is faster on a CPU.
 
-TensorFlow's CPU kernels (oneDNN) convolve near the machine's limit, with two exceptions that GANs meet in every step:
-deep layers, whose many weights multiply few positions, and layers that end in the three channels of an image. There the
-same sums are taken in another order: as one matrix product over patches, and as a convolution of stride 1 that makes
-all four pixels of a 2 x 2 block at once. `benchmarks/convolutions.py` measures where that pays. Other devices use their
-own kernels throughout.
+TensorFlow's CPU kernels (oneDNN) run near the limit of the machine, with two exceptions, which occur in every step of
+a GAN. Deep layers have many weights and few positions; here they are computed as one matrix product over patches. The
+last layer of a generator has the three channels of an image; here it is computed as a convolution of stride 1 that
+makes all four pixels of a 2 x 2 block at once. Both compute the same sums in another order.
+`benchmarks/convolutions.py` measures where they are faster. Other devices always use TensorFlow's own kernels.
 
-The three functions are each other's derivatives, so gradients of any order are these again: with C(x, w) the
-convolution, I(dy, w) its gradient in x and W(x, dy) its gradient in w, all of them bilinear,
+Each of the three functions has the other two as its derivatives, so gradients of any order use these functions only.
+Let C(x, w) be the convolution, I(dy, w) its gradient in x and W(x, dy) its gradient in w. All are bilinear, and
 
     dC = I, W        dI = C, W        dW = I, C
 
-Images are [B, H, W, C] of a known size, square or not, kernels [K, K, in, out], padding "same".
+Images are [B, H, W, C] of a known size, not necessarily square. Kernels are [K, K, in, out]. The padding is "same".
 """
 
 import tensorflow as tf
 
-# How many weights a kernel has from which matrix products over patches are faster. A kernel's gradient is limited by
-# its own size; the other two gain only where there are few positions, up to 4 x 4.
+# The number of a kernel's weights from which matrix products over patches are faster. For the gradient in the kernel
+# this is the only condition. The other two functions gain only if there are few positions, up to 4 x 4.
 _FEW_POSITIONS = 16
 _MANY_WEIGHTS = {tf.float32: 3 * 2**20, tf.bfloat16: 4 * 2**20}
 _MANY_WEIGHTS_GRADIENT = {tf.float32: 2**20, tf.bfloat16: 3 * 2**18}
@@ -42,7 +42,7 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1) -> tf.Tensor:
 
 
 def _known_as(value: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
-    """The gradient in a value, of whose shape as much is known: that of a concatenation forgets all of it."""
+    """`gradient` with the static shape of `value`; the gradient of a concatenation has no static shape."""
     gradient.set_shape(value.shape)
     return gradient
 
@@ -112,14 +112,14 @@ def _by_matrix(shape, size, stride, dtype, many_weights, few_positions=None) -> 
     if not _on_cpu() or dtype not in many_weights or stride > min(shape[:2]):
         return False
     if tuple(shape[:2]) == (1, 1) and stride == 1:
-        return True  # it is a matrix product
+        return True  # a 1 x 1 convolution is a matrix product
     positions = -(-size[0] // stride) * -(-size[1] // stride)
     weights = tf.TensorShape(shape).num_elements()
     return weights >= many_weights[dtype] and (few_positions is None or positions <= few_positions)
 
 
 def _by_blocks(shape, size, stride) -> bool:
-    """Whether making the four pixels of a 2 x 2 block as channels is faster than TensorFlow's kernel."""
+    """Whether computing the four pixels of a 2 x 2 block as channels is faster than TensorFlow's kernel."""
     if not _on_cpu():
         return False
     even = size[0] % 2 == size[1] % 2 == 0
@@ -131,16 +131,16 @@ def _on_cpu() -> bool:
 
 
 def _padding(size: int, kernel_size: int, stride: int) -> tuple[int, int, int]:
-    """Of one axis: the positions, the padding in front, and the length after padding in units of the stride."""
+    """For one axis: the number of positions, the padding in front, and the padded length in units of the stride."""
     positions = -(-size // stride)
     front = max((positions - 1) * stride + kernel_size - size, 0) // 2
     return positions, front, positions + (kernel_size - 1) // stride
 
 
 def _patches(x, stride, kernel_size):
-    """What each position of a convolution sees, [B, H / stride, W / stride, K K in].
+    """The input patch of each position of a convolution, [B, H / stride, W / stride, K K in].
 
-    Slices with a stride are slow: the pixels are first told apart by their place within a stride, by reshaping.
+    Slices with a stride are slow. So a reshape first separates the pixels by their offset within a stride.
     """
     (h, top, rows), (w, left, columns) = (_padding(x.shape[i + 1], kernel_size[i], stride) for i in (0, 1))
     below, right = rows * stride - x.shape[1] - top, columns * stride - x.shape[2] - left
@@ -160,7 +160,7 @@ def _patches(x, stride, kernel_size):
 
 
 def _sum_patches(patches, stride, kernel_size, size):
-    """The transpose of `_patches`: adds patches, [B, H / stride, W / stride, K K in], up to images, [B, H, W, in]."""
+    """The transpose of `_patches`: sums patches, [B, H / stride, W / stride, K K in], into images, [B, H, W, in]."""
     (h, top, rows), (w, left, columns) = (_padding(size[i], kernel_size[i], stride) for i in (0, 1))
     taps = tf.split(patches, kernel_size[0] * kernel_size[1], axis=-1)
 
@@ -179,10 +179,10 @@ def _sum_patches(patches, stride, kernel_size, size):
 
 
 def _block_kernel(kernel):
-    """The 3 x 3 kernel, [3, 3, out, 4 in], that makes each 2 x 2 block of pixels of a transposed convolution.
+    """The 3 x 3 kernel, [3, 3, out, 4 in], that computes each 2 x 2 block of pixels of a transposed convolution.
 
-    Pixel 2 q + a is the sum of dy[q + d] w[a + p - 2 d], p being the padding in front, over d = -1, 0, 1 and wherever
-    that index is within the kernel.
+    Pixel 2 q + a is the sum of dy[q + d] w[a + p - 2 d] over d = -1, 0, 1, where p is the padding in front. Terms whose
+    index is outside of the kernel are left out.
     """
     *kernel_size, channels, out = kernel.shape
     before = [2 - _padding(2, k, 2)[1] for k in kernel_size]

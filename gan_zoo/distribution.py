@@ -1,6 +1,6 @@
-"""What a loss needs to know about replicas: means over the whole batch, and random numbers that N replicas share.
+"""Helpers for losses on several replicas: means over the whole batch, and random streams that replicas share.
 
-The rule that both serve: N replicas with B / N examples each take the very step that one replica takes with B.
+Both ensure that N replicas with B / N examples each take exactly the step that one replica takes with B examples.
 """
 
 import math
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from gan_zoo import randomness
 
-_ALGORITHM = "philox"  # by name: left to itself, TensorFlow takes another one on TPUs
+_ALGORITHM = "philox"  # explicit, because TensorFlow's default is another algorithm on TPUs
 
 
 def replica_context() -> tuple[int, int | tf.Tensor]:
@@ -23,24 +23,24 @@ def replica_context() -> tuple[int, int | tf.Tensor]:
 
 
 def global_mean(x: tf.Tensor, axis: int | list[int] | None = None, keepdims: bool = False) -> tf.Tensor:
-    """Mean of `x` over the given axes and over all replicas, with the gradient through every replica's part.
+    """Mean of `x` over the given axes and over all replicas. Gradients flow through all replicas' parts.
 
-    Losses that hold a batch statistic inside a nonlinearity (relativistic averages, feature gaps) use it: the mean of
-    the replicas' own statistics would give another loss. Plain averages use `tf.reduce_mean`, since the base class
-    averages losses over replicas.
+    Use it for a batch statistic inside of a nonlinearity (relativistic averages, feature gaps), where statistics of
+    single replicas would give another loss. Plain averages use `tf.reduce_mean`, because the base class averages losses
+    over replicas.
 
     Args:
-        x: Any shape.
-        axis: The axes; by default all. The axis of the batch, 0, should be among them.
-        keepdims: Whether the axes stay, with length 1.
+        x: A tensor of any shape.
+        axis: The axes to reduce; by default all. They should include the batch axis, 0.
+        keepdims: Whether to keep the reduced axes, with length 1.
     """
     return replica_mean(tf.reduce_mean(x, axis, keepdims))
 
 
 def replica_mean(x: tf.Tensor) -> tf.Tensor:
-    """Mean of the replicas' own `x`, of one shape on all, with the gradient through every replica's part.
+    """Mean over all replicas of `x`, whose shape is the same on all. Gradients flow through all replicas' parts.
 
-    For what a loss makes of the whole batch without a mean of its own, such as the gradient of a mean loss.
+    Use it for values that are already means over the replica's own examples, such as the gradient of a mean loss.
     """
     replicas, _ = replica_context()
     if replicas == 1:
@@ -49,19 +49,19 @@ def replica_mean(x: tf.Tensor) -> tf.Tensor:
 
 
 def whole_batch(x: tf.Tensor) -> tf.Tensor:
-    """The rows of all replicas' `x`, [B / N, ...] each, as one, [B, ...]; nothing is differentiated through it."""
+    """Concatenates the rows of all replicas' `x`, [B / N, ...] each, to [B, ...], without a gradient."""
     replicas, _ = replica_context()
     x = tf.stop_gradient(x)
     if replicas == 1:
         return x
-    # Gathering rows of an unknown number loses what is known of the other axes.
+    # `all_gather` of an unknown number of rows loses the static shape of the other axes.
     return tf.ensure_shape(tf.distribute.get_replica_context().all_gather(x, axis=0), [None, *x.shape[1:]])
 
 
 def joined(x: tf.Tensor) -> tf.Tensor:
-    """The rows of all replicas' `x`, [B / N, ...] each, as one, [B, ...], with the gradient through everyone's part.
+    """Concatenates the rows of all replicas' `x`, [B / N, ...] each, to [B, ...]. Gradients flow to all replicas.
 
-    For losses of pairs, of which each replica takes those of its own rows with all.
+    Use it for losses of pairs of examples, where each replica pairs its own rows with all rows.
     """
     replicas, index = replica_context()
     if replicas == 1:
@@ -76,18 +76,19 @@ def global_log(values: list[tf.Tensor]) -> tf.Tensor:
 
 
 class RandomStream:
-    """A seeded stream of random numbers, whose state is a variable of the model that holds it.
+    """A seeded stream of random numbers, whose state is a variable of the model.
 
-    Each draw is made for the whole batch of all replicas and gives a replica its own rows. So replicas get different
-    numbers, and N replicas together get the numbers that one replica with the whole batch would.
+    Each draw covers the whole batch of all replicas, and a replica gets its own rows. So replicas get different
+    numbers, and N replicas together get the same numbers as one replica with the whole batch.
 
     Args:
         state: An int64 variable, [2]: the seed and the number of draws so far.
-        purpose: What the numbers are for: those of another purpose, and `FixedStream`'s, are others for the same seed.
+        purpose: The purpose of the numbers. Streams of other purposes, and `FixedStream`, give other numbers for the
+            same seed.
 
     Attributes:
-        for_xla: Whether XLA will compile the draws. It makes the same random bits as TensorFlow's kernels and other
-            numbers of them; with this set they become the same numbers, to rounding.
+        for_xla: Whether XLA will compile the draws. XLA makes the same random bits as TensorFlow's kernels, but
+            converts them to other numbers. If this is True, the numbers are the same up to rounding.
     """
 
     def __init__(self, state: keras.Variable, purpose: str = "training"):
@@ -96,7 +97,7 @@ class RandomStream:
         self._mask = [randomness.stream(0, purpose), 0]
 
     def _next(self) -> tf.Tensor:
-        state = self.state.value + 0  # a copy: the variable moves on
+        state = self.state.value + 0  # a copy, because the next line changes the variable
         self.state.assign(state + tf.constant([0, 1], state.dtype))
         return tf.bitwise.bitwise_xor(state, tf.constant(self._mask, state.dtype))
 
@@ -111,18 +112,18 @@ class RandomStream:
         return _own_rows(_normal_of_bits if self.for_xla else tf.random.stateless_normal, shape, self._next())
 
     def normal_like(self, x: tf.Tensor) -> tf.Tensor:
-        """Numbers from N(0, 1) in the shape and dtype of `x`, [B, ...], of which B may be unknown to the graph."""
+        """Numbers from N(0, 1) in the shape and dtype of `x`, [B, ...]. B may be unknown when the graph is traced."""
         batch = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
         return tf.cast(self.normal([batch, *x.shape[1:]]), x.dtype)
 
     def normals(self, shape) -> Callable[[tf.Tensor], tf.Tensor]:
-        """One draw for all steps of a compiled loop: a function of a step's number, which gives `normal(shape)`."""
+        """Makes one draw for a compiled loop: returns a function from a step's number to numbers like `normal`."""
         draw, seed = _normal_of_bits if self.for_xla else tf.random.stateless_normal, self._next()
         return lambda step: _own_rows(draw, shape, tf.random.fold_in(seed, step, _ALGORITHM))
 
 
 class FixedStream:
-    """Random numbers that depend on `seed` alone: the same call gives the same numbers, on every machine."""
+    """Random numbers that depend on `seed` only: the same calls give the same numbers on every machine."""
 
     def __init__(self, seed: int | tf.Tensor):
         self._seed, self._draws = tf.cast(seed, tf.int64), 0
@@ -140,7 +141,7 @@ class FixedStream:
         return tf.random.stateless_normal(shape, self._next(), alg=_ALGORITHM)
 
     def normals(self, shape) -> Callable[[tf.Tensor], tf.Tensor]:
-        """One draw for all steps of a compiled loop: a function of a step's number, which gives `normal(shape)`."""
+        """Makes one draw for a compiled loop: returns a function from a step's number to numbers like `normal`."""
         seed = self._next()
         return lambda step: tf.random.stateless_normal(shape, tf.random.fold_in(seed, step, _ALGORITHM), alg=_ALGORITHM)
 
@@ -149,19 +150,19 @@ def _own_rows(draw, shape, seed, **kwargs) -> tf.Tensor:
     replicas, index = replica_context()
     if replicas == 1:
         return draw(shape, seed, alg=_ALGORITHM, **kwargs)
-    # An axis whose length is a number must stay one: unstacked from a tensor, its length is unknown to the graph.
+    # Keeps axes whose length is a Python number. The length of an axis that is unstacked from a tensor is not static.
     axes = shape if isinstance(shape, list | tuple | tf.TensorShape) else tf.unstack(tf.convert_to_tensor(shape))
     return draw([replicas, *axes], seed, alg=_ALGORITHM, **kwargs)[index]
 
 
 def _uniform_of_bits(shape, seed, alg) -> tf.Tensor:
-    """What `tf.random.stateless_uniform` makes of the random bits outside of XLA."""
+    """The numbers that `tf.random.stateless_uniform` computes from the random bits outside of XLA."""
     bits = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, alg=alg)
     return tf.cast(tf.bitwise.bitwise_and(bits, tf.constant(0x7FFFFF, tf.uint32)), tf.float32) * 2.0**-23
 
 
 def _normal_of_bits(shape, seed, alg) -> tf.Tensor:
-    """What `tf.random.stateless_normal` makes of them: Box and Muller's (1958) pairs."""
+    """The numbers that `tf.random.stateless_normal` computes from them: pairs of Box and Muller (1958)."""
     count = tf.reduce_prod(shape)
     u = _uniform_of_bits([(count + 1) // 2, 2], seed, alg)
     radius, angle = tf.sqrt(-2.0 * tf.math.log(tf.maximum(u[:, 0], 1e-7))), 2.0 * math.pi * u[:, 1]

@@ -1,4 +1,4 @@
-"""How a network ends: the activation that its output comes from."""
+"""The last activation of a network."""
 
 import keras
 
@@ -6,10 +6,10 @@ BOUNDED = frozenset({"tanh", "hard_tanh", "softsign", "sigmoid", "hard_sigmoid",
 """Activations whose values lie within [-1, 1]."""
 
 PROBABILITIES = frozenset({"sigmoid", "hard_sigmoid", "softmax"})
-"""Activations that make probabilities of raw scores."""
+"""Activations that convert raw scores to probabilities."""
 
 SIGMOIDS = frozenset({"sigmoid", "hard_sigmoid"})
-"""Activations onto [0, 1]."""
+"""Activations whose range is [0, 1]."""
 
 _SHAPING = frozenset(
     {
@@ -17,14 +17,14 @@ _SHAPING = frozenset(
         *("Dropout", "Identity", "InputLayer", "Resizing", "SpatialDropout2D", "UpSampling2D", "ZeroPadding2D"),
     }
 )
-"""Classes of layers and operations that move values about without changing them."""
+"""Classes of layers and operations that rearrange values or keep their range."""
 
 
 def last_activation(network: keras.Model) -> str | None:
-    """The name of the activation that a network ends in, "linear" for none; None where it cannot be told.
+    """The name of a network's last activation, "linear" if it has none; None if it is not known.
 
-    Layers that only move values about, such as `Reshape`, are passed over. Of a network with a `call` of its own the
-    layer that was added last is taken, if it makes as many channels as the network.
+    Layers that only rearrange values, such as `Reshape`, are skipped. For a network that overrides `call`, it is the
+    activation of the layer that was added last, if that layer has as many channels as the network's output.
     """
     if isinstance(network, keras.Sequential):
         layers = list(network.layers)
@@ -50,7 +50,7 @@ def _of_tensor(tensor) -> str | None:
 
 
 def _of_layer(layer) -> str | None:
-    """The activation of a layer, or of an operation such as `keras.ops.sigmoid(x)`."""
+    """The name of the activation of a layer, or of an operation such as `keras.ops.sigmoid(x)`."""
     if isinstance(layer, keras.Model):
         return last_activation(layer)
     if isinstance(layer, keras.layers.Wrapper):
@@ -70,5 +70,5 @@ def _channels(layer) -> int | None:
 def _channels_of_output(network: keras.Model) -> int | None:
     try:
         return network.output_shape[-1]
-    except (AttributeError, ValueError, TypeError):  # Keras knows none of a network with a `call` of its own
+    except (AttributeError, ValueError, TypeError):  # Keras does not know it if the network overrides `call`
         return _channels(network.layers[-1])

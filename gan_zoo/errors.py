@@ -1,6 +1,6 @@
-"""Exceptions for what a user can put right: before anything has begun, and when the machine gives out.
+"""Exceptions for problems that a user can fix: bad input, and runs that end early.
 
-Command-line tools print their message without a traceback and exit with their status.
+Command-line tools print the message without a traceback and exit with the exception's status.
 """
 
 import contextlib
@@ -12,20 +12,20 @@ from pathlib import Path
 class UserError(ValueError):
     """Bad input: a name, a number, a file or a folder that cannot be used.
 
-    The message is one or two plain sentences that name the argument, say what is wrong with it and what would do.
+    The message is one or two plain sentences that name the argument, say what is wrong and say what to do.
     """
 
     exit_status = 2
 
 
 class Stopped(RuntimeError):
-    """A run has ended before its last step. Its checkpoints stay, and the same command continues it."""
+    """A run ended before its last step. Its checkpoints remain, and the same command continues it."""
 
     exit_status = 1
 
 
 class NotWritten(Stopped):
-    """A file could not be written or read: a full disk, a folder that is gone."""
+    """A file could not be written or read, for example because the disk is full or the folder was removed."""
 
 
 class NonFiniteLoss(Stopped):
@@ -33,18 +33,18 @@ class NonFiniteLoss(Stopped):
 
 
 class WorkerLost(Stopped):
-    """Another worker has ended, hangs or has never come. Nothing is wrong with this one: start all of them again."""
+    """Another worker ended, hangs or never started. This one has no error of its own: start all of them again."""
 
     exit_status = 75  # EX_TEMPFAIL of sysexits.h: a scheduler may try again
 
 
 class Interrupted(Stopped):
-    """A signal asked for the end of training, which has saved its state.
+    """A signal ended the training, which saved its state.
 
     Args:
-        message: What is saved where.
-        signal: The signal's number; the exit status is 128 more, as shells have it. So no scheduler takes the run for
-            a finished one.
+        message: Says what is saved and where.
+        signal: The number of the signal. The exit status is 128 plus this number, as in shells, so that a scheduler
+            does not consider the run as finished.
     """
 
     def __init__(self, message: str, signal: int):
@@ -54,17 +54,17 @@ class Interrupted(Stopped):
 
 @contextlib.contextmanager
 def file_errors(path: Path) -> Iterator[None]:
-    """Turns what TensorFlow raises for a file or folder that cannot be written into an OSError.
+    """Converts TensorFlow's errors for a file or folder that cannot be written to an OSError.
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If the file or folder cannot be written.
     """
     import tensorflow as tf
 
     try:
         yield
     except (
-        *(tf.errors.OutOfRangeError, tf.errors.ResourceExhaustedError),  # what it makes of full disks
+        *(tf.errors.OutOfRangeError, tf.errors.ResourceExhaustedError),  # TensorFlow's errors for full disks
         *(tf.errors.PermissionDeniedError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError),
         *(tf.errors.UnknownError, tf.errors.InternalError, tf.errors.DataLossError),
     ) as error:

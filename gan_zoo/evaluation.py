@@ -1,4 +1,4 @@
-"""The players' losses on held-out data: what `evaluate` and `fit`'s `validation_data` compute."""
+"""Evaluation: the players' losses on held-out data, for `evaluate` and the `validation_data` of `fit`."""
 
 import dataclasses
 import itertools
@@ -13,29 +13,29 @@ from gan_zoo.feeding import Feed, feed, source_of
 from gan_zoo.penalties import in_every_turn
 
 _FIRST_DRAW = -(2**62)
-"""Where the draws of evaluation stand in the model's random stream, far from those of training, which start at 0."""
+"""Position of evaluation's first draw in the model's random stream. The draws of training start at 0, far from it."""
 _DRAWS = 2**32
-"""Draws that a batch of evaluation has to itself."""
+"""The number of draws that are reserved for each batch of evaluation."""
 
 
 class Evaluates:
-    """A mixin for a `GAN`: `evaluate`, `test_on_batch` and `validation_data` give the losses on held-out data.
+    """A mixin for a `GAN`: `evaluate`, `test_on_batch` and `validation_data` return the losses on held-out data.
 
-    They are every player's loss, such as "d_loss" and "g_loss", and what the losses record, averaged over the examples:
-    the losses that training minimises, so networks run in training mode, with the batch's own statistics. But nothing
-    changes, not the weights, the moving statistics, the optimizers or the random stream: training continues as without
-    the evaluation. Each batch is one minibatch, whatever `n_critic` is. Latents are the same in each evaluation. A
-    penalty that is taken in every n-th turn counts with its mean. Under a strategy of several replicas one of them
-    evaluates whole batches.
+    The results are every player's loss, such as "d_loss" and "g_loss", and the terms that the losses record, averaged
+    over the examples. They are the losses that training minimises, so networks run in training mode, with the batch's
+    own statistics. The weights, the moving statistics, the optimizers and the random stream do not change, so training
+    continues as without the evaluation. Each batch is one minibatch, whatever `n_critic` is. The latents are the same
+    in each evaluation. A penalty that training computes in every n-th turn only is computed in every batch with weight
+    1, which is its mean over turns. Under a strategy with several replicas, one replica evaluates whole batches.
     """
 
     _batch_index: int | tf.Tensor = 0
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """The losses of one batch of held-out data, scalars by their names; changes nothing."""
+        """Returns the losses of one batch of held-out data, scalars by name. It does not change the model."""
         x = Examples.of(self).bring(data)
         draws = tf.stack([self.random.state.value[0], _FIRST_DRAW + _DRAWS * tf.cast(self._batch_index, tf.int64)])
-        # The scope takes what layers and the random stream would assign.
+        # The scope catches the assignments of layers and the random stream, so no variable changes.
         with self.recording() as recorded, in_every_turn(), keras.StatelessScope([(self.random.state, draws)]):
             z = self.latents_for(x)
             logs = {f"{player.key}_loss": player.loss(x, z) for player in self.players()}
@@ -60,14 +60,15 @@ class Evaluates:
         return_dict: bool = False,
         **kwargs,
     ) -> dict[str, float] | list[float]:
-        """The losses on held-out data, as `keras.Model.evaluate` has them: see the class.
+        """Returns the losses on held-out data, like `keras.Model.evaluate`: see the class.
 
         Args:
             x: Real examples as for `fit`.
-            y: As for `fit`, and so are `sample_weight`, `verbose` and `callbacks`.
-            batch_size: Examples in a batch of an array.
-            steps: Batches to look at; by default all.
-            return_dict: Whether to return the losses by name; else they are a list, in the order of their names.
+            y: As for `fit`. So are `sample_weight`, `verbose` and `callbacks`.
+            batch_size: The number of examples in a batch, for an array.
+            steps: The number of batches to evaluate; by default all.
+            return_dict: Whether to return the losses as a dict by name; else they are a list, in the order of the
+                names.
 
         Raises:
             UserError: If the networks cannot take x.
@@ -85,7 +86,11 @@ class Evaluates:
         return feed(wanted, source_of(x), shuffle=False, steps=steps, tell=lambda low, high: None, **own)
 
     def make_test_function(self, force: bool = False):
-        """Makes what `evaluate` calls with an iterator for each `steps_per_execution` batches, for the means so far."""
+        """Makes the function that `evaluate` calls: it evaluates `steps_per_execution` batches and returns the means.
+
+        Raises:
+            UserError: Under MultiWorkerMirroredStrategy.
+        """
         if self.test_function is not None and not force:
             return
         strategy = self.distribute_strategy
@@ -96,7 +101,7 @@ class Evaluates:
             )
 
         def step(data, index):
-            self.__dict__["_batch_index"] = index  # no attribute of the model's to track
+            self.__dict__["_batch_index"] = index  # bypasses Keras's tracking of attributes
             try:
                 return self.test_step(data)
             finally:
@@ -111,7 +116,7 @@ class Evaluates:
             for data in batches:
                 data = keras.tree.map_structure(lambda value: _whole(strategy, value), data)
                 index = tf.constant(self._means.batches, tf.int64)
-                # TensorFlow warns of several models' steps, each traced once, where it looks the graph up by itself.
+                # Calling the function itself would make TensorFlow warn of retracing if several models are evaluated.
                 evaluate = step if graph is None else graph.get_concrete_function(data, index)
                 self._means.add(evaluate(data, index), len(next(x for x in keras.tree.flatten(data) if x is not None)))
             return self._means.result()
@@ -119,26 +124,35 @@ class Evaluates:
         self.test_function = function
 
     def __call__(self, z: Any, *args, **kwargs) -> Any:
-        """As `keras.Model.__call__`.
+        """Like `keras.Model.__call__`.
 
         Raises:
-            UserError: If z has not the shape of the generator's latents; also from `predict` and `predict_on_batch`.
+            UserError: If z does not have the shape of the generator's latents. `predict` and `predict_on_batch` also
+                raise it.
         """
-        _require_latents(z, self.sampling_network)  # here and not in `call`, whose errors Keras wraps
+        self._require_latents(z)  # here and not in `call`, whose errors Keras wraps
         return super().__call__(z, *args, **kwargs)
 
     def predict(self, x: Any, *args, **kwargs) -> Any:
-        """As `keras.Model.predict`: samples for latents, [N, Z], as an array."""
-        _require_latents(x, self.sampling_network)
+        """Like `keras.Model.predict`: returns samples for latents, [N, Z], as an array."""
+        self._require_latents(x)
         return super().predict(x, *args, **kwargs)
 
     def predict_on_batch(self, x: Any) -> Any:
-        """As `keras.Model.predict_on_batch`: samples for latents, [B, Z], as an array."""
-        _require_latents(x, self.sampling_network)
+        """Like `keras.Model.predict_on_batch`: returns samples for latents, [B, Z], as an array."""
+        self._require_latents(x)
         return super().predict_on_batch(x)
 
+    def _require_latents(self, z: Any) -> None:
+        if self.classes is not None and hasattr(z, "shape"):
+            raise UserError(
+                f"{type(self).__name__} has classes={self.classes} and maps pairs (z, y) of latents and labels to "
+                f"samples: pass a pair, such as gan.sample_latent(n, label=0)."
+            )
+        _require_latents(z, self.sampling_network)
+
     def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
-        """Nothing: a GAN is built from the start. Keras would add replicas' shares up, which differ in a remainder."""
+        """Does nothing: a GAN is always built. Keras would sum the replicas' parts, whose sizes may differ."""
 
     def reset_metrics(self) -> None:
         super().reset_metrics()
@@ -146,7 +160,7 @@ class Evaluates:
 
 
 class _Means:
-    """Means of logs over the examples of all batches so far."""
+    """Running means of logs over the examples of all batches so far."""
 
     def __init__(self):
         self._sums, self._examples, self.batches = {}, 0, 0
@@ -162,17 +176,17 @@ class _Means:
 
 
 def _whole(strategy: tf.distribute.Strategy, value: Any) -> Any:
-    """The batch that a strategy has shared out to its replicas; Keras's stand-in for None is None."""
+    """The whole batch that a strategy has divided among its replicas; None for None and Keras's placeholder of it."""
     if value is None or isinstance(value, tf.experimental.Optional):
         return None
     return tf.concat(strategy.experimental_local_results(value), axis=0)
 
 
 def _require_latents(z: Any, network: keras.Model) -> None:
-    """Makes sure that latents have the generator's input shape, as far as both are known.
+    """Checks that latents have the generator's input shape, as far as both shapes are known.
 
     Raises:
-        UserError: If they have another.
+        UserError: If the shape differs.
     """
     wanted, given = getattr(network, "input_shape", None), getattr(z, "shape", None)
     if not (isinstance(wanted, tuple) and len(wanted) == 2 and wanted[1] is not None) or given is None:

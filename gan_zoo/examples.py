@@ -1,17 +1,17 @@
-"""What a GAN's networks take as real examples, and the sentences for data that is something else.
+"""Checks of real examples: the data that a GAN's networks accept, and error messages for all other data.
 
-The rule, for every way that data comes in (`fit`, `train_on_batch`, a direct `train_step`):
+The same rules hold for `fit`, `train_on_batch` and a direct `train_step`:
 
-- x is one tensor of the generator's output shape with an axis for the batch before it. `(x,)`, `[x]` and Keras's
-  `(x, None, None)` are unpacked. Labels, dicts and lists are refused, unless the class states a loss or a step of its
-  own, which may read them, or the discriminator has several inputs.
-- A model with `classes=K` takes (x, labels): labels are integers, [B], from 0 to K - 1.
+- x is one tensor: a batch axis, followed by the generator's output shape. `(x,)`, `[x]` and Keras's `(x, None, None)`
+  are unpacked. Labels, dicts and lists are refused. They are accepted if the class defines a loss or a step of its own,
+  which may read them, or if the discriminator has several inputs.
+- A model with `classes=K` takes (x, labels). Labels are integers, [B], from 0 to K - 1.
 - Floats of any width are cast to the dtype of the samples. Integers and booleans are refused.
-- Images lie in [-1, 1]. Resizing with a bicubic or Lanczos filter overshoots by up to a sixth of the range, so values
-  up to `SLACK` are accepted where the generator's output is bounded. A generator of the user's own that ends without
-  a bound may work in other units, such as standardised pixels: there only values beyond `FAR` are refused, and none if
-  its own samples lie beyond `SLACK`. Data that are not images are points, in any units.
-- The number of examples in a batch is a multiple of `n_critic` and of the number of replicas.
+- Images are in [-1, 1]. If the generator's output is bounded, values up to `SLACK` are accepted, because resizing with
+  a bicubic or Lanczos filter overshoots by up to a sixth of the range. A user's generator without a bound may use other
+  units, such as standardised pixels. For it, only values beyond `FAR` are refused, and none are if its own samples are
+  beyond `SLACK`. Data that are not images are points, in any units.
+- The number of examples in a batch is a multiple of `n_critic` times the number of replicas.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ SLACK = 1.4
 """The largest absolute value of images for a generator whose output is bounded by 1."""
 
 FAR = 10.0
-"""The same for one whose output has no bound: far beyond any standardised data, far below bytes."""
+"""The same for a generator without a bound. It is far above standardised data and far below bytes (0 to 255)."""
 
 _STEPS = ("D", "discriminator_step", "generator_step", "both_step", "joint_step", "turn", "play", "split")
 
@@ -39,12 +39,12 @@ _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """How data comes in, for sentences that say what to change.
+    """The form in which the user passes data, for error messages that say what to change.
 
     Attributes:
-        name: What to call the data.
-        change: A sentence's end that says how to replace x by an expression, which stands for {}.
-        symbolic: Whether the expression is one of TensorFlow, in a dataset's `map`.
+        name: The name of the data in messages.
+        change: The end of a message that says how to replace x by an expression; {} stands for the expression.
+        symbolic: Whether the expression is a TensorFlow expression, for a dataset's `map`.
     """
 
     name: str
@@ -61,18 +61,18 @@ LOADER = Source("The loader", "give {}")
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """What the networks of a GAN take.
+    """The examples that the networks of a GAN accept.
 
     Attributes:
-        shape: Of one example, None at axes of any length; None if it is not known.
-        dtype: That of the samples: float32, or float64 for networks in float64.
-        structures: Whether x may be anything that the class's own code reads.
-        untouched: Whether the class's own `train_step` takes the data as they come.
-        limit: The largest absolute value, or None for any.
-        n_critic: Minibatches in a batch.
-        counted: Name of what gives the number of minibatches, for errors.
+        shape: Shape of one example, None at axes of any length; None if it is not known.
+        dtype: The dtype of the samples: float32, or float64 for networks in float64.
+        structures: Whether x may be any structure, because the class's own code reads it.
+        untouched: Whether the class's own `train_step` gets the data without any change.
+        limit: The largest accepted absolute value; None for no limit.
+        n_critic: The number of minibatches in a batch.
+        counted: Name of the setting that gives the number of minibatches, for error messages.
         classes: Number of classes of the labels in (images, labels); None for examples without labels.
-        replicas: Replicas that share a batch out.
+        replicas: The number of replicas that share a batch.
     """
 
     shape: tuple[int | None, ...] | None
@@ -87,7 +87,12 @@ class Examples:
 
     @classmethod
     def of(cls, gan, probe: bool = False) -> "Examples":
-        """What `gan` takes. With `probe`, a generator that does not tell its range is asked for two samples."""
+        """The examples that `gan` accepts.
+
+        Args:
+            gan: The GAN.
+            probe: Whether to draw two samples from a generator whose output range is not known from its last layer.
+        """
         shape, own = gan.example_shape, type(gan)
         networks, players = gan.networks(), gan.players()
         inputs = getattr(networks.get("discriminator"), "inputs", None)
@@ -106,7 +111,7 @@ class Examples:
 
     @property
     def parts(self) -> int:
-        """A batch holds a multiple of so many examples."""
+        """The number of which the size of a batch must be a multiple."""
         return self.n_critic * self.replicas
 
     def parts_told(self) -> str:
@@ -116,14 +121,14 @@ class Examples:
             return replicas
         return f"{self.counted}={self.n_critic}" + (f" times {replicas}" if self.replicas > 1 else "")
 
-    # The static side: structure, dtype and shape, of tensors, arrays or their specifications.
+    # Static checks: structure, dtype and shape of tensors, arrays or their specifications.
 
     def check(self, x: Any, source: Source) -> None:
-        """Checks what is known of unpacked data before any number of it is read.
+        """Checks the structure, dtype and shape of unpacked data, without reading its values.
 
         Args:
             x: Tensors, arrays or their specifications, in any structure.
-            source: How they come in.
+            source: The form in which the user passes them.
 
         Raises:
             UserError: If the networks cannot take them.
@@ -146,7 +151,7 @@ class Examples:
         self._check_shape(tf.TensorShape(x.shape), source)
 
     def _check_labels(self, x: Any, source: Source) -> Any:
-        """The images of (images, labels), whose labels are checked."""
+        """Checks the labels of (images, labels) and returns the images."""
         if not (isinstance(x, tuple | list) and len(x) == 2):
             given = f"{len(x)} parts" if tf.nest.is_nested(x) else "no labels"
             pair = source.change.format("(x, y)")
@@ -167,7 +172,7 @@ class Examples:
         return images
 
     def check_label_values(self, labels: Any, source: Source) -> None:
-        """Checks the numbers of labels, an array or an eager tensor.
+        """Checks the values of labels, an array or an eager tensor.
 
         Raises:
             UserError: If a label is not one of the classes.
@@ -177,7 +182,7 @@ class Examples:
             raise UserError(self.label_told(low, high, source))
 
     def label_told(self, low: float, high: float, source: Source) -> str:
-        """The sentence for labels out of range."""
+        """The error message for labels that are out of range."""
         return (
             f"{source.name} has labels from {low:g} to {high:g}, and this model has classes={self.classes}, from 0 to "
             f"{self.classes - 1}: build it with classes={max(2, int(high) + 1)}, or change the labels."
@@ -193,7 +198,7 @@ class Examples:
         raise UserError(self.integers_told(dtype, low, high, source))
 
     def integers_told(self, dtype: tf.DType, low: float | None, high: float | None, source: Source) -> str:
-        """The sentence for integers and booleans, whose range is known or not."""
+        """The error message for integers and booleans; `low` and `high` are None if the range is not known."""
         x = "tf.cast(x, tf.float32)" if source.symbolic else "x"
         seen = "" if low is None else f" from {low:g} to {high:g}"
         what = "booleans" if dtype.is_bool else f"integers ({dtype.name}){seen}"
@@ -213,7 +218,7 @@ class Examples:
         raise UserError(self.shape_told(tuple(shape), source))
 
     def shape_told(self, shape: tuple[int | None, ...], source: Source) -> str:
-        """The sentence for batches of another shape than the generator's."""
+        """The error message for batches whose shape differs from the generator's."""
         advice = self._reshaping(shape, source)
         what = "shape" if source is ARRAY else "batches of shape"
         return (
@@ -222,7 +227,7 @@ class Examples:
         )
 
     def _reshaping(self, shape: tuple[int | None, ...], source: Source) -> str:
-        """What brings batches of `shape` to that of the networks, if there is such a thing."""
+        """Advice that converts batches of `shape` to the shape of the networks; empty if there is none."""
         wanted, rest, rank = self.shape, shape[1:], len(self.shape) + 1
 
         def change(numpy: str, symbolic: str) -> str:
@@ -266,7 +271,7 @@ class Examples:
         return self.shape is not None and len(self.shape) == 3
 
     def structure_told(self, x: Any, source: Source) -> str:
-        """The sentence for labels, dicts and lists where the networks take one tensor."""
+        """The error message for labels, dicts and lists if the networks take one tensor."""
         if isinstance(x, dict):
             keys = list(x)
             chosen = next((key for key in keys if self._is_x(x[key])), None)
@@ -309,13 +314,13 @@ class Examples:
         """Checks the number of examples in a batch.
 
         Raises:
-            UserError: If it cannot be shared out to `n_critic` minibatches on all replicas.
+            UserError: If it cannot be divided into `n_critic` minibatches for each replica.
         """
         if n % self.parts:
             raise UserError(self.count_told(n, argument))
 
     def count_told(self, n: int, argument: str = "batch the dataset by") -> str:
-        """The sentence for a batch that cannot be shared out."""
+        """The error message for a batch that cannot be divided into minibatches and replicas."""
         below, above = n - n % self.parts, n - n % self.parts + self.parts
         nearest = f"{below} or {above}" if below else f"{above}"
         holds = (
@@ -329,18 +334,18 @@ class Examples:
         )
 
     def too_few_told(self, n: int, source: Source) -> str:
-        """The sentence for data that do not fill one step."""
+        """The error message for data that are too few for one step."""
         return (
             f"{source.name} has {n} examples in all, and a step takes a multiple of {self.parts} ({self.parts_told()})."
         )
 
-    # The numbers themselves.
+    # Checks of values.
 
     def check_values(self, x: Any, source: Source) -> tuple[float, float] | None:
-        """Checks the numbers of an array or an eager tensor; returns the smallest and the largest.
+        """Checks the values of an array or an eager tensor; returns the smallest and the largest.
 
         Raises:
-            UserError: If some are not finite, or out of range.
+            UserError: If some values are not finite or are out of range.
         """
         low, high = _extremes(x)
         if not (math.isfinite(low) and math.isfinite(high)) or (self.limit and max(-low, high) > self.limit):
@@ -348,29 +353,29 @@ class Examples:
         return low, high
 
     def range_told(self, low: float, high: float, source: Source) -> str:
-        """The sentence for numbers out of range."""
+        """The error message for values that are out of range."""
         if not (math.isfinite(low) and math.isfinite(high)):
             return f"{source.name} has values that are NaN or infinite: remove or replace them."
         seen = f"{source.name} has values from {low:g} to {high:g}"
         return f"{seen}, and the networks work in [-1, 1]: {source.change.format(_formula('x', low, high))}."
 
     def cast(self, x: Any) -> Any:
-        """The floats of tensors in the dtype of the samples; what else there is stays as it is."""
+        """Casts floating-point tensors to the dtype of the samples; all other leaves are unchanged."""
         return cast_floats(x, self.dtype)
 
     def with_shape(self, x: tf.Tensor) -> tf.Tensor:
-        """x with all that is known of its shape: a batch of another one is an error at run time."""
+        """x with the static shape of an example. A batch of another shape is an error at run time."""
         if self.shape is None or (x.shape.rank is not None and None not in x.shape[1:]):
             return x
         return tf.ensure_shape(x, [None, *self.shape])
 
     def bring(self, data: Any, source: Source = ARRAY) -> Any:
-        """One batch, of tensors or arrays in Keras's forms, as the losses take it.
+        """Checks and converts one batch, of tensors or arrays in one of Keras's forms, to the input of the losses.
 
-        The numbers are looked at where there are any: not while a graph is traced.
+        Values are checked in eager mode only, not while a graph is traced.
 
         Raises:
-            UserError: If the networks cannot take it.
+            UserError: If the networks cannot take the batch.
         """
         x = unpack(data)
         self.check(x, source)
@@ -396,7 +401,7 @@ class Examples:
 
 
 def unpack(data: Any) -> Any:
-    """x of `(x,)`, `[x]` and `(x, None, None)`, which are Keras's forms of data without labels."""
+    """Returns x from `(x,)`, `[x]` and `(x, None, None)`, Keras's forms of data without labels."""
     while isinstance(data, tuple | list) and data and all(map(_is_nothing, data[1:])):
         data = data[0]
     return data
@@ -407,7 +412,10 @@ def _is_nothing(item: Any) -> bool:
 
 
 def as_user_error(error: tf.errors.InvalidArgumentError, examples: Examples, source: Source) -> UserError | None:
-    """What a check within a pipeline or a graph found, as the sentence of the same check outside; None for others."""
+    """Converts the error of a check inside a pipeline or a graph to a `UserError`; returns None for other errors.
+
+    The message is that of the same check outside of the graph.
+    """
     text = str(error.message)
     if found := re.search(_OUT_OF_RANGE.format(r"(\S+)", r"([^\s\]]+)"), text):
         return UserError(examples.range_told(*map(float, found.groups()), source))
@@ -431,20 +439,23 @@ _PART_NOT_DIVIDED = "examples of a replica cannot be divided: {}"
 
 
 def range_assertion(x: tf.Tensor, limit: float) -> tf.Operation:
-    """In a graph, the check of `Examples.check_values`: see `as_user_error`."""
+    """The check of `Examples.check_values` as an operation in a graph: see `as_user_error`."""
     low, high = tf.reduce_min(x), tf.reduce_max(x)
     return tf.debugging.Assert((low >= -limit) & (high <= limit), [tf.strings.format(_OUT_OF_RANGE, (low, high))])
 
 
 def label_assertion(labels: tf.Tensor, classes: int) -> tf.Operation:
-    """In a graph, the check of `Examples.check_label_values`: see `as_user_error`."""
+    """The check of `Examples.check_label_values` as an operation in a graph: see `as_user_error`."""
     low, high = tf.reduce_min(labels), tf.reduce_max(labels)
     fine = (low >= 0) & (high < classes)
     return tf.debugging.Assert(fine, [tf.strings.format(_LABELS_OUT_OF_RANGE, (low, high))])
 
 
 def count_assertion(n: tf.Tensor, fine: tf.Tensor, is_part: bool = False) -> tf.Operation:
-    """In a graph, the check of `Examples.check_count`, of a batch or a replica's part: see `as_user_error`."""
+    """The check of `Examples.check_count` as an operation in a graph, for a batch or a replica's part of it.
+
+    See `as_user_error`.
+    """
     text = _PART_NOT_DIVIDED if is_part else _NOT_DIVIDED
     return tf.debugging.Assert(fine, [tf.strings.format(text, (n,))])
 
@@ -457,7 +468,7 @@ def _limit(gan, shape: tuple[int | None, ...] | None, probe: bool) -> float | No
     ending = endings.last_activation(gan.sampling_network)
     bounded = ending in endings.BOUNDED or type(gan.sampling_network).__module__.startswith("gan_zoo.networks.")
     if shape is None or len(shape) != 3:
-        # Points have any units; but a bounded generator's, say images that are flattened, never reach bytes.
+        # Points have any units. But those of a bounded generator, such as flattened images, are far below bytes.
         return FAR if shape is not None and ending in endings.BOUNDED else None
     if bounded:
         return SLACK
@@ -480,14 +491,14 @@ def _extremes(x: Any) -> tuple[float, float]:
 
 
 def _formula(x: str, low: float, high: float) -> str:
-    """An expression that brings numbers from `low` to `high` to [-1, 1]."""
+    """An expression that scales values from the range `low` to `high` to [-1, 1]."""
     if low >= -1 and high <= 1:
         return f"{x} * 2.0 - 1" if low >= 0 else f'{x}.astype("float32")' if x == "x" else x
     if low >= 0 and 2 < high <= 256:
         return f"{x} / 127.5 - 1"
     if low >= 0 and 256 < high <= 65536:
         return f"{x} / 32767.5 - 1"
-    # The ends of the range that was seen, outwards to two digits, or to 0 where that is near.
+    # Rounds the observed range outwards to two digits, or to 0 if an end is close to 0.
     unit = 10.0 ** (math.floor(math.log10(max(-low, high))) - 1)
     low, high = math.floor(low / unit) * unit, math.ceil(high / unit) * unit
     if math.isclose(low, -high):
@@ -498,7 +509,7 @@ def _formula(x: str, low: float, high: float) -> str:
 
 
 def _cast(name: str, item: Any) -> str:
-    """`name` as an expression of TensorFlow that also scales bytes."""
+    """`name` as a TensorFlow expression, which scales `item` to [-1, 1] if it holds bytes."""
     dtype = getattr(item, "dtype", None)
     return f"tf.cast({name}, tf.float32) / 127.5 - 1" if getattr(dtype, "name", None) == "uint8" else name
 
@@ -510,7 +521,7 @@ def _fits(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool
 
 
 def _shape(shape: tuple[int | None, ...] | None) -> str:
-    """A shape in words: "[B, 28, 28, 1]"."""
+    """A shape as text for messages: "[B, 28, 28, 1]"."""
     if shape is None:
         return "one shape"
     return "[" + ", ".join("B" if side is None and not k else str(side or "any") for k, side in enumerate(shape)) + "]"

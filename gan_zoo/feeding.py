@@ -1,4 +1,4 @@
-"""Keras's ways to hand over data, `fit` and `train_on_batch`, for a GAN: see `gan_zoo.examples` for what it takes."""
+"""`fit` and `train_on_batch` of a GAN for all of Keras's forms of data: see `gan_zoo.examples` for the checks."""
 
 import contextlib
 import inspect
@@ -36,32 +36,37 @@ _COLLISION = (
 
 
 class TakesData:
-    """A mixin for a GAN: `fit` and `train_on_batch` with data as Keras's users have it."""
+    """A mixin for a GAN: `fit` and `train_on_batch` for all forms of data that Keras accepts."""
 
     _warned = False
 
     @property
     def example_shape(self) -> tuple[int | None, ...] | None:
-        """Shape of one real example, None at axes of any length: that of a sample. None if it is not known."""
+        """Shape of one real example, which is that of a sample; None at axes of any length, or if it is not known."""
         try:
             return tuple(self.sampling_network.output_shape[1:])
-        except (AttributeError, ValueError, TypeError):  # a network with a `call` of its own, or several outputs
+        except (AttributeError, ValueError, TypeError):  # the network overrides `call` or has several outputs
             return None
 
     def fit(self, x: Any = None, y: Any = None, *args, **kwargs) -> keras.callbacks.History:
-        """Trains, as `keras.Model.fit` does.
+        """Trains the GAN, like `keras.Model.fit`.
+
+        If the last batch of an epoch cannot be divided into `n_critic` minibatches for each replica, it is left out,
+        with a warning. There are also warnings for networks that end in a sigmoid, and for an array in [0, 1] with a
+        generator whose range is [-1, 1].
 
         Args:
-            x: Real examples: an array of floats, [N, H, W, C] in [-1, 1] for images; or batches of such,
-                by a `tf.data.Dataset`, a `keras.utils.PyDataset`, an iterator or a DataLoader, alone or as `(x,)`.
-            y: Labels, integers, [N], of a model with `classes`; else None, unless the class's own losses read labels. A
-                dataset of such a model gives (x, y).
+            x: Real examples: an array of floats, for images [N, H, W, C] in [-1, 1]; or a `tf.data.Dataset`, a
+                `keras.utils.PyDataset`, an iterator or a DataLoader of such batches, each batch alone or as `(x,)`.
+            y: Labels of a model with `classes`, integers, [N]; else None, unless the class's own losses read labels. A
+                dataset for such a model returns (x, y).
             *args: As for `keras.Model.fit`.
-            **kwargs: As for `keras.Model.fit`. `batch_size` is that of a whole step, a multiple of `n_critic` times the
-                number of replicas. `shuffle` is for arrays and a `PyDataset`: other data bring their own order.
+            **kwargs: As for `keras.Model.fit`. `batch_size` is the number of examples in a whole step, a multiple of
+                `n_critic` times the number of replicas. `shuffle` applies to arrays and a `PyDataset`; all other data
+                define their own order.
 
-        A last batch of an epoch that `n_critic` minibatches cannot share out equally is left out, with a warning. A
-        warning also tells of networks that end in a sigmoid, and of an array in [0, 1] for a generator of [-1, 1].
+        Returns:
+            The `keras.callbacks.History` of the training.
 
         Raises:
             UserError: If the networks cannot take x: see `gan_zoo.examples`.
@@ -95,14 +100,17 @@ class TakesData:
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
     ) -> dict[str, float] | list[float]:
-        """One training step on one batch of real examples, which replicas share out.
+        """Takes one training step on one batch of real examples, which the replicas share.
 
         Args:
-            x: An array or tensor as for `fit`; its length is a multiple of `n_critic` times the number of replicas.
+            x: An array or tensor as for `fit`. Its length is a multiple of `n_critic` times the number of replicas.
             y: As for `fit`.
             sample_weight: As for `fit`.
-            class_weight: None.
-            return_dict: Whether to return the logs by name; else they are a list, in the order of their names.
+            class_weight: Must be None.
+            return_dict: Whether to return the logs as a dict by name; else they are a list, in the order of the names.
+
+        Returns:
+            The logs of the step.
 
         Raises:
             UserError: If the networks cannot take x.
@@ -127,7 +135,7 @@ class TakesData:
 
     @contextlib.contextmanager
     def _user_errors(self, wanted: Examples, source: Source, batch: Any) -> Iterator[None]:
-        """Turns what TensorFlow and Keras say of a batch, or its specification, into what the user can do about it."""
+        """Converts errors of TensorFlow and Keras about `batch`, or its specification, to errors with advice."""
         try:
             yield
         except tf.errors.OpError as error:
@@ -138,8 +146,8 @@ class TakesData:
             if told is None:
                 raise
             raise told from None
-        except Exception as error:  # whatever a user's own code makes of data of another structure
-            # AutoGraph, which replicas' steps go through, wraps errors that are not Python's own.
+        except Exception as error:  # a user's own code may raise anything for data of another structure
+            # AutoGraph, which traces replicas' steps, wraps errors that are not Python's own.
             inner = error
             while type(inner).__name__ == "StagingError":
                 inner = inner.__context__
@@ -150,7 +158,7 @@ class TakesData:
             raise
 
     def _warn_of_endings(self) -> None:
-        """Tells once of networks that end in probabilities: losses take raw scores, and images lie in [-1, 1]."""
+        """Warns once about networks that end in probabilities: losses take raw scores, and images are in [-1, 1]."""
         if self._warned:
             return
         self._warned = True
@@ -170,7 +178,7 @@ class TakesData:
             )
 
     def _reconstructs(self, network: keras.Model) -> bool:
-        """Whether a network makes examples, as an autoencoder does, instead of scores."""
+        """Whether a network returns examples, like an autoencoder, instead of scores."""
         return self.example_shape == tuple(getattr(network, "output_shape", None) or ())[1:]
 
     def _tell_range(self, low: float, high: float) -> None:
@@ -191,10 +199,10 @@ def _check_compiler(gan) -> None:
 
 
 def source_of(x: Any) -> Source:
-    """How data comes in.
+    """The form in which the user passes data.
 
     Raises:
-        UserError: If `fit` cannot take it at all.
+        UserError: If `fit` takes no data of this type.
     """
     if x is None:
         raise UserError("fit needs data: pass x, an array or a dataset of real examples.")
@@ -219,13 +227,13 @@ def source_of(x: Any) -> Source:
 
 
 class Feed(data_adapter.DataAdapter):
-    """A Keras data adapter whose batches are as the networks take them.
+    """A Keras data adapter that returns batches in the form that the networks take.
 
     Args:
-        adapter: Keras's own, which is told of epochs.
+        adapter: Keras's own adapter, which is notified of the begin and end of epochs.
         dataset: The batches.
-        num_batches: In an epoch; None if it is not known.
-        wanted: What the networks take.
+        num_batches: The number of batches in an epoch; None if it is not known.
+        wanted: The examples that the networks accept.
     """
 
     def __init__(self, adapter: data_adapter.DataAdapter, dataset: Any, num_batches: int | None, wanted: Examples):
@@ -268,7 +276,7 @@ class Feed(data_adapter.DataAdapter):
         return self._told or bool(self._untold)
 
     def leave_out(self, n: int, is_first: bool = False) -> None:
-        """Tells, once, that a batch of `n` examples is left out; of the first of all, `tell_left_out` does."""
+        """Warns once that a batch of `n` examples is left out. For the very first batch, `tell_left_out` warns."""
         if is_first:
             self._untold = n
         elif not self._told:
@@ -280,7 +288,7 @@ class Feed(data_adapter.DataAdapter):
             self._told = True
 
     def tell_left_out(self) -> None:
-        """Tells of a first batch that was left out, now that others were not."""
+        """Warns about a first batch that was left out. Call it after others were used."""
         if self._untold:
             self.leave_out(self._untold)
 
@@ -298,14 +306,14 @@ def feed(
     steps: int | None,
     tell: Callable[[float, float], None],
 ) -> Feed:
-    """What Keras reads x from.
+    """The data adapter from which Keras reads x.
 
     Args:
-        wanted: What the networks take.
-        source: How x comes in.
-        x: As for `fit`, and so are `y`, `batch_size`, `class_weight`, `sample_weight` and `shuffle`.
-        steps: As `steps_per_epoch` for `fit`.
-        tell: Gets the smallest and the largest number of an array.
+        wanted: The examples that the networks accept.
+        source: The form of x.
+        x: As for `fit`. So are `y`, `batch_size`, `class_weight`, `sample_weight` and `shuffle`.
+        steps: The `steps_per_epoch` of `fit`.
+        tell: A function that is called with the smallest and the largest value of an array.
 
     Raises:
         UserError: If the networks cannot take x.
@@ -344,7 +352,7 @@ def _refuse_labels(wanted: Examples, source: Source, y: Any, sample_weight: Any,
 
 
 def _check_labelled_arrays(wanted: Examples, pair: Any) -> None:
-    """Checks arrays of images and labels, whole."""
+    """Checks whole arrays of images and labels, including their values."""
     wanted.check(pair, ARRAY)
     images, labels = pair
     if len(images) != len(labels):
@@ -354,12 +362,12 @@ def _check_labelled_arrays(wanted: Examples, pair: Any) -> None:
 
 
 def _as_arrays(x: Any) -> Any:
-    """Tensors of other libraries as arrays, in any structure; what is none stays."""
+    """Converts tensors of other libraries, in any structure, to arrays; other leaves are unchanged."""
 
     def array(leaf):
         if isinstance(leaf, tf.Tensor | tf.Variable | tf.RaggedTensor | tf.SparseTensor | np.ndarray):
             return leaf
-        if hasattr(leaf, "detach"):  # PyTorch's
+        if hasattr(leaf, "detach"):  # a PyTorch tensor
             leaf = leaf.detach().cpu()
         return np.asarray(leaf) if hasattr(leaf, "__array__") or hasattr(leaf, "__array_interface__") else leaf
 
@@ -367,7 +375,7 @@ def _as_arrays(x: Any) -> Any:
 
 
 def _of_array(wanted: Examples, x: Any, batch_size: int | None, shuffle: bool | str, steps: int | None, tell) -> Feed:
-    """An array's examples in batches of one size, and the remainder if it can be divided."""
+    """Feeds an array in batches of one size, and the remainder if it can be divided."""
     if hasattr(x, "tocoo"):
         raise UserError("x is a sparse matrix, and the networks take dense arrays: pass x.toarray().")
     if isinstance(x, np.ndarray) and x.dtype == object:
@@ -402,7 +410,7 @@ def _of_array(wanted: Examples, x: Any, batch_size: int | None, shuffle: bool | 
 
 
 def _of_stream(wanted: Examples, source: Source, adapter, dataset: tf.data.Dataset, count: int | None, x: Any) -> Feed:
-    """Batches of a dataset, of which only the specification is known beforehand."""
+    """Feeds the batches of a dataset, of which only the specification is known before it is read."""
     if count == 0:
         raise UserError(f"{source.name} is empty: it has no batch.")
     spec = examples.unpack(dataset.element_spec)
@@ -453,7 +461,11 @@ def _of_stream(wanted: Examples, source: Source, adapter, dataset: tf.data.Datas
 
 
 def _refuse_integers(wanted: Examples, dataset: tf.data.Dataset) -> None:
-    """Reads one batch, for a sentence that says what is in it."""
+    """Reads one batch and raises the error for integers, with their range.
+
+    Raises:
+        UserError: Unless the dataset is empty.
+    """
     spec = examples.unpack(dataset.element_spec)
     for element in dataset.take(1):
         values = np.asarray(examples.unpack(element))
@@ -472,9 +484,10 @@ def _is_brought(spec: Any, wanted: Examples) -> bool:
 
 
 def _divisible(dataset: tf.data.Dataset, wanted: Examples, full: int, tell: Callable) -> tf.data.Dataset:
-    """The batches that can be shared out; others are left out if they are smaller than one before, or than `full`.
+    """The batches of a dataset that minibatches and replicas can divide.
 
-    One that is not is an error, but for the first of all, which may be the remainder in a dataset that was shuffled.
+    Any other batch is left out if it is smaller than an earlier batch or than `full`, and is an error if it is not. If
+    `full` is 0, the very first batch is left out in any case: it may be the remainder, if the batches were shuffled.
     """
 
     def note(n, largest):
@@ -495,10 +508,11 @@ def _divisible(dataset: tf.data.Dataset, wanted: Examples, full: int, tell: Call
 
 
 def _batching(x: Any, count: int | None) -> tuple[int | None, int | None]:
-    """The size of a dataset's batches and of its last, smaller one: None where they cannot be told.
+    """The size of a dataset's batches and the size of its last, smaller batch; each is None if it is not known.
 
-    A dataset keeps what it was made of. Operations that keep the number of elements, such as `map` and `prefetch`, may
-    stand between `batch` and the end. What a `map` makes of a full batch is not known.
+    A dataset holds references to the datasets that it was made from, which this function searches for a `batch`.
+    Operations that keep the number of elements, such as `map` and `prefetch`, may follow it. The size of a full batch
+    after a `map` is not known.
     """
     if isinstance(x, keras.utils.PyDataset):
         if not count:
@@ -516,7 +530,7 @@ def _batching(x: Any, count: int | None) -> tuple[int | None, int | None]:
         if len(inputs) != 1:
             break
         if int(x.cardinality()) != int(inputs[0].cardinality()):
-            if not hasattr(x, "_count"):  # of `repeat`, `take` and `skip`, which leave open what the last batch is
+            if not hasattr(x, "_count"):  # `repeat`, `take` and `skip` have it; after them the last batch is not known
                 break
             count = None
         is_sure = is_sure and not hasattr(x, "_map_func")
@@ -525,7 +539,7 @@ def _batching(x: Any, count: int | None) -> tuple[int | None, int | None]:
 
 
 def _distributed(wanted: Examples, x: Any) -> Feed:
-    """A dataset that a strategy has already shared out. Nothing can follow it, so its first batch is looked at."""
+    """Feeds a dataset that a strategy has already distributed. No checks can be added to it: it checks one batch."""
     adapter = get_data_adapter(x)
     fed = Feed(adapter, x, adapter.num_batches, wanted)
     if wanted.untouched:
@@ -538,14 +552,14 @@ def _distributed(wanted: Examples, x: Any) -> Feed:
 
 
 def _parts_of(element: Any) -> list[Any]:
-    """The replicas' own parts of one element of a `DistributedDataset`."""
+    """The parts of each replica in one element of a `DistributedDataset`."""
     leaves = tf.nest.flatten(element)
     values = [leaf.values if isinstance(leaf, tf.distribute.DistributedValues) else (leaf,) for leaf in leaves]
     return [tf.nest.pack_sequence_as(element, part) for part in zip(*values, strict=True)]
 
 
 def _tuples(x: Iterator) -> Iterator[tuple]:
-    """Keras asks generators for tuples."""
+    """Converts the batches of an iterator to tuples, which Keras requires."""
     for batch in x:
         if isinstance(batch, list):
             batch = tuple(batch)
@@ -553,9 +567,9 @@ def _tuples(x: Iterator) -> Iterator[tuple]:
 
 
 def _without_autotuning(dataset: Any) -> Any:
-    """The dataset, whose pipeline is not tuned, unless that was asked for.
+    """The dataset without autotuning of its pipeline, unless its options set autotuning.
 
-    The thread that tunes a pipeline waits ever longer between its trials, and the end of `fit` waits for it.
+    The thread that tunes a pipeline waits longer and longer between its trials, and the end of `fit` waits for it.
     """
     if dataset.options().autotune.enabled is not None:
         return dataset
@@ -565,7 +579,7 @@ def _without_autotuning(dataset: Any) -> Any:
 
 
 def _split_for_validation(arguments: dict[str, Any]) -> None:
-    """Takes the last part of arrays for validation, as Keras does."""
+    """Moves the last part of arrays to `validation_data`, like Keras."""
     share = arguments.pop("validation_split")
     if arguments.get("validation_data") is not None:
         return
@@ -587,7 +601,7 @@ def _packed(x: Any, y: Any, sample_weight: Any) -> Any:
 
 
 def _shared_out(strategy: tf.distribute.Strategy, batch: Any) -> Any:
-    """A batch in equal, consecutive parts for the replicas of this process."""
+    """Divides a batch into equal, consecutive parts for the replicas of this process."""
     if strategy.num_replicas_in_sync == 1:
         return batch
     count = len(strategy.extended.worker_devices)

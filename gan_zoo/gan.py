@@ -1,4 +1,4 @@
-"""The two-player game: Algorithm 1 of Goodfellow et al. (2014), which a variant completes with two losses."""
+"""Base class of the two-player game: Algorithm 1 of Goodfellow et al. (2014). A variant adds the two losses."""
 
 import threading
 from typing import Any
@@ -17,9 +17,9 @@ from gan_zoo.structures import batch_size, images_of
 
 
 class GAN(GenerativeModel):
-    """A generative adversarial network: two players, two losses, and the loop that trains them in turn.
+    """Base class of generative adversarial networks: two players, and the loop that trains them in turn.
 
-    A variant subclasses `GAN` and states what its paper states, the losses:
+    A variant subclasses `GAN` and defines the two losses of its paper:
 
         class MyGAN(GAN):
             def discriminator_loss(self, x, z):
@@ -28,37 +28,40 @@ class GAN(GenerativeModel):
             def generator_loss(self, x, z):
                 return mean(softplus(-self.D(self.G(z))))
 
-    and overrides more only where the paper changes more: `default_optimizer` (its optimizers), `sample_latent` (its
-    prior), `discriminator_variables` and `generator_variables` (who owns what), `discriminator_step` and
-    `generator_step` (one player's turn), `players` (more players), `joint_step` (who moves when).
+    It overrides further methods only if the paper changes more: `default_optimizer` (the optimizers), `sample_latent`
+    (the prior), `discriminator_variables` and `generator_variables` (the variables of each player),
+    `discriminator_step` and `generator_step` (one player's turn), `players` (more players), `joint_step` (the order of
+    the turns).
 
-    The contracts are those of `gan_zoo.GenerativeModel`. Of a GAN's own:
-        Examples: An example is whatever D sees. `G(z)` has the structure of the data: images, or with `classes`
-            (images, labels). So a loss that is written for images trains with labels as well.
-        Data: One dataset batch holds `n_critic` minibatches, so that each of the discriminator's turns sees fresh data
-            and one Keras step is one generator update. A generator loss that reads x gets the minibatch of the
+    The contracts are those of `gan_zoo.GenerativeModel`. In addition:
+
+        Examples: An example is the input of D. `G(z)` has the structure of the data: images, or with `classes`
+            (images, labels). So a loss that is written for images also works with labels.
+        Data: One dataset batch holds `n_critic` minibatches. So each of the discriminator's turns gets new data, and
+            one Keras step is one generator update. A generator loss that reads x gets the minibatch of the
             discriminator's last turn.
-        Logs: "d_loss" (the mean over the discriminator's turns), "g_loss", and what the losses `record`.
+        Logs: "d_loss" (the mean over the discriminator's turns), "g_loss", and the terms that the losses `record`.
 
     `for_images` and `for_points` build a variant with networks: see `gan_zoo.building`.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1], or points, [B, 2]; with `classes` it maps (z, y).
-        discriminator: Maps what the generator makes to raw scores, [B, 1], high for real data; with `classes` it maps
+        discriminator: Maps the generator's outputs to raw scores, [B, 1], high for real data; with `classes` it maps
             (images, y).
         n_critic: Discriminator turns for each generator turn (k in Algorithm 1). Defaults to 1, as in Section 5 there.
-        balance: When G's turn comes, see `gan_zoo.balance`: "constant", after every `n_critic` turns of D; "warm_up";
-            or "until(d_loss=...)". A step without G's turn still takes the time of it.
-        instance_noise: Standard deviation of the normal noise on everything that D sees, real and generated, in both
-            players' turns, Sonderby et al. (2017), Section 3. Defaults to 0, none.
-        noise_turns: Turns, of both players together, over which the noise falls linearly to 0; 0 keeps it constant.
-        **kwargs: As for `GenerativeModel`: `prior`, `latent_dim`, `classes`, `seed`; and `simultaneous`: simultaneous
-            gradient descent, SimGD, where by default G sees D where its turn has taken it: alternating gradient
-            descent, AltGD. Of `n_critic` turns of D, the last is the simultaneous one. Mescheder et al. (2018),
-            Section 2.
+        balance: The rule for G's turns, see `gan_zoo.balance`: "constant", after every `n_critic` turns of D;
+            "warm_up"; or "until(d_loss=...)". A step without a turn of G takes as long as one with it.
+        instance_noise: Standard deviation of the normal noise on all inputs of D, real and generated, in both players'
+            turns, Sonderby et al. (2017), Section 3. Defaults to 0, no noise.
+        noise_turns: Number of turns, of both players together, in which the noise falls linearly to 0. With 0 it is
+            constant.
+        **kwargs: As for `GenerativeModel`: `prior`, `latent_dim`, `classes`, `seed` and `simultaneous`. With
+            `simultaneous`, both players move from the same weights (simultaneous gradient descent, SimGD); only the
+            last of `n_critic` turns of D is simultaneous. By default, G's turn uses the weights of D after D's turn
+            (alternating gradient descent, AltGD). Mescheder et al. (2018), Section 2.
 
     Raises:
-        UserError: If an argument is none of the above, or Z is not known from the generator.
+        UserError: If an argument has none of these values, or if Z is not known from the generator.
 
     References:
         Goodfellow et al., 2014, https://arxiv.org/abs/1406.2661
@@ -85,7 +88,7 @@ class GAN(GenerativeModel):
         self.instance_noise = instance_noise
         self.noise_turns = whole("noise_turns", noise_turns, 0)
         self._noise = layers.InstanceNoise(instance_noise, noise_turns, self.random) if instance_noise else None
-        self._seen = threading.local()  # MirroredStrategy traces each replica in a thread of its own
+        self._seen = threading.local()  # MirroredStrategy traces each replica in its own thread
         self._balance = balances.parse(balance)
         self._balance.prepare(self)
         if not generator.built:
@@ -93,7 +96,7 @@ class GAN(GenerativeModel):
         if not discriminator.built:
             discriminator.build((None, *generator.output_shape[1:]))
 
-    # What a variant states.
+    # The losses, which a variant defines.
 
     def discriminator_loss(self, x: Any, z: Any) -> tf.Tensor:
         """The discriminator's loss on a minibatch x and as many latents z: a float32 scalar to minimise."""
@@ -111,12 +114,12 @@ class GAN(GenerativeModel):
     def generator_variables(self) -> Variables:
         return self.generator.trainable_variables
 
-    # The words that losses are written in.
+    # Functions for losses.
 
     def G(self, z: Any) -> Any:
         """The generator in training mode: latents, [B, Z], to float32 images, [B, H, W, C].
 
-        With `classes` it maps (z, y) to (images, y): the structure that the data have.
+        With `classes` it maps (z, y) to (images, y), which is the structure of the data.
         """
         images = at_least_float32(self.generator(z, training=True))
         self._seen.__dict__.setdefault("generated", []).append(images)
@@ -125,8 +128,9 @@ class GAN(GenerativeModel):
     def D(self, *xs: Any) -> Any:
         """The discriminator in training mode: examples, [B, H, W, C], to float32 raw scores, [B, 1].
 
-        Of several minibatches, real and generated ones, it gives as many scores. Convolutional networks that treat
-        examples one by one see them in one pass; otherwise each has a pass, and batch statistics, of its own.
+        For several minibatches, such as a real and a generated one, it returns a list with the scores of each.
+        Convolutional networks that process examples independently score all minibatches in one pass. Other networks use
+        one pass for each minibatch, with its own batch statistics.
         """
         xs = [self._augmented(x) for x in xs]
         if len(xs) == 1 or not networks.one_pass_pays(self.discriminator):
@@ -138,24 +142,25 @@ class GAN(GenerativeModel):
         return [tf.nest.pack_sequence_as(scores, parts) for parts in zip(*outputs, strict=True)]
 
     def features(self, x: Any, layer: str | None = None) -> tf.Tensor:
-        """Activations of the discriminator in training mode, float32: of the layer before its last one.
+        """Activations of a layer of the discriminator in training mode, float32.
 
         Args:
             x: Examples, [B, H, W, C].
-            layer: Name of another layer of the discriminator, whose output is taken instead.
+            layer: Name of the layer. Defaults to the one before the last.
         """
         return at_least_float32(networks.features(self.discriminator, self._augmented(x), layer, training=True))
 
     def augment(self, x: Any, origin: str | None) -> Any:
-        """What D sees in place of the examples x: with instance noise, or as they are.
+        """Augments examples before they reach D; by default adds instance noise, if there is any.
 
-        A subclass may put any augmentation here. It acts on image leaves (`gan_zoo.structures.map_images`) and draws
-        from `self.random`. Layers that are attributes of the model keep its state in checkpoints.
+        A subclass may override it with any augmentation, which changes image leaves
+        (`gan_zoo.structures.map_images`) and draws from `self.random`. Checkpoints save its state if it is in a layer
+        that is an attribute of the model.
 
         Args:
-            x: Examples as D gets them.
-            origin: "real" for the minibatch of the turn, "generated" for what G made in it, None for other examples,
-                such as interpolations between the two.
+            x: Examples that D is called with.
+            origin: "real" for the minibatch of the turn, "generated" for G's output in this turn, None for other
+                examples, such as interpolations between the two.
         """
         return x if self._noise is None else self._noise(x)
 
@@ -181,11 +186,11 @@ class GAN(GenerativeModel):
         self.both_step(x)
 
     def both_step(self, x: Any) -> None:
-        """As `joint_step`, which calls it."""
+        """Like `joint_step`, which calls this method."""
         super().joint_step(x)
 
     def turn(self, player: Player, x: Any) -> None:
-        """One turn of a player; the generator's, if its `balance` says that it is due."""
+        """Takes one turn of a player. The generator's turn is subject to `balance`."""
         if player.name == "discriminator":
             self.discriminator_step(x)
         elif player.name == "generator":

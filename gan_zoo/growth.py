@@ -1,8 +1,8 @@
-"""Schedules of growing networks, as data: which resolution trains when, and how far its fade-in has come.
+"""Schedules of growing networks: which stage trains in each step, and the progress of its fade-in.
 
-A GAN that grows has a method `growth(batch_size)` that returns such a schedule, and networks with a `stage` (0 is 4 x 4
-pixels, each further stage has twice the side) and an `alpha` (how much of the newest stage shows, 0 to 1). The callback
-`gan_zoo.callbacks.Grow` moves both.
+A GAN that grows has a method `growth(batch_size)`, which returns such a schedule. Its networks have a `stage` (0 is
+4 x 4 pixels, each further stage has twice the side) and an `alpha` (the weight of the newest stage, 0 to 1). The
+callback `gan_zoo.callbacks.Grow` sets both.
 """
 
 import bisect
@@ -21,14 +21,14 @@ from gan_zoo.structures import map_images
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """A part of training at one stage: the new stage fades in, or all of it trains.
+    """A part of training at one stage, in which the stage fades in or trains at full weight.
 
     Attributes:
         stage: 0 for 4 x 4 pixels, 1 for 8 x 8, and so on.
         fade: Whether alpha goes from 0 to 1 in this phase; else it is 1.
-        batch_size: Examples in a minibatch.
-        steps: Generator updates.
-        images: Real images that one step shows: batch_size times n_critic.
+        batch_size: The number of examples in a minibatch.
+        steps: The number of generator updates.
+        images: The number of real images in one step: batch_size times n_critic.
     """
 
     stage: int
@@ -44,14 +44,14 @@ class Phase:
 
 
 class Growth:
-    """Phases one after the other; the last one goes on for as long as training does.
+    """A sequence of phases. The last one continues until training ends.
 
     Args:
-        phases: In their order.
+        phases: The phases in their order.
 
     Attributes:
-        phases: The same.
-        steps: Of all phases together.
+        phases: The phases, a tuple.
+        steps: The number of steps of all phases together.
     """
 
     def __init__(self, phases: Sequence[Phase]):
@@ -60,38 +60,38 @@ class Growth:
         self.steps = self._ends[-1]
 
     def index(self, step: int) -> int:
-        """The number of the phase that step `step`, counted from 0, belongs to."""
+        """The index of the phase that contains step `step`; both count from 0."""
         return min(bisect.bisect_right(self._ends, step), len(self.phases) - 1)
 
     def phase(self, step: int) -> Phase:
-        """The phase that step `step` belongs to."""
+        """The phase that contains step `step`."""
         return self.phases[self.index(step)]
 
     def phases_before(self, step: int) -> tuple[Phase, ...]:
-        """The phases that the first `step` steps come to."""
+        """The phases that contain the first `step` steps."""
         return self.phases[: self.index(max(step - 1, 0)) + 1]
 
     def start(self, step: int) -> int:
-        """The first step of the phase that step `step` belongs to."""
+        """The first step of the phase that contains step `step`."""
         index = self.index(step)
         return self._ends[index] - self.phases[index].steps
 
     def end(self, step: int) -> int | None:
-        """The first step after the phase that step `step` belongs to; None if it is the last phase."""
+        """The first step after the phase that contains step `step`; None for the last phase."""
         index = self.index(step)
         return self._ends[index] if index + 1 < len(self.phases) else None
 
     def before(self, step: int) -> list[tuple[int, int]]:
-        """What the phases before that of step `step` show: pairs of the real images in a step, and steps."""
+        """For each phase before that of step `step`: the number of real images in a step, and the number of steps."""
         return [(phase.images, phase.steps) for phase in self.phases[: self.index(step)]]
 
     def alpha(self, step: int) -> float:
-        """How much of the newest stage step `step` sees: 0 in the first step of a fade, 1 after its last."""
+        """The weight of the newest stage in step `step`: 0 in the first step of a fade, 1 after its last step."""
         phase = self.phase(step)
         return min(1.0, (step - self.start(step)) / phase.steps) if phase.fade else 1.0
 
     def images(self, step: int) -> int:
-        """Real images shown in the first `step` steps."""
+        """The number of real images in the first `step` steps."""
         index = self.index(step)
         before = sum(phase.steps * phase.images for phase in self.phases[:index])
         return before + (step - self.start(step)) * self.phases[index].images
@@ -103,10 +103,10 @@ def schedule(
     """The schedule of progressive GAN: stage 0 trains, then every further stage fades in and trains.
 
     Args:
-        stages: How many stages there are.
+        stages: The number of stages.
         fade_kimg: Thousands of real images over which a stage fades in.
-        stabilize_kimg: Thousands of real images for which it then trains alone.
-        batch_sizes: Examples in a minibatch, for each stage.
+        stabilize_kimg: Thousands of real images for which the stage then trains at full weight.
+        batch_sizes: The number of examples in a minibatch, for each stage.
         n_critic: Discriminator turns in a step.
 
     References:
@@ -122,16 +122,17 @@ def schedule(
 
 
 class Grows:
-    """A mixin for a GAN whose networks grow (`gan_zoo.networks.growing`); on other networks it changes nothing.
+    """A mixin for a GAN whose networks grow (`gan_zoo.networks.growing`). It has no effect with other networks.
 
-    A variant writes `class MyGAN(Grows, GAN)` and takes its real images through `at_stage`.
+    A variant declares `class MyGAN(Grows, GAN)` and passes its real images through `at_stage`.
 
     Args:
-        *args: The GAN's.
+        *args: Arguments of the GAN.
         fade_kimg: Thousands of real images over which a stage fades in.
-        stabilize_kimg: Thousands of real images for which it then trains.
-        batch_sizes: Minibatch sizes by the side of the images, {4: 128, 8: 64}, where they are not the run's.
-        **kwargs: The GAN's.
+        stabilize_kimg: Thousands of real images for which the stage then trains at full weight.
+        batch_sizes: Minibatch sizes by the side of the images, {4: 128, 8: 64}; stages without an entry use the run's
+            batch size.
+        **kwargs: Arguments of the GAN.
 
     Raises:
         UserError: If a number is not positive.
@@ -145,7 +146,7 @@ class Grows:
         self.fade_kimg = fade_kimg
         self.stabilize_kimg = stabilize_kimg
         try:
-            # Files of JSON keep the sides as strings.
+            # In JSON files the sides are strings.
             self.batch_sizes = batch_sizes and {int(side): int(size) for side, size in dict(batch_sizes).items()}
             good = not batch_sizes or min(self.batch_sizes.values()) > 0
         except (TypeError, ValueError, OverflowError):
@@ -157,12 +158,12 @@ class Grows:
 
     @property
     def is_growing(self) -> bool:
-        """Whether the networks are of those that grow."""
+        """Whether the networks can grow."""
         return isinstance(self.discriminator, growing.GrowingDiscriminator)
 
     @property
     def example_shape(self):
-        """Images of any side: `at_stage` brings them to that of the networks."""
+        """Shape of one real example, with any side: `at_stage` scales images to the side of the networks."""
         shape = super().example_shape
         return (None, None, shape[-1]) if self.is_growing else shape
 
@@ -180,12 +181,12 @@ class Grows:
         )
 
     def grow(self, stage: int, alpha: float) -> None:
-        """Puts both networks at a stage, 0 being 4 x 4 pixels, of which the share `alpha` shows.
+        """Sets the stage of both networks, where 0 is 4 x 4 pixels, and its weight `alpha`.
 
-        When the stage changes, the graphs of training, evaluation and prediction are traced again.
+        If the stage changes, the graphs of training, evaluation and prediction are traced again.
 
         Raises:
-            UserError: If there is no such stage, or alpha is outside of [0, 1].
+            UserError: If there is no such stage, or if alpha is outside of [0, 1].
         """
         for network in self.networks().values():
             network.grow(stage, alpha)
@@ -196,7 +197,7 @@ class Grows:
         return (*super().traced_for(), *stages)
 
     def at_stage(self, x: Any) -> Any:
-        """Real examples as the current stage sees them: images, [B, H, W, C], at its side, faded like the networks."""
+        """Real examples for the current stage: images, [B, H, W, C], at its side and faded like the networks."""
         return map_images(self._image_at_stage, x) if self.is_growing else x
 
     def _image_at_stage(self, x: tf.Tensor) -> tf.Tensor:
@@ -221,7 +222,7 @@ class Grows:
         return network.active_variables if self.is_growing and not self._whole else network.trainable_variables
 
     def compile(self, *args, **kwargs) -> None:
-        """As `GAN.compile`. The optimizers know the variables of all stages from the start."""
+        """Like `GAN.compile`. The optimizers are built for the variables of all stages."""
         self._whole = True
         try:
             super().compile(*args, **kwargs)

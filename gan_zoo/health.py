@@ -1,4 +1,4 @@
-"""The health of a run: numbers that tell when a GAN goes wrong, and a word, once, about what usually helps."""
+"""The health of a run: numbers that tell when a model goes wrong, and a word, once, about what usually helps."""
 
 import logging
 from collections.abc import Callable
@@ -8,8 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from gan_zoo.callbacks import MetricsLog, StepCallback
+from gan_zoo.players import name_of
 from gan_zoo.precision import cast_floats, dtype_of, inner_gradient
 from gan_zoo.randomness import stream
+from gan_zoo.structures import batch_size, images_of, takes
 
 if TYPE_CHECKING:
     from gan_zoo.data.synthetic import Distribution
@@ -35,12 +37,14 @@ _USUAL = 5
 
 
 class Health(StepCallback):
-    """Measures what goes wrong in GANs, writes it to `metrics.jsonl`, and warns, once for each kind of trouble.
+    """Measures what goes wrong in training, writes it to `metrics.jsonl`, and warns, once for each kind of trouble.
 
     d_auc: The probability that D scores a real example above a generated one: 0.5 is chance, 1 is a discriminator that
         tells all of them apart. Wasserstein critics may do so; where the generator's gradient vanishes, too, the
-        discriminator is saturated (Arjovsky & Bottou, 2017, Section 2).
-    d_gradient, g_gradient: Norms of the players' gradients, each over all of its weights.
+        discriminator is saturated (Arjovsky & Bottou, 2017, Section 2). Absent where D does not give one score for
+        what the generator makes, as in a BiGAN, whose D sees pairs; a class's own `score(x)` gives it there.
+    d_gradient, g_gradient: Norms of the players' gradients, each over all of its weights; "<player>_gradient" of
+        players of other names.
     duplicates: The share of samples that have a near-duplicate among the others, nearer than half the distance that
         only 1 % of as many real examples have to their nearest neighbour. The birthday test of Arora & Zhang (2017),
         with a measure in the place of an eye: if s samples hold duplicates about half the time, the generator makes
@@ -52,7 +56,8 @@ class Health(StepCallback):
     a few dozen.
 
     Args:
-        real: Gives real examples for a step, [N, ...], as the discriminator gets them.
+        real: Gives real examples for a step, [N, ...], as the losses get them: with `classes`, (images, labels). The
+            latents then have these labels.
         every: Steps between looks; 0 for none.
         log: Gets the numbers, for the line of the same step.
         target: Of which modes can be counted, or None.
@@ -95,27 +100,28 @@ class Health(StepCallback):
 
     def look(self) -> dict[str, float]:
         """The numbers of the model as it stands."""
-        gan = self.model
+        model = self.model
         x = tf.nest.map_structure(lambda t: tf.convert_to_tensor(t)[:EXAMPLES], self.real(self.step))
-        count = int(tf.nest.flatten(x)[0].shape[0])
+        x = cast_floats(x, dtype_of(*model.networks().values()))
         seed = stream(self.seed, "health")
-        z = gan.sample_latent(count, seed=seed)
-        x = cast_floats(x, dtype_of(gan.generator, gan.discriminator))
-        with gan.recording():
-            replicated = gan.distribute_strategy.run(lambda: _measure(gan, x, z))
-        real, fake, d_gradient, g_gradient, samples = (
-            np.asarray(gan.distribute_strategy.experimental_local_results(value)[0], np.float64) for value in replicated
+        labels = {}
+        if model.classes is not None:
+            x = x[0], tf.cast(x[1], tf.int32)  # as a step does
+            labels = {"label": x[1]}
+        z = model.sample_latent(int(batch_size(x)), seed=seed, **labels)
+        with model.recording():
+            replicated = model.distribute_strategy.run(lambda: _measure(model, x, z))
+        here = tf.nest.map_structure(
+            lambda value: np.asarray(model.distribute_strategy.experimental_local_results(value)[0], np.float64),
+            replicated,
         )
-        found = {
-            "d_auc": auc(real, fake),
-            "d_gradient": float(d_gradient),
-            "g_gradient": float(g_gradient),
-            "duplicates": duplicates(samples, np.asarray(tf.nest.flatten(x)[0])),
-        }
+        found = {"d_auc": auc(*here["scores"])} if here["scores"] else {}
+        found |= {name: float(norm) for name, norm in here["gradients"].items()}
+        found["duplicates"] = duplicates(here["samples"], np.asarray(images_of(x)))
         if self.target is not None:
             from gan_zoo import metrics
 
-            many = np.asarray(gan(gan.sample_latent(MODE_SAMPLES, seed=seed)), np.float32)
+            many = np.asarray(model(model.sample_latent(MODE_SAMPLES, seed=seed)), np.float32)
             found["modes"] = float(metrics.mode_coverage(self.target, many)["modes"])
         return found
 
@@ -140,28 +146,35 @@ def mode_target(dataset: str, shape: tuple[int, ...]) -> "Distribution | ColorMN
     return None
 
 
-def _measure(gan, x, z):
-    """Scores, gradient norms and samples at x and z. Whatever the computation moves is put back."""
-    trainable = {id(variable) for variable in gan.trainable_variables}
-    state = [variable for variable in gan.variables if id(variable) not in trainable]
+def _measure(model, x, z) -> dict[str, Any]:
+    """The players' gradient norms, scores and samples at x and z. Whatever the computation moves is put back."""
+    trainable = {id(variable) for variable in model.trainable_variables}
+    state = [variable for variable in model.variables if id(variable) not in trainable]
     kept = [tf.identity(variable.value) for variable in state]
-    gan.begin_turn()
-    norms = []
-    for loss, variables in (
-        (gan.discriminator_loss, gan.discriminator_variables),
-        (gan.generator_loss, gan.generator_variables),
-    ):
-        values = [variable.value for variable in variables]
+    model.begin_turn(x)
+    norms = {}
+    for player in model.players():
+        values = [variable.value for variable in player.variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
-            value = loss(x, z)
-        norms.append(tf.linalg.global_norm(inner_gradient(tape, value, values)))
-    samples = gan.G(z)
-    score = gan.score if hasattr(gan, "score") else gan.D
-    results = (score(x), score(samples), *norms, samples)
+            value = player.loss(x, z)
+        norms[f"{player.key}_gradient"] = tf.linalg.global_norm(inner_gradient(tape, value, values))
+    samples = model.G(z) if hasattr(model, "G") else model(z)
+    results = {"gradients": norms, "scores": _scores(model, x, samples), "samples": images_of(samples)}
     for variable, value in zip(state, kept, strict=True):
         variable.assign(value)
     return results
+
+
+def _scores(model, x, samples) -> tuple[tf.Tensor, ...]:
+    """Scores of real and generated examples, [B, 1] or [B]; none where the model has no score for one example."""
+    if hasattr(model, "score"):
+        return model.score(x), model.score(samples)
+    discriminator = model.networks().get("discriminator")
+    if not hasattr(model, "D") or discriminator is None or not takes(discriminator, samples):
+        return ()
+    scores = model.D(x), model.D(samples)
+    return scores if all(tf.is_tensor(score) and score.shape[1:] in ([], [1]) for score in scores) else ()
 
 
 def auc(real: np.ndarray, fake: np.ndarray) -> float:
@@ -208,8 +221,10 @@ def diagnose(history: list[dict[str, float]]) -> list[tuple[str, str]]:
     def in_the_last(looks: int, wrong: Callable[[dict[str, float]], bool]) -> bool:
         return len(history) > looks and all(wrong(look) for look in history[-looks:])
 
-    largest = max(look["g_gradient"] for look in history)
-    if in_the_last(3, lambda look: look["d_auc"] >= SATURATED) and last["g_gradient"] <= VANISHED * largest:
+    is_gan = {"d_gradient", "g_gradient"} <= {*last}
+    largest = max(look.get("g_gradient", 0.0) for look in history)
+    told_apart = in_the_last(3, lambda look: look.get("d_auc", 0.0) >= SATURATED)
+    if told_apart and is_gan and last["g_gradient"] <= VANISHED * largest:
         sentence = (
             f"the discriminator tells real from generated examples apart nearly always (AUC {last['d_auc']:.3f}), and "
             f"the generator's gradient has fallen to {100 * last['g_gradient'] / largest:.2g} % of its largest: it "
@@ -217,27 +232,40 @@ def diagnose(history: list[dict[str, float]]) -> list[tuple[str, str]]:
             f"penalty (r1_gan, wgan_gp) usually helps."
         )
         found.append(("saturation", sentence))
-    for player, name in (("discriminator", "d_gradient"), ("generator", "g_gradient")):
+    for name in (name for name in last if name.endswith("_gradient")):
         usual = np.median([look[name] for look in history[:-1]]) if len(history) > _USUAL else np.inf
         if last[name] > EXPLODED * usual > 0:
+            key = name.removesuffix("_gradient")
+            helps = f"A lower --{key}_learning_rate"
+            if key in ("d", "g"):
+                helps = "A lower learning rate, --norm=spectral or a variant with a penalty (r1_gan, wgan_gp)"
             sentence = (
-                f"the {player}'s gradient is {last[name] / usual:.0f} times as large as usual. A lower learning rate, "
-                f"--norm=spectral or a variant with a penalty (r1_gan, wgan_gp) usually helps."
+                f"the {name_of(key)}'s gradient is {last[name] / usual:.0f} times as large as usual. {helps} "
+                f"usually helps."
             )
             found.append((f"{name} exploded", sentence))
+    repeats, loses = "A larger batch or a lower --learning_rate", "A lower --learning_rate"
+    if is_gan:
+        repeats = (
+            "More discriminator turns (--n_critic), a larger batch, a lower --g_learning_rate or another variant "
+            "(unrolled_gan, ragan, wgan_gp)"
+        )
+        loses = (
+            "More discriminator turns (--n_critic), a lower learning rate or another variant (unrolled_gan, "
+            "consensus_gan, wgan_gp)"
+        )
+    who = "generator" if is_gan else "model"
     if in_the_last(2, lambda look: look["duplicates"] >= DUPLICATED):
         sentence = (
-            f"{100 * last['duplicates']:.0f} % of the samples have a near-duplicate among the others: the "
-            f"generator repeats itself. More discriminator turns (--n_critic), a larger batch, a lower "
-            f"--g_learning_rate or another variant (unrolled_gan, ragan, wgan_gp) usually helps."
+            f"{100 * last['duplicates']:.0f} % of the samples have a near-duplicate among the others: the {who} "
+            f"repeats itself. {repeats} usually helps."
         )
         found.append(("duplicates", sentence))
     most = max(look.get("modes", 0) for look in history)
     if in_the_last(2, lambda look: look.get("modes", most) < most / 2):
         sentence = (
-            f"samples reach {last['modes']:.0f} modes, where they had reached {most:.0f}: the generator is losing "
-            f"modes. More discriminator turns (--n_critic), a lower learning rate or another variant (unrolled_gan, "
-            f"consensus_gan, wgan_gp) usually helps."
+            f"samples reach {last['modes']:.0f} modes, where they had reached {most:.0f}: the {who} is losing modes. "
+            f"{loses} usually helps."
         )
         found.append(("lost modes", sentence))
     return found

@@ -1,7 +1,8 @@
-"""Learning rates of several players: one view of all optimizers for Keras's callbacks, and what may set a rate.
+"""Learning rates of several players: functions to set and scale them, and a view of all optimizers for callbacks.
 
-A rate is a number, which callbacks and flags may set, or follows a schedule of its optimizer's updates, such as
-`keras.optimizers.schedules.CosineDecay`. Nothing sets a number over a schedule; after a divergence it is scaled.
+A learning rate is either a number, which callbacks and flags may set, or follows a schedule of its optimizer's updates,
+such as `keras.optimizers.schedules.CosineDecay`. A schedule is never replaced by a number, but it can be scaled, for
+example after a divergence.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ from gan_zoo.optimizers import inner
 
 
 def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether the learning rate follows a schedule, or another function, in place of a number that can be set."""
+    """Whether the learning rate follows a schedule or another function, so that it cannot be set."""
     return not isinstance(inner(optimizer)._learning_rate, keras.Variable)
 
 
@@ -23,8 +24,8 @@ def set_rate(optimizer: keras.optimizers.Optimizer, rate: float, what: str) -> N
 
     Args:
         optimizer: The optimizer.
-        rate: A number.
-        what: That sets it: a flag or an argument, for the error.
+        rate: The new rate.
+        what: The flag or argument that sets it, for the error message.
 
     Raises:
         UserError: If the rate follows a schedule.
@@ -39,7 +40,7 @@ def set_rate(optimizer: keras.optimizers.Optimizer, rate: float, what: str) -> N
 
 
 def scale_rate(optimizer: keras.optimizers.Optimizer, factor: float) -> None:
-    """Multiplies an optimizer's learning rate or schedule; graphs that were traced before keep the old schedule."""
+    """Multiplies an optimizer's learning rate or schedule. Graphs that are already traced keep the old schedule."""
     own = inner(optimizer)
     if not has_schedule(own):
         own.learning_rate = current_rate(own) * factor
@@ -50,17 +51,17 @@ def scale_rate(optimizer: keras.optimizers.Optimizer, factor: float) -> None:
 
 
 def current_rate(optimizer: keras.optimizers.Optimizer) -> float:
-    """The learning rate of the optimizer's next update."""
+    """Returns the learning rate of the optimizer's next update."""
     return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
 
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
 class Scaled(keras.optimizers.schedules.LearningRateSchedule):
-    """A multiple of another schedule.
+    """A schedule whose rates are those of another schedule times a factor.
 
     Args:
-        schedule: The other one, or its configuration.
-        factor: What its rates are multiplied by.
+        schedule: The other schedule, or its configuration.
+        factor: The factor.
     """
 
     def __init__(self, schedule: Any, factor: float):
@@ -78,14 +79,14 @@ class Scaled(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class Optimizers:
-    """All of a model's optimizers as Keras's callbacks look at them: `gan.optimizer`.
+    """View of all of a model's optimizers for Keras's callbacks: `gan.optimizer`.
 
-    The form is that of `keras.optimizers.MultiOptimizer`: `LearningRateScheduler` and `ReduceLROnPlateau` set every
-    player's rate, each from its own, and log "learning_rate_d" and "learning_rate_g"; `SwapEMAWeights` swaps the
-    weights of the players whose optimizers have `use_ema`; `TensorBoard` logs the rates.
+    It has the interface of `keras.optimizers.MultiOptimizer`. `LearningRateScheduler` and `ReduceLROnPlateau` set the
+    rate of every player, each from its own current rate, and log "learning_rate_d" and "learning_rate_g".
+    `SwapEMAWeights` swaps the weights of the players whose optimizers have `use_ema`. `TensorBoard` logs the rates.
 
     Args:
-        model: Has the method `optimizers()` of `gan_zoo.arguments.KeepsOptimizers`.
+        model: A model with the method `optimizers()` of `gan_zoo.arguments.KeepsOptimizers`.
     """
 
     built = True
@@ -95,26 +96,26 @@ class Optimizers:
 
     @property
     def optimizers(self) -> list["_PlayersOptimizer"]:
-        """One for each player."""
+        """The optimizers, one for each player."""
         named = self._model.optimizers().items()
         return [_PlayersOptimizer(optimizer, name.removesuffix("_optimizer")) for name, optimizer in named]
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Those of all optimizers."""
+        """The variables of all optimizers."""
         return [variable for optimizer in self._model.optimizers().values() for variable in optimizer.variables]
 
     @property
     def iterations(self) -> keras.Variable:
-        """The number of updates of the player who moves last, the generator."""
+        """The number of updates of the player that moves last, the generator."""
         return self.optimizers[-1].iterations
 
     @property
     def learning_rate(self) -> tf.Tensor:
-        """The generator's. Setting it multiplies all players' rates by the same number.
+        """The generator's learning rate. Setting it multiplies all players' rates by the same factor.
 
         Raises:
-            UserError: On setting it, if a player's rate follows a schedule.
+            UserError: When it is set, if a player's rate follows a schedule.
         """
         return tf.convert_to_tensor(self.optimizers[-1].learning_rate)
 
@@ -125,7 +126,7 @@ class Optimizers:
             optimizer.learning_rate = current_rate(optimizer) * rate / own if own else rate
 
     def get_config(self) -> dict:
-        """Keras asks for it where a file has room for one optimizer.
+        """Raises an error: Keras calls this only to save to a file format that holds one optimizer.
 
         Raises:
             UserError: Always.
@@ -137,7 +138,7 @@ class Optimizers:
 
 
 class _PlayersOptimizer:
-    """A player's optimizer by the player's name, whose rate may be set where it is a number."""
+    """A player's optimizer under the player's name. Its rate can be set if it is a number."""
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, name: str):
         self._optimizer, self.name = inner(optimizer), name

@@ -1,4 +1,4 @@
-"""How Keras runs training steps: several in one graph, on one replica or several. It also says when to trace again."""
+"""Mixins for Keras's training loop: several steps in one graph, on any number of replicas, and retracing."""
 
 import weakref
 from collections.abc import Callable
@@ -8,38 +8,38 @@ import tensorflow as tf
 
 
 class Retraces:
-    """A mixin for a `keras.Model` whose graphs depend on Python values: it makes new ones where these have changed.
+    """A mixin for a `keras.Model` whose graphs depend on Python values: it traces again after these have changed.
 
-    Keras traces the steps of `fit`, `evaluate` and `predict` once and keeps the graphs.
+    Keras itself traces the steps of `fit`, `evaluate` and `predict` once and keeps the graphs.
     """
 
     def traced_for(self) -> tuple:
-        """The values that the graphs depend on; Keras keeps those of a former number of steps."""
+        """The values that the graphs depend on. Keras itself does not trace again for a new `steps_per_execution`."""
         return (self.steps_per_execution,)
 
     def retrace(self) -> None:
-        """Makes new graphs, in the midst of `fit` as well, where `traced_for` has changed."""
+        """Traces the graphs again whose `traced_for` has changed. It may be called during `fit`."""
         for name in ("train", "test", "predict"):
             if getattr(self, f"{name}_function", None) is not None:
                 getattr(self, f"make_{name}_function")()
 
     def load_weights(self, *args, **kwargs) -> None:
-        """As `keras.Model.load_weights`."""
+        """Like `keras.Model.load_weights`."""
         super().load_weights(*args, **kwargs)
         self.retrace()
 
     def make_train_function(self, force: bool = False):
-        """Makes what `fit` calls, where there is none or it is stale."""
+        """Makes the function that `fit` calls, if there is none or if it is stale."""
         stale = self._is_stale("_train_traced_for")
         return super().make_train_function(force or stale)
 
     def make_test_function(self, force: bool = False):
-        """Makes what `evaluate` calls, where there is none or it is stale."""
+        """Makes the function that `evaluate` calls, if there is none or if it is stale."""
         stale = self._is_stale("_test_traced_for")
         return super().make_test_function(force or stale)
 
     def make_predict_function(self, force: bool = False):
-        """Makes what `predict` calls, where there is none or it is stale."""
+        """Makes the function that `predict` calls, if there is none or if it is stale."""
         stale = self._is_stale("_predict_traced_for")
         return super().make_predict_function(force or stale)
 
@@ -52,23 +52,23 @@ class Retraces:
 class RunsSteps:
     """A mixin for a `keras.Model` whose `train_step` returns the same logs on all replicas.
 
-    Keras 3.15 cannot take more than one step at a time on several replicas ("You must feed a value for placeholder
-    tensor"), nor log scalars under MultiWorkerMirroredStrategy (keras#20585). Here a loop in the graph does both, and
-    no log is reduced a second time.
+    Keras 3.15 cannot run more than one step per call on several replicas ("You must feed a value for placeholder
+    tensor"), and it cannot log scalars under MultiWorkerMirroredStrategy (keras#20585). Here a loop in the graph does
+    both, and logs are not reduced a second time.
 
-    A callback sees the model between calls of the graph only. What has to happen after every step, however many a call
-    takes, is a follower: see `follow`.
+    A callback runs between calls of the graph only. For an action after every step, whatever the number of steps per
+    call, register a follower: see `follow`.
     """
 
     _made_for: tuple[Callable, ...] = ()
     _followers: tuple[Callable, ...] = ()
     batches_in_epoch: int | None = None
-    """What an iterator that `fit` trains from will give, if that is known."""
+    """The number of batches in an epoch, for `fit` from an iterator; None if it is not known."""
 
     def follow(self, follower: Callable[[dict], None]) -> None:
-        """Calls `follower(logs)` in the graph after every step, until the end of the `fit` that runs or comes next.
+        """Calls `follower(logs)` in the graph after every step, until the end of the current or next `fit`.
 
-        For callbacks, from `set_model`. It is called outside of the replicas.
+        Callbacks use it in `set_model`. The follower is called outside of the replicas.
         """
         if follower not in self._followers:
             self._followers = (*self._followers, follower)
@@ -80,7 +80,7 @@ class RunsSteps:
             self._followers = ()
 
     def make_train_function(self, force: bool = False):
-        """Makes what `fit` calls with an iterator for each `steps_per_execution` steps, for the last one's logs."""
+        """Makes the function that `fit` calls: it takes `steps_per_execution` steps and returns the last one's logs."""
         if self.train_function is not None and not force and self._made_for == self._followers:
             return
         self._made_for = self._followers
@@ -119,7 +119,7 @@ class RunsSteps:
                 return keras_function(iterator)
             if seen is None or seen() is not iterator:
                 seen, taken = weakref.ref(iterator), 0
-            # The last call of an epoch may find fewer batches than it could take.
+            # In the last call of an epoch, fewer batches may be left.
             left = most if self.batches_in_epoch is None else self.batches_in_epoch - taken
             count = min(most, left) if left > 0 else most
             taken += count

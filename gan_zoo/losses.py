@@ -1,8 +1,8 @@
-"""Adversarial losses: pure functions of scores, minimised, averaged over the batch.
+"""Adversarial losses: pure functions of scores, to be minimised, averaged over the batch.
 
-Throughout, `real` = D(x) and `fake` = D(G(z)) are raw scores (logits, or critic values), float, [B, 1] or [B], high for
-real data. Every function returns a scalar. sp is softplus, s the sigmoid, E the mean over the batch; `-log s(t)` is
-computed as `sp(-t)`, which neither overflows nor loses the gradient of a confident discriminator.
+In all functions, `real` = D(x) and `fake` = D(G(z)) are raw scores (logits, or critic values), float, [B, 1] or [B],
+high for real data. The losses return a scalar. sp is softplus, s is the sigmoid, and E is the mean over the batch.
+`-log s(t)` is computed as `sp(-t)`, which does not overflow and keeps the gradient of a confident discriminator.
 """
 
 import math
@@ -22,7 +22,7 @@ def cross_entropy_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
 
 
 def minimax_generator(fake: tf.Tensor) -> tf.Tensor:
-    """E log(1 - s(f)): Goodfellow et al. (2014), equation 1. Saturates where D is sure that samples are fake."""
+    """E log(1 - s(f)): Goodfellow et al. (2014), equation 1. Saturates if D is certain that samples are fake."""
     return -mean(softplus(fake))
 
 
@@ -42,7 +42,7 @@ def least_squares_generator(fake: tf.Tensor, c: float = 1.0) -> tf.Tensor:
 
 
 def wasserstein_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
-    """E f - E r: Arjovsky et al. (2017), Algorithm 1, negated to be minimised."""
+    """E f - E r: Arjovsky et al. (2017), Algorithm 1, with the sign changed so that D minimises it."""
     return mean(fake) - mean(real)
 
 
@@ -62,14 +62,14 @@ def hinge_generator(fake: tf.Tensor) -> tf.Tensor:
 
 
 def density_ratio(fake: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
-    """w = exp(f / T) / E exp(f / T), of the shape of `fake`: weights with mean 1 over the whole batch of all replicas.
+    """Returns weights w = exp(f / T) / E exp(f / T), in the shape of `fake`, with mean 1 over all replicas' batch.
 
-    Song and Ermon (2020): of all w >= 0 with mean 1, those that minimise -E w f + T E w log w. Where T is 1 and D(x) is
-    log p(x) / q(x), up to a constant, they are p / q. The loss of one example depends on the scores of all through the
-    mean; `tf.stop_gradient` around w cuts that.
+    Song and Ermon (2020): among all w >= 0 with mean 1, these weights minimise -E w f + T E w log w. If T is 1 and D(x)
+    is log p(x) / q(x) plus a constant, they are p / q. Because of the mean, the loss of one example depends on the
+    scores of all examples. `tf.stop_gradient` around w removes this dependence from the gradient.
     """
     t = fake / temperature
-    # Shifted by the greatest score, so that nothing overflows; by that of all replicas, so that it cancels.
+    # The largest score is subtracted, so that nothing overflows. It is that of all replicas, so that it cancels.
     greatest = tf.reduce_max(whole_batch(tf.reduce_max(t)[tf.newaxis]))
     weights = tf.exp(t - greatest)
     return weights / global_mean(weights)
@@ -79,9 +79,12 @@ DISTANCES = ("norm", "mse")
 
 
 def reconstruction_error(x: tf.Tensor, reconstruction: tf.Tensor, distance: str = "norm") -> tf.Tensor:
-    """How far each example is from its reconstruction, both [B, ...]: [B], float32, with a gradient also where it is 0.
+    """Distance of each example from its reconstruction, [B], float32. It has a finite gradient at 0.
 
-    `distance` is "norm", the Euclidean norm over all axes but the first, or "mse", the mean of the squares over them.
+    Args:
+        x: Examples, [B, ...].
+        reconstruction: Their reconstructions, [B, ...].
+        distance: "norm", the Euclidean norm over all axes but the first, or "mse", the mean square over these axes.
     """
     axes = list(range(1, x.shape.rank))
     reconstruction = at_least_float32(reconstruction)
@@ -93,19 +96,20 @@ def reconstruction_error(x: tf.Tensor, reconstruction: tf.Tensor, distance: str 
 def energy_hinge(real: tf.Tensor, fake: tf.Tensor, margin: float) -> tf.Tensor:
     """E real + E max(0, margin - fake), for energies, [B], which are LOW for real data: Zhao et al. (2017), equation 1.
 
-    The hinge is per example: one whose energy is above the margin is left alone, however low the others' are.
+    The hinge is per example: a sample whose energy is above the margin has no gradient, whatever the energies of the
+    others are.
     """
     return mean(real) + mean(tf.nn.relu(margin - fake))
 
 
 def pulling_away(codes: tf.Tensor) -> tf.Tensor:
-    """Sum of cos(S_i, S_j)^2 over all i != j, by N (N - 1): the pulling-away term of Zhao et al. (2017).
+    """Mean of cos(S_i, S_j)^2 over all N (N - 1) pairs i != j: the pulling-away term of Zhao et al. (2017).
 
-    0 if all codes are orthogonal, 1 if all are parallel. The pairs are those of the whole batch of all replicas, and
-    the gradient is that of the whole batch's value. A code of length 0 is orthogonal to all; a lone one gives 0.
+    The value is 0 if all codes are orthogonal and 1 if all are parallel. The pairs and the gradient are those of the
+    whole batch of all replicas. A code of length 0 counts as orthogonal to all others. A batch of one code gives 0.
 
     Args:
-        codes: S, [B, ...], float32, as many on every replica.
+        codes: S, [B, ...], float32. Every replica has the same number of codes.
     """
     directions = tf.math.l2_normalize(tf.reshape(codes, [-1, math.prod(codes.shape[1:])]), axis=1)
     everyone = joined(directions)
@@ -115,25 +119,26 @@ def pulling_away(codes: tf.Tensor) -> tf.Tensor:
 
 
 def kernel_density(samples: tf.Tensor, points: tf.Tensor, sigma: float, normalized: bool = False) -> tf.Tensor:
-    """mean_j k(samples_j - points_i) with a Gaussian kernel k(u) = exp(-||u||^2 / (2 sigma^2)), [M].
+    """Kernel density estimate at each point, [M]: mean_j k(samples_j - points_i) with a Gaussian kernel k.
 
-    The mean is over the samples of all replicas, whose points must be the same: see `distribution.whole_batch`.
+    k(u) = exp(-||u||^2 / (2 sigma^2)). The mean is over the samples of all replicas. All replicas must pass the same
+    points: see `distribution.whole_batch`.
 
     Args:
         samples: [B, ...], float32.
-        points: Where the density is wanted, [M, ...]. Takes memory for B M differences.
+        points: Where to estimate the density, [M, ...]. The function holds B M differences in memory.
         sigma: Width of the kernel.
-        normalized: Whether k integrates to 1: times (2 pi sigma^2)^(-d/2), with d numbers in a point.
+        normalized: Whether k integrates to 1, that is, has the factor (2 pi sigma^2)^(-d/2) for points of d numbers.
     """
     points = tf.cast(points, samples.dtype)
     samples, points = (tf.reshape(t, [-1, math.prod(t.shape[1:])]) for t in (samples, points))
-    # Not by way of inner products, which lose the small distances that the kernel is about.
+    # Differences, not inner products: inner products lose the precision of small distances, which matter most here.
     squares = tf.reduce_sum(tf.math.squared_difference(points[:, tf.newaxis], samples), axis=-1)
     log_scale = -0.5 * samples.shape[-1] * math.log(2.0 * math.pi * sigma**2) if normalized else 0.0
     return replica_mean(tf.reduce_mean(tf.exp(log_scale - squares / (2.0 * sigma**2)), axis=1))
 
 
-# What an objective asks of a relative score t: `high` is small where t is high, `low` where t is low.
+# Two functions of a relative score t for each objective: the first is small for high t, the second for low t.
 _OBJECTIVES = {
     "standard": (lambda t: softplus(-t), softplus),
     "least_squares": (lambda t: tf.square(t - 1.0), lambda t: tf.square(t + 1.0)),
@@ -143,10 +148,11 @@ OBJECTIVES = tuple(_OBJECTIVES)
 
 
 def relativistic(real: tf.Tensor, fake: tf.Tensor, objective: str = "standard") -> tf.Tensor:
-    """The paired relativistic loss, h(r - f) with h(t) = sp(-t), (t - 1)^2 or max(0, 1 - t).
+    """The paired relativistic loss, E h(r - f) with h(t) = sp(-t), (t - 1)^2 or max(0, 1 - t).
 
-    Jolicoeur-Martineau (2019), Section 4.1: D minimises it; G minimises it with the arguments exchanged. Its second
-    expectation equals the first, because each objective's two halves mirror each other, and so is stated once.
+    Jolicoeur-Martineau (2019), Section 4.1. D minimises it; G minimises it with the arguments exchanged. The paper's
+    second expectation equals the first, because the two functions of each objective mirror each other. So the loss
+    contains it once.
 
     Args:
         real: Scores of real images, [B, 1] or [B].
@@ -154,7 +160,7 @@ def relativistic(real: tf.Tensor, fake: tf.Tensor, objective: str = "standard") 
         objective: "standard" (RSGAN), "least_squares" or "hinge".
 
     Raises:
-        ValueError: If the shapes differ; [B, 1] with [B] would silently compare every pair.
+        ValueError: If the shapes differ. Broadcasting [B, 1] with [B] would silently compare all B^2 pairs.
     """
     real, fake = tf.convert_to_tensor(real), tf.convert_to_tensor(fake)
     if not real.shape.is_compatible_with(fake.shape):
@@ -166,8 +172,8 @@ def relativistic(real: tf.Tensor, fake: tf.Tensor, objective: str = "standard") 
 def relativistic_average(real: tf.Tensor, fake: tf.Tensor, objective: str = "standard") -> tf.Tensor:
     """The relativistic average loss, E h(r - E f) + E l(f - E r).
 
-    Jolicoeur-Martineau (2019), Section 4.2 and Algorithm 2, with h, l = sp(-t), sp(t) for "standard" (RaSGAN);
-    (t - 1)^2, (t + 1)^2 for "least_squares" (RaLSGAN); max(0, 1 - t), max(0, 1 + t) for "hinge" (RaHingeGAN). D
+    Jolicoeur-Martineau (2019), Section 4.2 and Algorithm 2. (h, l) is (sp(-t), sp(t)) for "standard" (RaSGAN),
+    ((t - 1)^2, (t + 1)^2) for "least_squares" (RaLSGAN) and (max(0, 1 - t), max(0, 1 + t)) for "hinge" (RaHingeGAN). D
     minimises it; G minimises it with the arguments exchanged. The means are over the whole batch of all replicas.
     """
     high, low = _OBJECTIVES[objective]

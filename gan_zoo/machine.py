@@ -1,4 +1,4 @@
-"""What is asked of the operating system, on every system that TensorFlow runs on."""
+"""Queries of the operating system (memory, disk) that work on every system TensorFlow runs on."""
 
 import errno
 import os
@@ -8,13 +8,13 @@ from pathlib import Path
 _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 _NO_SYNC = {errno.EACCES, errno.EPERM, errno.EBADF, errno.EINVAL, errno.EISDIR, errno.ENOSYS, errno.EOPNOTSUPP}
-"""What systems and file systems say that cannot sync a folder; Windows does not even open one."""
+"""Errors of systems and file systems that cannot sync a folder. Windows cannot even open one."""
 
 
 def memory() -> int | None:
-    """Bytes of memory that the machine has, or that the container which the process runs in may take.
+    """The memory of the machine in bytes, or the limit of the process's container if it is lower.
 
-    None where nothing tells.
+    None if it is not known.
     """
     try:
         found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -32,7 +32,7 @@ def memory() -> int | None:
 
 
 def peak_memory() -> int | None:
-    """The most bytes of memory that this process has taken so far; None where nothing tells."""
+    """The peak memory of this process so far in bytes; None if it is not known."""
     try:
         import resource
     except ImportError:
@@ -41,19 +41,19 @@ def peak_memory() -> int | None:
         except ImportError:
             return None
         info = psutil.Process().memory_info()
-        return getattr(info, "peak_wset", info.rss)  # the peak is known on Windows, which has no `resource`
+        return getattr(info, "peak_wset", info.rss)  # Windows has no `resource`; psutil reports the peak there
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def sync(path: Path) -> None:
-    """Waits until a file, or the list of a folder's files, is on the disk; a folder only where the system can do that.
+    """Waits until a file, or a folder's list of files, is on the disk; skips folders if the system cannot sync them.
 
     Raises:
         OSError: If it cannot be written.
     """
     folder = path.is_dir()
     try:
-        # Windows syncs only what is open for writing.
+        # Windows syncs only files that are open for writing.
         descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
         try:
             os.fsync(descriptor)

@@ -6,6 +6,7 @@
 import dataclasses
 from typing import Any
 
+from gan_zoo import specs
 from gan_zoo.errors import UserError
 from gan_zoo.models import VARIANTS
 from gan_zoo.variants import find_model, parse_arguments
@@ -39,16 +40,13 @@ def parse(text: str) -> list[Method]:
     if text.strip() == "all":
         return [Method(name, name, {}) for name in VARIANTS]
     found = []
-    for part in _split("--models", text):
-        model, parenthesis, rest = part.partition("(")
-        if parenthesis and not rest.endswith(")"):
-            raise UserError(f"--models={part} is not of the form name(argument=value, ...).")
-        assignments = tuple(_split("--models", rest.removesuffix(")")))
-        arguments = parse_arguments(find_model(model.strip(), "--models"), assignments, "--models")
+    for part in specs.split(text, f"--models={text}"):
+        subject = f"--models={part}"
+        model, assignments = specs.parse(part, subject)
+        arguments = parse_arguments(find_model(model, "--models"), assignments, subject)
         if "seed" in arguments:
-            raise UserError(f"--models={part}: seeds are given to all methods alike: leave seed out.")
-        plain = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-        found.append(Method(f"{model.strip()}({plain})" if plain else model.strip(), model.strip(), arguments))
+            raise UserError(f"{subject}: seeds are given to all methods alike: leave seed out.")
+        found.append(Method(specs.write(model, arguments), model, arguments))
     names = [method.name for method in found]
     for name in names:
         if names.count(name) > 1:
@@ -56,22 +54,3 @@ def parse(text: str) -> list[Method]:
     if not found:
         raise UserError("--models is empty: name some, such as --models=dcgan,wgan_gp, or --models=all.")
     return found
-
-
-def _split(flag: str, text: str) -> list[str]:
-    """`text` at its commas, those within brackets and quotes aside."""
-    parts, depth, quote = [""], 0, ""
-    for character in text:
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        else:
-            depth += (character in "([{") - (character in ")]}")
-        if character == "," and depth == 0 and not quote:
-            parts.append("")
-        else:
-            parts[-1] += character
-    if depth or quote:
-        raise UserError(f"{flag}={text} has a bracket or a quotation mark without its partner.")
-    return [part.strip() for part in parts if part.strip()]

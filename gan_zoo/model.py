@@ -41,9 +41,9 @@ class GenerativeModel(
     Records,
     keras.Model,
 ):
-    """A model that makes examples like those of its data: networks, players that train them, and a latent prior.
+    """Base class of generative models: networks, players that train them, and a prior of the latents.
 
-    A model states its networks in its constructor and its players in `players`:
+    A subclass passes its networks to the constructor and returns its players from `players`:
 
         class VAE(GenerativeModel):
             averaged = ("decoder",)
@@ -57,41 +57,43 @@ class GenerativeModel(
 
             def negative_elbo(self, x, z): ...
 
-    `gan_zoo.GAN` is the two-player game. Both are completed by subclasses.
+    `gan_zoo.GAN` is the two-player game. Both classes are abstract.
 
     Contracts:
         x: One minibatch of examples: images, float32, [B, H, W, C] in [-1, 1], or points, [B, 2]. With `classes` it is
-            (images, labels), labels int32, [B]. `gan_zoo.examples` says which data are accepted. A class whose own
-            losses read more gets any structure as the dataset yields it.
-        z: What `sample_latent(B)` returns: [B, Z], or with `classes` ([B, Z], labels [B]).
-        Networks: The constructor's arguments that are Keras models, kept in attributes of their names.
-        Losses: Scalars, float32, minimised, averaged over the batch. A player's loss is differentiated with respect to
-            that player's variables only, so a loss needs no `stop_gradient` for another player's sake.
-        Data: One dataset batch holds `turns` minibatches of B examples, so that each turn of a player sees fresh data
-            and one Keras step is one training step.
-        Precision: Networks compute in Keras's policy, losses in float32; in float64 if all networks do. A step casts
-            x to the losses' dtype.
-        Layers: A layer with a method `begin_turn()` gets that call at the start of each player's turn.
-        Logs: "<player>_loss", the mean over the player's turns, and what the losses `record`.
-        Replicas: The gradient applied is that of the mean loss over all replicas. Random numbers come from
-            `self.random`, whose rows N replicas share out, so N replicas with B / N examples each take the step of
-            one with B; batch normalization is the exception, its statistics being each replica's own.
+            (images, labels), labels int32, [B]. `gan_zoo.examples` lists the accepted data. A class whose own losses
+            read other structures gets x in the structure of the dataset.
+        z: The result of `sample_latent(B)`: [B, Z], or with `classes` ([B, Z], labels [B]).
+        Networks: The constructor's arguments that are Keras models, stored in attributes of the same names.
+        Losses: Scalars, float32, to be minimised, averaged over the batch. A player's loss is differentiated with
+            respect to that player's variables only, so a loss needs no `stop_gradient` for other players' variables.
+        Data: One dataset batch holds `turns` minibatches of B examples. So each turn of a player gets new data, and one
+            Keras step is one training step.
+        Precision: Networks compute in their Keras dtype policy. Losses are float32, or float64 if all networks are. A
+            step casts x to the dtype of the losses.
+        Layers: The model calls a layer's method `begin_turn()`, if it has one, at the start of each player's turn.
+        Logs: "<player>_loss", the mean over the player's turns, and the terms that the losses `record`.
+        Replicas: The applied gradient is that of the mean loss over all replicas. Random numbers come from
+            `self.random`, which gives each replica its own rows of one draw. So N replicas with B / N examples each
+            take the same step as one replica with B examples. The exception is batch normalization, whose statistics
+            are those of a replica.
 
     Args:
         networks: The networks by the names of the constructor's arguments. They become attributes.
         prior: p(z): "normal", N(0, I), or "uniform", U[-1, 1]^Z.
         latent_dim: Z; by default the input size of the first network in `averaged`.
         classes: Number of classes K of the labels, from 2 up; None for a model without labels.
-        simultaneous: Whether all players move from the same point. By default each sees where the others before it
-            have moved. Of several turns of a player, the last is the simultaneous one.
-        seed: Seeds the latents and every other random draw of training. None draws one.
+        simultaneous: Whether all players compute their gradients at the same weights. By default a player's turn uses
+            the weights after the turns of the players before it. If a player has several turns in a step, only the
+            last is simultaneous.
+        seed: Seed of the latents and all other random draws of training. By default it is random.
         **kwargs: `name`, `dtype` and so on, for `keras.Model`.
 
     Attributes:
-        averaged: Names of the networks that samples need. The moving average and exports take these.
+        averaged: Names of the networks that sampling needs. The moving average and exports contain these.
 
     Raises:
-        UserError: If an argument is none of the above, or Z is not known from the network.
+        UserError: If an argument has none of these values, or if Z is not known from the network.
     """
 
     averaged = ("generator",)
@@ -109,7 +111,7 @@ class GenerativeModel(
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.autocast = False  # the networks cast what they get
+        self.autocast = False  # the networks cast their inputs
         if prior not in ("normal", "uniform"):
             raise UserError(f"prior must be 'normal' or 'uniform', not {prior!r}.")
         for name, network in networks.items():
@@ -120,14 +122,14 @@ class GenerativeModel(
         self.simultaneous = simultaneous
         self.seed = seed
         start = [random.randrange(2**31) if seed is None else seed, 0]
-        # An attribute of its own, so that tf.train.Checkpoint finds it.
+        # Stored in an attribute of the model, so that tf.train.Checkpoint saves it.
         self.random_state = self.add_weight(
             (2,), lambda *_, **__: start, dtype="int64", trainable=False, name="random_state"
         )
         self.random = RandomStream(self.random_state)
         self.built = True  # else Keras would build the model under a strategy by calling it on images
 
-    # What a model states.
+    # Methods that subclasses override.
 
     def players(self) -> list[Player]:
         """The players, in the order in which they move."""
@@ -144,8 +146,8 @@ class GenerativeModel(
     def sample_latent(self, n: int, seed: int | None = None, *, label: Any = None) -> Any:
         """`n` latents from the prior: z, float32, [n, Z], or with `classes` (z, y), labels y int32, [n].
 
-        Without a seed they come from the model's own stream, which training draws from, too, and checkpoints keep.
-        With one they depend on nothing else, and the stream stays where it is.
+        Without a seed, they come from the model's own random stream, which training also uses and checkpoints save.
+        With a seed, they depend on the arguments only, and the stream does not change.
 
         Args:
             n: Number of latents.
@@ -167,11 +169,11 @@ class GenerativeModel(
         return z, tf.broadcast_to(labels_tensor(label, self.classes), [n])
 
     def latents_for(self, x: Any) -> Any:
-        """The latents of a turn on the minibatch x: as many, and with `classes` with the labels of x."""
+        """The latents of a turn on the minibatch x: one for each example and, with `classes`, with the labels of x."""
         n = batch_size(x)
         return self.sample_latent(n) if self.classes is None else self.sample_latent(n, label=x[1])
 
-    # What a model has.
+    # Properties of a model.
 
     def networks(self) -> dict[str, keras.Model]:
         """The networks by name: the constructor's arguments that are Keras models."""
@@ -180,12 +182,12 @@ class GenerativeModel(
 
     @property
     def sampling_network(self) -> keras.Model:
-        """The network that makes the examples: the first of `averaged`."""
+        """The network that generates examples: the first of `averaged`."""
         return getattr(self, self.averaged[0])
 
     @property
     def turns(self) -> int:
-        """Minibatches in a dataset batch: the most turns that a player takes in a step."""
+        """The number of minibatches in a dataset batch: the largest number of turns of any player in a step."""
         return max(player.turns for player in self.players())
 
     def optimizer_of(self, player: Player) -> keras.optimizers.Optimizer:
@@ -201,10 +203,10 @@ class GenerativeModel(
             return {name: global_log(values) for name, values in recorded.items()}
 
     def play(self, minibatches: list[Any]) -> None:
-        """The players' turns: minibatch by minibatch, and on each of them player by player.
+        """Takes the players' turns: for each minibatch, one turn of each player.
 
         Args:
-            minibatches: As many as `turns`. A player with fewer turns takes part in the last of them.
+            minibatches: A list of `turns` minibatches. A player with fewer turns uses only the last of them.
         """
         *earlier, last = minibatches
         for left, x in zip(range(len(earlier), 0, -1), earlier, strict=True):
@@ -214,7 +216,7 @@ class GenerativeModel(
         self.joint_step(last)
 
     def joint_step(self, x: Any) -> None:
-        """The last turn of each player in a step, on the minibatch x: one after the other, or `simultaneous`ly."""
+        """Takes the last turn of each player in a step, on the minibatch x: one after the other or `simultaneous`ly."""
         first, *others = self.players()
         if not self.simultaneous:
             for player in (first, *others):
@@ -240,22 +242,22 @@ class GenerativeModel(
         return value
 
     def differentiate(self, loss: Loss, x: Any, variables: Variables, optimizer: keras.optimizers.Optimizer):
-        """Begins a turn: `loss(x, z)` at fresh latents, and what `optimizer` takes as its gradients."""
+        """Begins a turn: returns `loss(x, z)` with new latents, and its gradients in the form for `optimizer.apply`."""
         self.begin_turn(x)
         z = self.latents_for(x)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
             value = loss(x, z)
-            # Optimizers sum gradients over replicas: each contributes its share of the mean.
+            # Optimizers sum gradients over replicas, so each replica contributes its share of the mean.
             share = optimizer.scale_loss(value / tf.distribute.get_strategy().num_replicas_in_sync)
         gradients = tape.gradient(share, [variable.value for variable in variables])
-        # No variable moves before the last gradient is there. TensorFlow orders reads and writes itself, but Grappler
-        # drops some of these orderings, and a penalty's read of a bias could then race with that bias's update.
+        # No variable changes before all gradients are computed. TensorFlow orders reads and writes itself, but Grappler
+        # drops some of these orderings, so that a penalty's read of a bias could race with the update of that bias.
         with tf.control_dependencies([value, *(g for g in gradients if g is not None)]):
             return value, [None if g is None else tf.identity(g) for g in gradients]
 
     def begin_turn(self, x: Any = None) -> None:
-        """Starts a player's turn on the minibatch x: calls `begin_turn()` of every layer that has it."""
+        """Begins a player's turn on the minibatch x: calls `begin_turn()` of every layer that has this method."""
         for layer in self._flatten_layers(include_self=False):
             if hasattr(layer, "begin_turn"):
                 layer.begin_turn()
@@ -263,8 +265,8 @@ class GenerativeModel(
     def split(self, data: Any) -> list[Any]:
         """The `turns` minibatches of one dataset batch.
 
-        They are strided, not consecutive: then the parts of a batch that replicas get are parts of the very minibatches
-        that one replica would see.
+        They are strided, not consecutive. So the minibatches of several replicas are parts of the minibatches that one
+        replica would get.
 
         Raises:
             UserError: If the batch does not hold `turns` minibatches of equal size.
@@ -287,18 +289,18 @@ class GenerativeModel(
     def compile(self, *args: keras.optimizers.Optimizer | str | None, **kwargs) -> None:
         """Sets the players' optimizers, by default the paper's (`default_optimizer`), and builds their state.
 
-        Their learning rates may be numbers or schedules. An optimizer that was built for a player before keeps its
-        state. Where a network computes in float16, as under the policy mixed_float16, all get loss scaling, unless
-        they bring their own: see `gan_zoo.optimizers.LossScaleOptimizer`.
+        The learning rates may be numbers or schedules. An optimizer that was already built for a player keeps its
+        state. If a network computes in float16, as under the policy mixed_float16, all optimizers without loss scaling
+        get it: see `gan_zoo.optimizers.LossScaleOptimizer`.
 
         Args:
             *args: Optimizers in the order of the players.
-            **kwargs: Optimizers by name, `<player>_optimizer`: a GAN has `d_optimizer` and `g_optimizer`. The rest
-                (`jit_compile`, `run_eagerly`, `steps_per_execution`) goes to `keras.Model.compile`.
+            **kwargs: Optimizers by name, `<player>_optimizer`: a GAN has `d_optimizer` and `g_optimizer`. All others
+                (`jit_compile`, `run_eagerly`, `steps_per_execution`) are passed to `keras.Model.compile`.
 
         Raises:
-            UserError: If an argument is not an optimizer, two are one object, or `kwargs` has a loss, metrics or one
-                optimizer for all; or if a network has no weights yet.
+            UserError: If an argument is not an optimizer, if two are the same object, if `kwargs` contains a loss,
+                metrics or one optimizer for all players, or if a network is not built yet.
         """
         players = self.players()
         for name, network in self.networks().items():

@@ -1,4 +1,4 @@
-"""Adam in one kernel, optimizers of half-precision weights, Adam as a formula, and loss scaling."""
+"""Optimizers: Adam in one kernel, Adam and RMSprop for half-precision weights, Adam as a formula, loss scaling."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,11 @@ _HALF = ("float16", "bfloat16")
 
 
 class ForHalfPrecision:
-    """A mixin for a Keras optimizer: weights in half precision move by steps that are computed in float32.
+    """A mixin for a Keras optimizer that computes the updates of half-precision weights in float32.
 
-    Under the policies float16 and bfloat16 the weights themselves have half precision. Keras gives an optimizer's state
-    the weights' dtype, in which the constants of most optimizers vanish: in float16 an epsilon of 1e-8 is 0, and in
-    bfloat16 a beta of 0.999 is 1, so that nothing ever moves.
+    Under the policies float16 and bfloat16 the weights themselves have half precision, and Keras gives the optimizer's
+    state the same dtype. In this dtype the constants of most optimizers are rounded away: in float16 an epsilon of 1e-8
+    is 0, and in bfloat16 a beta of 0.999 is 1, so the weights never change.
     """
 
     def add_variable(self, *args, dtype=None, **kwargs):
@@ -31,13 +31,13 @@ class ForHalfPrecision:
 
 
 class _AsFloat32:
-    """A variable in half precision, as far as the update of an optimizer needs one, in float32."""
+    """A float32 view of a half-precision variable, with the interface that an optimizer's update needs."""
 
     dtype = "float32"
 
     def __init__(self, variable):
         self._variable = variable.value if isinstance(variable, keras.Variable) else variable
-        self._unique_id = self._variable._unique_id  # what the optimizer knows it by
+        self._unique_id = self._variable._unique_id  # the optimizer identifies variables by it
 
     def assign_sub(self, value):
         moved = tf.cast(self._variable, tf.float32) - value
@@ -45,15 +45,15 @@ class _AsFloat32:
 
 
 def inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """The optimizer itself, where it is one with loss scaling around it."""
+    """The optimizer without the loss scaling around it, if there is any."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def check_half_precision(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:
-    """Makes sure that an optimizer's constants are numbers in the weights' precision.
+    """Checks that an optimizer's constants keep their meaning in the weights' precision.
 
     Raises:
-        UserError: If an epsilon would be 0 or a decay 1.
+        UserError: If an epsilon is rounded to 0 or a decay is rounded to 1.
     """
     optimizer = inner(optimizer)
     if isinstance(optimizer, ForHalfPrecision):
@@ -71,16 +71,17 @@ def check_half_precision(optimizer: keras.optimizers.Optimizer, variables: Seque
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
 class RMSprop(ForHalfPrecision, keras.optimizers.RMSprop):
-    """Keras's RMSprop, also for weights in half precision: see `ForHalfPrecision`."""
+    """Keras's RMSprop that also works for weights in half precision: see `ForHalfPrecision`."""
 
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
 class Adam(ForHalfPrecision, keras.optimizers.Adam):
-    """Keras's Adam, whose update of a variable is one operation instead of a dozen.
+    """Keras's Adam, which updates a variable in one operation instead of a dozen.
 
-    The numbers, the variables and the arguments are Keras's: epsilon is that of the formula before Section 2.1 in
-    Kingma & Ba ("epsilon hat"), as in TensorFlow. With `amsgrad`, for sparse gradients, and for weights in half
-    precision, Keras's own update is used, in the last case in float32: see `ForHalfPrecision`.
+    The results, the variables and the arguments are those of Keras. epsilon is that of the formula before Section 2.1
+    in Kingma & Ba ("epsilon hat"), as in TensorFlow. With `amsgrad`, for sparse gradients, and for weights in half
+    precision, it uses Keras's own update; for weights in half precision this update runs in float32: see
+    `ForHalfPrecision`.
 
     References:
         Kingma & Ba, 2015, https://arxiv.org/abs/1412.6980
@@ -110,21 +111,24 @@ class Adam(ForHalfPrecision, keras.optimizers.Adam):
 
 
 def _handle(variable):
-    """The resource of a Keras variable, or of the TensorFlow variable that a strategy hands to an update."""
+    """The resource handle of a Keras variable, or of the TensorFlow variable that a strategy passes to an update."""
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
 class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
-    """Keras's dynamic loss scaling, safe on several replicas and after any number of steps.
+    """Keras's dynamic loss scaling, made safe on several replicas and after any number of steps.
 
-    Keras looks for gradients that are not finite on the first replica only, so that one from another replica would make
-    all weights NaN: here all replicas leave the update out. And its scale has no bounds: after 165 steps without a
-    finite gradient it would be 0, and the first step after them 0 / 0; where gradients are always 0 it would double
-    until it is infinite. Here it stays in [1, 2^24]. And gradients in half precision, which those of half-precision
-    weights are, are cast to float32 before they are divided: the quotients would be too small for float16.
+    It differs from Keras in three points:
 
-    An update that is left out does not count in `iterations`.
+    - Keras looks for non-finite gradients on the first replica only, so such a gradient from another replica makes all
+      weights NaN. Here all replicas skip the update.
+    - Keras does not bound the scale. After 165 steps without a finite gradient it is 0, and the next step computes
+      0 / 0. If gradients are always 0, it doubles until it is infinite. Here the scale stays in [1, 2^24].
+    - Gradients of half-precision weights have half precision. Here they are cast to float32 before the division by the
+      scale, because the quotients are too small for float16.
+
+    A skipped update does not count in `iterations`.
     """
 
     least, most = 1.0, 2.0**24
@@ -140,35 +144,35 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
 
 
 def updates(optimizer: keras.optimizers.Optimizer | None) -> tf.Tensor:
-    """How many updates an optimizer has made, int64: a count of turns that checkpoints keep. 0 where there is none."""
+    """The number of updates that an optimizer has made, int64, which checkpoints keep; 0 if `optimizer` is None."""
     return tf.constant(0, tf.int64) if optimizer is None else tf.cast(optimizer.iterations.value, tf.int64)
 
 
 class AdamFormula:
-    """Adam's steps from where an optimizer stands, as a formula on tensors: gradients flow through them.
+    """Adam's next steps as a formula on tensors, through which gradients flow.
 
-    Kingma & Ba (2015), Algorithm 1, with Keras's epsilon. With g_t the t-th gradient, t counted on from the optimizer's
-    own steps,
+    Kingma & Ba (2015), Algorithm 1, with Keras's epsilon. Let g_t be the t-th gradient, where t continues the count of
+    the optimizer's own steps:
 
         m_t = b1 m_t-1 + (1 - b1) g_t
         v_t = b2 v_t-1 + (1 - b2) g_t^2
         w_t = w_t-1 - rate sqrt(1 - b2^t) / (1 - b1^t) m_t / (sqrt(v_t) + epsilon)
 
-    The optimizer's moments, m and v, and its count are where this starts. It leaves them alone.
+    The formula starts from the optimizer's moments, m and v, and its count of steps. It does not change them.
 
     Args:
         optimizer: A built `keras.optimizers.Adam`.
-        variables: Those of the optimizer's variables that the steps are for.
-        learning_rate: By default the optimizer's own, as it stands.
+        variables: The variables to step, which the optimizer was built with.
+        learning_rate: The rate. By default the optimizer's current one.
 
     Raises:
-        UserError: If `optimizer` does more than the formula.
+        UserError: If `optimizer` uses amsgrad, weight decay or clipping, which the formula does not contain.
 
     References:
         Kingma & Ba, 2015, https://arxiv.org/abs/1412.6980
     """
 
-    # The square root has no derivative at 0, where v stays if a gradient is always 0. Far below any epsilon's square.
+    # v is 0 while a gradient is always 0, and the square root has no derivative there. Far below any epsilon's square.
     _TINY = 1e-30
 
     def __init__(
@@ -188,7 +192,7 @@ class AdamFormula:
         self._optimizer = optimizer
 
     def __call__(self, weights: Sequence[tf.Tensor], gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """The weights after one more step."""
+        """Returns the weights after one more step."""
         beta_1, beta_2, epsilon = (getattr(self._optimizer, name) for name in ("beta_1", "beta_2", "epsilon"))
         self._count += 1
         after = []

@@ -1,6 +1,6 @@
-"""What programs say to their user, wherever standard output leads.
+"""Output of the command-line tools, which continue even if standard output cannot be written.
 
-A pipe whose reader has gone, a full disk behind `> log` or an encoding that lacks a letter must not end a training.
+A pipe without a reader, a full disk behind `> log`, or an encoding that lacks a character must not end a training.
 """
 
 import contextlib
@@ -12,17 +12,17 @@ from typing import TextIO
 
 _log = logging.getLogger("gan_zoo")
 _CLOSED_PIPE = 128 + 13
-"""The exit status of a program that SIGPIPE ends, as shells have it."""
+"""The exit status of a program that SIGPIPE ended, as in shells."""
 
 
 class Tolerant:
-    """A text stream that escapes what its encoding lacks, and writes nothing more once it has failed.
+    """A text stream that escapes characters its encoding lacks, and ignores all output after a failure.
 
     Args:
-        stream: What to write to; None, as Python has it for programs without a console, swallows everything.
-        name: Of the stream, for the one warning when it fails; None warns of nothing.
-        descriptor: Of the process's own stream. It is led to the null device after a failure, so that what the stream
-            has buffered does not fail again when the process ends.
+        stream: The stream to write to. None, which Python uses in programs without a console, ignores all output.
+        name: Name of the stream for the one warning after a failure; None for no warning.
+        descriptor: File descriptor of the process's own stream. After a failure it is redirected to the null device, so
+            that buffered output does not fail again when the process ends.
     """
 
     def __init__(self, stream: TextIO | None, name: str | None = None, descriptor: int | None = None):
@@ -33,7 +33,7 @@ class Tolerant:
         if self._stream is not None and self.error is None:
             try:
                 self._write(text)
-            except (OSError, ValueError) as error:  # ValueError: it has been closed
+            except (OSError, ValueError) as error:  # ValueError: the stream is closed
                 self._fail(error)
         return len(text)
 
@@ -72,7 +72,7 @@ class Tolerant:
 
 
 def say(text: str) -> None:
-    """Prints lines to standard output, and goes on where that cannot be written."""
+    """Prints `text` to standard output; a failure to write gives a warning, not an error."""
     stream = sys.stdout if isinstance(sys.stdout, Tolerant) else Tolerant(sys.stdout, "Standard output")
     stream.write(f"{text}\n")
     stream.flush()
@@ -82,8 +82,8 @@ def say(text: str) -> None:
 def tolerant_streams() -> Iterator[None]:
     """Makes standard output and standard error of a command-line tool `Tolerant` for the `with` block.
 
-    Where a process was started without one of them, the null device takes its place: the next file that is opened
-    would get its number, and what TensorFlow prints.
+    If the process was started without one of the standard streams, the null device replaces it. Otherwise the next file
+    that is opened would get its descriptor, and TensorFlow's messages would be written to that file.
     """
     for descriptor in range(3):
         try:
@@ -113,7 +113,7 @@ def _descriptor(stream: TextIO | None) -> int | None:
 
 
 def finish(text: str) -> int:
-    """Prints all that a program was asked for; returns its exit status."""
+    """Prints the result of a program and returns its exit status, which is not 0 if the output cannot be written."""
     stream = sys.stdout if isinstance(sys.stdout, Tolerant) else Tolerant(sys.stdout)
     stream.name = None
     stream.write(f"{text}\n")

@@ -1,12 +1,12 @@
 """Gradient penalties: pure functions of a discriminator and points, averaged over the batch, without their weight.
 
-The gradient is that of each example's own raw score with respect to that example, and its norm is taken over all axes
-but the first. Of examples with labels, (images, labels), it is that with respect to the images. So the discriminator
-may not couple the examples of a batch: batch normalization raises a `UserError`.
-The points are constants: nothing is differentiated through the generator that made them.
+The gradient is that of each example's own raw score with respect to that example. For examples with labels, (images,
+labels), it is the gradient with respect to the images. Norms are over all axes but the first. The discriminator may not
+couple the examples of a batch, so batch normalization raises a `UserError`. The points are constants: no gradient flows
+to the generator that made them.
 
-Scores, gradients and norms are float32 whatever D computes in; float16 networks compute the gradient at a scale of its
-own, `precision.inner_gradient`, beside that of the loss.
+Scores, gradients and norms are at least float32, whatever dtype D computes in. For float16 networks the gradient has a
+scale of its own, in addition to that of the loss: see `precision.inner_gradient`.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ from gan_zoo.networks import independence
 from gan_zoo.precision import INNER_SCALE, at_least_float32, inner_gradient
 from gan_zoo.structures import image_indices, map_images
 
-# Keeps the norm differentiable at a zero gradient, where its derivative would be 0 / 0. Gradients of networks are far
-# larger than the square root of it.
+# Added to the squared norm, because the derivative of the norm is 0 / 0 at a zero gradient. Gradients of networks are
+# far larger than the square root of this number.
 _TINY = {tf.float32: 1e-12, tf.float64: 1e-60}
 
 Discriminator = Callable[[tf.Tensor], tf.Tensor]
@@ -35,20 +35,20 @@ def squared_gradient_norm(D: Discriminator, x: tf.Tensor, usual: float = 1.0) ->
     Args:
         D: Maps points, [B, ...], to raw scores, [B, 1] or [B].
         x: Points, [B, ...], float32.
-        usual: The norm to be expected, if above 1: in float16 gradients that are far larger may overflow.
+        usual: The expected norm, if it is above 1. In float16, gradients that are much larger may overflow.
     """
     return _scores_and_squared_norms(D, x, usual)[1]
 
 
 def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor, usual: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:
-    """D(x) and ||grad_x D(x)||_2^2 of each example, both [B], float32, at the cost of the latter alone."""
+    """D(x) and ||grad_x D(x)||_2^2 of each example, both [B], float32, from one forward and one backward pass."""
     _check_independence(D)
     x = tf.nest.map_structure(tf.stop_gradient, x)
     images = [tf.nest.flatten(x)[k] for k in image_indices(x)]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         scores = tf.reshape(at_least_float32(D(x)), [-1])
-        # Examples do not influence each other's scores: the gradient of the sum holds every example's own gradient.
+        # Each score depends on its own example only, so the gradient of the sum holds every example's own gradient.
         total = tf.reduce_sum(scores)
     scale = INNER_SCALE / 2.0 ** math.ceil(math.log2(max(1.0, usual)))
     gradients = [tf.cast(gradient, scores.dtype) for gradient in inner_gradient(tape, total, images, scale)]
@@ -57,9 +57,13 @@ def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor, usual: float = 1.0
 
 
 def _check_independence(D: Discriminator) -> None:
-    """Refuses a discriminator with batch normalization, where `D` is a network or the method `GAN.D`.
+    """Refuses a discriminator with batch normalization, if `D` is a network or the method `GAN.D`.
 
-    A GAN that names its penalty's weight in `gradient_penalty_argument` has been checked by `GAN.check_penalty`.
+    A GAN that names the weight of its penalty in `gradient_penalty_argument` is skipped: `GAN.check_penalty` has
+    already checked it.
+
+    Raises:
+        UserError: If the discriminator has batch normalization.
     """
     gan = getattr(D, "__self__", None)
     network = getattr(gan, "discriminator", D)
@@ -72,7 +76,7 @@ def _check_independence(D: Discriminator) -> None:
 
 
 def gradient_norm(D: Discriminator, x: tf.Tensor, usual: float = 1.0) -> tf.Tensor:
-    """||grad_x D(x)||_2 of each example, [B], differentiable also where it is zero."""
+    """||grad_x D(x)||_2 of each example, [B], with a finite derivative at zero."""
     squared = squared_gradient_norm(D, x, usual)
     return tf.sqrt(squared + _TINY[squared.dtype])
 
@@ -82,25 +86,28 @@ def gradient_penalty(D: Discriminator, x: tf.Tensor, target: float = 1.0, one_si
 
     Args:
         D: Maps points, [B, ...], to raw scores, [B, 1].
-        x: Where the gradient is taken, [B, ...]: see `interpolate` and `perturb`.
-        target: The norm asked for; 1 in the paper.
-        one_sided: Whether to punish norms above the target only (the paper's Section 4, "two-sided penalty").
+        x: Points at which the gradient is taken, [B, ...]: see `interpolate`.
+        target: The target of the norm. Defaults to 1, as in the paper.
+        one_sided: Whether to penalise only norms above the target (Section 4 of the paper, "two-sided penalty").
     """
     excess = gradient_norm(D, x, usual=target) - target
     return tf.reduce_mean(tf.square(tf.nn.relu(excess) if one_sided else excess))
 
 
 def zero_centered_penalty(D: Discriminator, x: tf.Tensor) -> tf.Tensor:
-    """E ||grad D(x)||_2^2: times gamma / 2, the R1 (x real) or R2 (x generated) of Mescheder et al. (2018), eq. 9."""
+    """E ||grad D(x)||_2^2, without its weight gamma / 2: Mescheder et al. (2018), equation 9.
+
+    It is the R1 regularizer if x are real examples, and R2 if they are generated.
+    """
     return tf.reduce_mean(squared_gradient_norm(D, x))
 
 
 def js_regularizer(D: Discriminator, real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
     """E (1 - s(r))^2 ||grad r||_2^2 + E s(f)^2 ||grad f||_2^2, with r = D(x) and f = D(G(z)).
 
-    Times gamma / 2, the regularizer of Roth et al. (2017) for the Jensen-Shannon divergence: what instance noise of
-    variance gamma does to the loss of D, to first order in gamma, where D is optimal. The weights are differentiated,
-    too.
+    Times gamma / 2, this is the regularizer of Roth et al. (2017) for the Jensen-Shannon divergence. For an optimal D
+    and to first order in gamma, it equals the effect of instance noise of variance gamma on the loss of D. The weights
+    are also differentiated.
 
     Args:
         D: Maps points, [B, ...], to raw scores, [B, 1].
@@ -118,7 +125,7 @@ _in_every_turn = contextvars.ContextVar("in_every_turn", default=False)
 
 @contextlib.contextmanager
 def in_every_turn() -> Iterator[None]:
-    """Within this, `lazily` takes the penalty at once and with weight 1: its mean over turns, as evaluation needs."""
+    """Context in which `lazily` returns the penalty itself, which is its mean over turns. Evaluation uses it."""
     token = _in_every_turn.set(True)
     try:
         yield
@@ -129,17 +136,17 @@ def in_every_turn() -> Iterator[None]:
 def lazily(
     penalty: Callable[[], tf.Tensor], turn: int | tf.Tensor, interval: int, dtype: tf.DType = tf.float32
 ) -> tf.Tensor:
-    """`interval` times the penalty in every `interval`-th turn, from turn 0 on; in the others 0, and no work.
+    """`interval` times the penalty in every `interval`-th turn, starting at turn 0; 0 in all others, at no cost.
 
-    Karras et al. (2020), Appendix B, "lazy regularization": the mean over turns is that of the penalty in each. They
-    give the penalty a step of its own, and correct Adam's settings for the steps that this adds; here it is part of
-    the loss.
+    This is the "lazy regularization" of Karras et al. (2020), Appendix B. The mean over turns is the same as with the
+    penalty in every turn. In the paper the penalty has an optimizer step of its own, and the settings of Adam are
+    corrected for the additional steps. Here the penalty is part of the loss.
 
     Args:
-        penalty: Computes the penalty. With an interval above 1, nothing in it may talk to other replicas.
-        turn: Turns taken before this one.
-        interval: From 1, every turn, up.
-        dtype: Of the penalty.
+        penalty: Computes the penalty. With an interval above 1, it may not communicate with other replicas.
+        turn: Number of turns before this one.
+        interval: Number of turns per penalty, from 1 (every turn) up.
+        dtype: The dtype of the penalty.
     """
     if interval == 1 or _in_every_turn.get():
         return penalty()
@@ -152,10 +159,10 @@ def interpolate(real: tf.Tensor, fake: tf.Tensor, epsilon: tf.Tensor) -> tf.Tens
     Args:
         real: Real examples, [B, ...].
         fake: Generated examples, [B, ...].
-        epsilon: One number for each example, [B], drawn from U[0, 1]: the weight of the real one.
+        epsilon: The weight of each real example, [B], drawn from U[0, 1].
 
     Returns:
-        [B, ...]. Labels and codes in a structure are those of `real`.
+        Interpolated examples, [B, ...]. Labels and codes in a structure are those of `real`.
     """
 
     def between(real, fake):

@@ -1,4 +1,4 @@
-"""Players: what a model trains, with which loss, and how often."""
+"""Players: the variables that a model trains, the loss that they minimise, and the number of turns in a step."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -53,3 +53,8 @@ class Player:
 def key_of(name: str) -> str:
     """The name of a player in arguments, logs and flags: see `Player.key`."""
     return _SHORT.get(name, name)
+
+
+def name_of(key: str) -> str:
+    """The name of the player of this key: the inverse of `key_of`."""
+    return next((name for name, short in _SHORT.items() if short == key), key)

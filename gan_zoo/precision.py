@@ -1,4 +1,4 @@
-"""Which arithmetic to train in, and what half precision asks of gradients."""
+"""Choice of the dtype policy, and helpers for gradients and weights in half precision."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 INNER_SCALE = 2.0**8
-"""The factor of the gradients that a loss is made of, while networks compute them: see `inner_gradient`."""
+"""The scale at which networks compute gradients that are part of a loss: see `inner_gradient`."""
 
 
 def resolve(precision: str, points: bool) -> tuple[str, str]:
     """The Keras dtype policy for `precision`, one of `PRECISIONS`, and a phrase that says why.
 
-    "auto" takes mixed_bfloat16 where the hardware multiplies bfloat16 faster than float32: TPUs, GPUs of compute
-    capability 8.0 or more, CPUs with AMX or AVX512-BF16. Perceptrons on points stay in float32: they are too small to
-    gain, and their scale is that of bfloat16's rounding.
+    "auto" chooses mixed_bfloat16 if the hardware multiplies bfloat16 faster than float32: TPUs, GPUs of compute
+    capability 8.0 or more, CPUs with AMX or AVX512-BF16. Perceptrons on points stay in float32. They are too small to
+    become faster, and the details of their data are as small as bfloat16's rounding errors.
     """
     if precision != "auto":
         return precision, "as asked"
@@ -42,17 +42,17 @@ def resolve(precision: str, points: bool) -> tuple[str, str]:
 
 
 def at_least_float32(x: "tf.Tensor") -> "tf.Tensor":
-    """`x` in float32, or as it is in float64: losses have the networks' precision, but never half of it."""
+    """`x` cast to float32, or unchanged if it is float64: losses are never computed in half precision."""
     import tensorflow as tf
 
     return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
 
 
 def interface_dtype() -> str:
-    """What networks built under Keras's present dtype policy take and return: "float64" under float64, else "float32".
+    """The dtype of inputs and outputs of networks built under Keras's current dtype policy.
 
-    In half precision the first and the last layer still exchange float32 with the losses. Keras's own default for
-    inputs is `floatx`, whatever the policy.
+    It is "float64" under the policy float64, else "float32": networks in half precision also take and return float32.
+    Keras's own default for inputs is `floatx`, whatever the policy is.
     """
     import keras
 
@@ -78,16 +78,16 @@ def cast_floats(data: Any, dtype: str) -> Any:
 
 @contextlib.contextmanager
 def policy(name: "str | keras.DTypePolicy | None", floatx: str | None = None) -> Iterator[None]:
-    """Builds layers under a dtype policy; Keras's global settings are put back at the end of the block.
+    """Context in which layers are built under a dtype policy. Its end restores Keras's global settings.
 
     Args:
-        name: The policy; None leaves the present one.
-        floatx: Keras's `floatx` in the block; None leaves the present one. It is the dtype of variables that belong to
+        name: The policy; None keeps the current one.
+        floatx: Keras's `floatx` in the block; None keeps the current one. It is the dtype of variables that belong to
             no layer, such as learning rates.
     """
     import keras
 
-    # Reading the policy makes it, of the `floatx` at that time: it is read before that is changed.
+    # The first read of the policy creates it from the current `floatx`. So it is read before `floatx` changes.
     before = keras.config.dtype_policy(), keras.config.floatx()
     try:
         if floatx is not None:
@@ -101,14 +101,14 @@ def policy(name: "str | keras.DTypePolicy | None", floatx: str | None = None) ->
 
 
 def computes_in_float16(network: "keras.Model") -> bool:
-    """Whether some layer of the network does: its gradients need scales."""
+    """Whether some layer of the network computes in float16, so that its gradients need scales."""
     return any(layer.compute_dtype == "float16" for layer in network._flatten_layers())
 
 
 def with_float32_weights(network: "keras.Model") -> "keras.Model":
-    """A copy of a network's architecture; weights that are half precision there are float32 in it.
+    """A network of the same architecture, with float32 weights instead of half-precision ones.
 
-    A moving average takes steps of a thousandth, which half precision rounds away.
+    A moving average changes weights by about a thousandth in each step, and half precision rounds such steps away.
     """
     import keras
 
@@ -135,28 +135,29 @@ def computes_in_half(network: "keras.Model") -> bool:
 def inner_gradient(
     tape: "tf.GradientTape", value: "tf.Tensor", sources: Any, scale: float = INNER_SCALE, **kwargs
 ) -> Any:
-    """The gradient of a scalar, for a loss that is made of gradients: `tape.gradient(value, sources, **kwargs)`.
+    """The gradient of a scalar, for use inside of a loss: `tape.gradient(value, sources, **kwargs)` at a safe scale.
 
-    float16 holds 11 digits of numbers from 2^-14 = 6e-5 to 2^16, fewer down to 2^-24 = 6e-8, and nothing below that.
-    The loss's own scale does not reach gradients inside of it. A penalty asks for norms of about 1, which 64 x 64 x 3
-    numbers share at 1e-2 each, with many a hundredth of that: they would lose their digits and the smallest vanish, in
-    the penalty and in its derivative. `scale` times as large, 2^8 by default, gradients have all digits from 2^-22 =
-    2e-7 to 2^8: 8 binary orders around 2^-7 = 1e-2 on either side still fit easily. More would come too near to the
-    upper end, where a single number makes the loss infinite, and less to the lower one. The scale does not grow with
-    the loss's, since the second derivative, which flows back through the division, is that much smaller.
+    float16 has 11 binary digits for numbers from 2^-14 = 6e-5 to 2^16, fewer digits down to 2^-24 = 6e-8, and rounds
+    smaller numbers to 0. The scale of the loss has no effect on gradients inside of the loss. The norm of a gradient
+    penalty is about 1. In an image of 64 x 64 x 3 numbers each one is then about 1e-2, and many are 1e-4: they lose
+    digits, and the smallest become 0, both in the penalty and in its derivative. This function computes gradients
+    `scale` times as large, by default 2^8. They then have all digits from 2^-22 = 2e-7 to 2^8, that is, 15 binary
+    orders on both sides of the usual 2^-7 = 1e-2. A larger scale would be too close to the upper end, where one
+    overflow makes the loss infinite, and a smaller one too close to the lower end. The scale does not depend on that of
+    the loss, because the second derivative flows back through the division by `scale`, which makes it smaller.
 
-    Where the sources themselves are half precision, as weights under the policies float16 and bfloat16, the gradients
-    are cast to float32 before they are divided.
+    If the sources have half precision, such as weights under the policies float16 and bfloat16, their gradients are
+    cast to float32 before the division.
 
-    The scale is a power of two: float32, float64 and bfloat16, which have exponents enough, give the same numbers as
-    without.
+    The scale is a power of two, so it does not change the results in float32, float64 and bfloat16, whose exponents
+    have a large range.
 
     Args:
-        tape: Has recorded `value`.
+        tape: A tape that has recorded `value`.
         value: A scalar, in float32 or float64.
-        sources: What to differentiate it with respect to: any structure.
+        sources: The tensors to differentiate `value` with respect to, in any structure.
         scale: A power of two.
-        **kwargs: Of `tape.gradient`.
+        **kwargs: Further arguments of `tape.gradient`.
     """
     import tensorflow as tf
 

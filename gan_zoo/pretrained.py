@@ -6,13 +6,17 @@
     images = faces.sample(16, seed=0)                   # float32 [16, 64, 64, 3] in [-1, 1]
     walk = faces.interpolate(0, 1, steps=8)
 
+A model that was trained with labels makes samples of a class:
+
+    model.classes                                       # ("t-shirt_top", "trouser", ...)
+    boots = model.sample(16, seed=0, label="ankle boot")
+
 The networks are SavedModels, see `gan_zoo.export.saved_model`. A SavedModel's graph is code: it can read and write
 files with the rights of whoever samples from it. Releases are therefore verified against the index that comes with this
 package before TensorFlow sees them, what this user exported on this machine against the list of these exports
 (`gan_zoo.releases.exports`), and any other SavedModel is loaded only where the caller says `trust=True`.
 """
 
-import difflib
 import json
 import operator
 import os
@@ -23,9 +27,11 @@ from typing import Any
 import numpy as np
 
 from gan_zoo import checks, releases
+from gan_zoo.class_names import find_labels
 from gan_zoo.errors import UserError
 from gan_zoo.images import to_uint8
 from gan_zoo.releases import exports
+from gan_zoo.specs import suggest
 from gan_zoo.tf_paths import tensorflow_path
 
 _CHUNK = 256
@@ -126,9 +132,8 @@ def hint(name: str = "", index: str | Path | None = None) -> str:
         return (
             "The index has no released models: give the path of a SavedModel that gan_zoo exported, or of a run folder."
         )
-    near = difflib.get_close_matches(name.lower(), names, n=1)
-    guess = f"Did you mean {near[0]!r}? " if near else ""
-    return f"{guess}Released are {', '.join(names)}; the path of a SavedModel or of a run folder works too."
+    released_are = f"Released are {', '.join(names)}; the path of a SavedModel or of a run folder works too."
+    return f"{suggest(name, names)} {released_are}".lstrip()
 
 
 def _read(folder: Path, path: Path) -> Any:
@@ -153,8 +158,9 @@ class Pretrained:
 
     Attributes:
         path: The SavedModel folder, or the archive that it came in.
-        metadata: What the model is: "model", "dataset", "step", "shape", "value_range", "latent_dim", "prior" and
-            more, see `gan_zoo.export.saved_model.METADATA`.
+        metadata: What the model is: "model", "dataset", "step", "shape", "value_range", "latent_dim", "prior",
+            "classes" and more, see `gan_zoo.export.saved_model.METADATA`.
+        classes: Names of the K classes, by label; None for a model without labels.
 
     Raises:
         UserError: If it is not of gan_zoo's.
@@ -170,20 +176,27 @@ class Pretrained:
                 f"with gan_zoo.export.saved_model."
             )
         self.metadata: dict[str, Any] = json.loads(model.metadata().numpy())
+        names = self.metadata.get("classes")  # exports from before there were labels have none
+        self.classes: tuple[str, ...] | None = None if names is None else tuple(names)
 
-    def sample(self, n: int, seed: int | None = None) -> np.ndarray:
+    def sample(self, n: int, seed: int | None = None, label: Any = None) -> np.ndarray:
         """`n` samples, float32: images, [n, H, W, C] in [-1, 1], or points, [n, D].
 
         Args:
             n: From 1 up.
             seed: Decides the samples; a 64-bit integer. None draws one.
+            label: Class of all samples, or of each, [n]: a label from 0 to K - 1 or a name of `classes`, of which case,
+                spaces, underscores and hyphens do not matter. None draws classes uniformly. The latents are the same
+                with any label.
 
         Raises:
-            UserError: If `n` or `seed` is none of these.
+            UserError: If `n` or `seed` is none of these, there is no such class, or the model has no classes.
         """
-        return self(self.latents(n, seed))
+        n = _integer("n", n, least=1)
+        z, labels = self._draw(n, seed)
+        return self(z, labels if label is None else label)
 
-    def sample_uint8(self, n: int, seed: int | None = None) -> np.ndarray:
+    def sample_uint8(self, n: int, seed: int | None = None, label: Any = None) -> np.ndarray:
         """As `sample`, for images: uint8, [n, H, W, C].
 
         Raises:
@@ -191,7 +204,7 @@ class Pretrained:
         """
         if len(self.metadata["shape"]) != 3:
             raise UserError(f"{self.path} makes points, which have no uint8 form: use sample.")
-        return to_uint8(self.sample(n, seed))
+        return to_uint8(self.sample(n, seed, label))
 
     def latents(self, n: int, seed: int | None = None) -> np.ndarray:
         """The latents of `sample(n, seed)`, float32, [n, Z].
@@ -199,47 +212,77 @@ class Pretrained:
         Raises:
             UserError: As for `sample`.
         """
+        return self._draw(n, seed)[0]
+
+    def labels(self, n: int, seed: int | None = None) -> np.ndarray | None:
+        """The labels of `sample(n, seed)`, int32, [n]; None for a model without labels.
+
+        Raises:
+            UserError: As for `sample`.
+        """
+        return self._draw(n, seed)[1]
+
+    def _draw(self, n: int, seed: int | None) -> tuple[np.ndarray, np.ndarray | None]:
         n = _integer("n", n, least=1)
         seed = secrets.randbits(63) if seed is None else _integer("seed", seed, least=-(2**63))
-        return self._model.sample_latent(n, seed).numpy()
+        drawn = self._model.sample_latent(n, seed)
+        if self.classes is None:
+            return drawn.numpy(), None
+        z, labels = drawn
+        return z.numpy(), labels.numpy()
 
-    def interpolate(self, seed_a: int, seed_b: int, steps: int) -> np.ndarray:
+    def interpolate(self, seed_a: int, seed_b: int, steps: int, label: Any = None) -> np.ndarray:
         """Samples on the way from `sample(1, seed_a)` to `sample(1, seed_b)`, both included; see `interpolate`.
+
+        Of a model with classes, all samples on the way are of one class, and only the latents move.
 
         Args:
             seed_a: Seed of the first sample.
             seed_b: Seed of the last sample.
             steps: How many samples, from 2 up.
+            label: The class, as for `sample`. None takes that of the first sample.
 
         Returns:
             Samples, float32, [steps, ...].
 
         Raises:
-            UserError: If `steps` is less than 2, or a seed is not a 64-bit integer.
+            UserError: If `steps` is less than 2, a seed is not a 64-bit integer, there is no such class, or the model
+                has no classes.
         """
-        start, stop = self.latents(1, seed_a)[0], self.latents(1, seed_b)[0]
-        return self(interpolate(start, stop, steps, prior=self.metadata["prior"]))
+        (start,), first = self._draw(1, seed_a)
+        (stop,), _ = self._draw(1, seed_b)
+        if label is None and first is not None:
+            label = first[0]
+        return self(interpolate(start, stop, steps, prior=self.metadata["prior"]), label)
 
-    def __call__(self, z: np.ndarray) -> np.ndarray:
+    def __call__(self, z: np.ndarray, label: Any = None) -> np.ndarray:
         """Samples for latents.
 
         Args:
             z: [B, Z].
+            label: For a model with classes, the class of all samples, or of each, [B]: as for `sample`.
 
         Returns:
             Samples, float32: images, [B, H, W, C] in [-1, 1], or points, [B, D].
 
         Raises:
-            UserError: If `z` has another shape.
+            UserError: If `z` has another shape, `label` is missing or not a class, or the model has no classes.
         """
         z = np.asarray(z, np.float32)
         size = self.metadata["latent_dim"]
         if z.ndim != 2 or z.shape[1] != size:
             raise UserError(f"z must be of shape [B, {size}], not {list(z.shape)}.")
+        inputs = [z]
+        if self.classes is None and label is not None:
+            raise UserError(f"label={label}: {self.path} was trained without labels: leave label out.")
+        if self.classes is not None:
+            if label is None:
+                raise UserError(f"label is missing: {self.path} makes samples of {len(self.classes)} classes.")
+            inputs.append(find_labels(label, self.classes, len(z)))
         samples = np.empty((len(z), *self.metadata["shape"]), np.float32)
         for start in range(0, len(z), _CHUNK):
             part = slice(start, start + _CHUNK)
-            samples[part] = self._model.serving_default(z[part]).numpy()
+            samples[part] = self._model.serving_default(*(value[part] for value in inputs)).numpy()
         return samples
 
 

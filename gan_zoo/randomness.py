@@ -1,4 +1,4 @@
-"""Seeds: one for each purpose, and Python's, NumPy's, Keras's and TensorFlow's own generators put back after use."""
+"""Seeds: a separate seed for each purpose, and a context that seeds the global generators and restores them."""
 
 import contextlib
 import hashlib
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 
 def stream(seed: int, purpose: str) -> int:
-    """A seed for one purpose, from 0 to 2^63 - 1, derived from the seed of the whole.
+    """A seed for one purpose, from 0 to 2^63 - 1, derived from the seed of the run.
 
-    A run has one seed, and needs random numbers for many purposes: initial weights, the data's order, latents in
-    training, pictures, looks at its health. Stateless generators make the same numbers of the same seed wherever it is
-    used, so two purposes with one seed would share their draws.
+    A run has one seed and needs random numbers for many purposes: initial weights, the order of the data, latents in
+    training, pictures, health checks. Stateless generators return the same numbers for the same seed, so two purposes
+    with one seed would get the same draws.
 
     Args:
-        seed: Of the whole, any integer.
-        purpose: A name of its own for every use.
+        seed: The seed of the run, any integer.
+        purpose: A name that no other purpose has.
     """
     digest = hashlib.sha256(f"{int(seed)} {purpose}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
@@ -23,9 +23,10 @@ def stream(seed: int, purpose: str) -> int:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seeds every global generator, as `keras.utils.set_random_seed` does; at the end of the block all are as before.
+    """Context that seeds all global generators, like `keras.utils.set_random_seed`, and restores them at its end.
 
-    Keras draws initial weights from Python's generator, and layers of a user's own may draw from any.
+    These are the generators of Python, NumPy, Keras and TensorFlow. Keras draws initial weights from Python's
+    generator, and a user's own layers may use any of them.
 
     Args:
         seed: Any integer.
@@ -40,7 +41,7 @@ def seeded(seed: int) -> Iterator[None]:
     names = (GLOBAL_RANDOM_SEED, GLOBAL_SEED_GENERATOR)
     attributes = [global_state.get_global_attribute(name) for name in names]
     states = random.getstate(), np.random.get_state()
-    # TensorFlow has no public way to read its global seed, or where its sequence of operations' seeds stands.
+    # TensorFlow has no public way to read its global seed, or the state of its sequence of operation seeds.
     tensorflow = context.context()
     generators = {name: getattr(tensorflow, name) for name in ("_seed", "_rng") if hasattr(tensorflow, name)}
     try:

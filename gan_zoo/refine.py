@@ -23,7 +23,8 @@ contrastive divergence, the likelihood's gradient of an energy-based model: G st
 with x real and x_K = Langevin's result, a constant: what the dynamics reach must not score above the data.
 
 Everything here is for any trained GAN. What climbs is its `score`; networks run in inference mode, so that an example's
-score depends on nothing but the example.
+score depends on nothing but the example. With labels, D scores images of a class, (x, y): images or latents move, and
+their labels stay.
 
 Differs from the paper: nothing in the dynamics and the loss. The authors' code has other dynamics in each experiment;
 `Dynamics` says how to come near them.
@@ -52,10 +53,12 @@ from absl import flags
 from gan_zoo import checks, cli, optimizers, randomness
 from gan_zoo.distribution import FixedStream, RandomStream
 from gan_zoo.errors import NonFiniteLoss, UserError
-from gan_zoo.gan import GAN, batch_size
+from gan_zoo.gan import GAN
 from gan_zoo.losses import hinge_discriminator, mean, wasserstein_discriminator
+from gan_zoo.model import GenerativeModel
 from gan_zoo.precision import inner_gradient
 from gan_zoo.run_folders import partial_of
+from gan_zoo.structures import batch_size, takes
 
 SPACES = ("latent", "pixel")
 
@@ -174,18 +177,29 @@ def langevin(
     return tf.stop_gradient(chain(x))
 
 
-def score(gan: GAN, x: tf.Tensor) -> tf.Tensor:
-    """What a GAN's discriminator thinks of x, [B, ...]: float32, [B, 1], high for real data; in inference mode.
+def score(gan: GenerativeModel, x: Any) -> tf.Tensor:
+    """What a GAN's discriminator thinks of x: float32, [B, 1], high for real data; in inference mode.
 
     It is `gan.score(x)` where the class defines that, and else the discriminator's output.
 
+    Args:
+        gan: A GAN.
+        x: Examples, [B, ...]; of a GAN with classes, (examples, labels).
+
     Raises:
-        UserError: If the class defines none, and its discriminator takes more than x or gives more than a score.
+        UserError: If the class defines none, and it has no discriminator, or one that takes more than x or gives more
+            than a score.
     """
     if callable(getattr(gan, "score", None)):
         return tf.cast(gan.score(x), tf.float32)
-    several = len(tf.nest.flatten(getattr(gan.discriminator, "inputs", None) or [x])) > 1
-    scores = None if several else gan.discriminator(x, training=False)
+    discriminator = gan.networks().get("discriminator")
+    if discriminator is None:
+        raise UserError(
+            f"gan: {type(gan).__name__} has no discriminator, which samples are refined by: its networks are "
+            f"{', '.join(gan.networks())}."
+        )
+    several = not takes(discriminator, x)
+    scores = None if several else discriminator(x, training=False)
     if not tf.is_tensor(scores) or scores.shape[1:] != [1]:
         name = type(gan).__name__
         what = "takes more than an example" if several else "does not give one score, [B, 1], for each example"
@@ -193,31 +207,41 @@ def score(gan: GAN, x: tf.Tensor) -> tf.Tensor:
     return tf.cast(scores, tf.float32)
 
 
-def _check_latents(gan: GAN, z: tf.Tensor) -> None:
-    if not tf.is_tensor(z) or z.shape.rank != 2:
+def _parts(gan: GenerativeModel, latents: Any) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+    """The z of latents, [B, Z], and what stays beside it: with classes the labels.
+
+    Raises:
+        UserError: If the latents are something else.
+    """
+    z, *fixed = (latents,) if gan.classes is None else tuple(latents)
+    if not tf.is_tensor(z) or z.shape.rank != 2 or len(fixed) != (gan.classes is not None):
         raise UserError(f"gan: sample_latent of {type(gan).__name__} must return one tensor, [n, Z], to be refined.")
+    return z, tuple(tf.cast(labels, tf.int32) for labels in fixed)
 
 
-def refined(gan: GAN, z: tf.Tensor, random: RandomStream | FixedStream, dynamics: Dynamics) -> tf.Tensor:
+def refined(gan: GenerativeModel, z: Any, random: RandomStream | FixedStream, dynamics: Dynamics) -> tf.Tensor:
     """Refined samples for the latents z, [B, Z], inside of a graph: what `refine` compiles and `fine_tune` uses.
 
     Raises:
         UserError: As for `refine`.
     """
-    _check_latents(gan, z)
+    z, labels = _parts(gan, z)
     settings = dataclasses.asdict(dynamics)
     space, with_prior = settings.pop("space"), settings.pop("with_prior")
 
+    def with_labels(x):
+        return (x, *labels) if labels else x
+
     def sample(z):
-        return tf.cast(gan(z), tf.float32)
+        return tf.cast(gan(with_labels(z)), tf.float32)
 
     if space == "pixel":
         x = sample(z)
         bounds = (-1.0, 1.0) if x.shape.rank == 4 else None
-        return langevin(lambda x: score(gan, x), x, random, bounds=bounds, **settings)
+        return langevin(lambda x: score(gan, with_labels(x)), x, random, bounds=bounds, **settings)
 
     def latent_score(z):
-        value = score(gan, sample(z))
+        value = score(gan, with_labels(sample(z)))
         if with_prior and gan.prior == "normal":
             value -= 0.5 * tf.reduce_sum(tf.square(z), axis=1, keepdims=True)
         return value
@@ -226,12 +250,12 @@ def refined(gan: GAN, z: tf.Tensor, random: RandomStream | FixedStream, dynamics
     return sample(langevin(latent_score, z, random, bounds=bounds, **settings))
 
 
-def refine(gan: GAN, z: tf.Tensor, *, seed: int = 0, **options: Any) -> tf.Tensor:
+def refine(gan: GenerativeModel, z: Any, *, seed: int = 0, **options: Any) -> tf.Tensor:
     """Samples that start at G(z) and end where Langevin dynamics takes them.
 
     Args:
         gan: Any trained GAN.
-        z: Latents, [B, Z], such as `gan.sample_latent(B)`.
+        z: Latents, [B, Z], such as `gan.sample_latent(B)`; of a GAN with classes, (latents, labels).
         seed: Of the noise, a 64-bit integer: the same latents, options and seed give the same samples.
         **options: Of `Dynamics`, which has the defaults.
 
@@ -239,8 +263,8 @@ def refine(gan: GAN, z: tf.Tensor, *, seed: int = 0, **options: Any) -> tf.Tenso
         Samples, float32: images, [B, H, W, C] in [-1, 1], or points, [B, D].
 
     Raises:
-        UserError: If an option is not valid, the latents are not one tensor, or the GAN has no score for one example,
-            see `score`.
+        UserError: If an option is not valid, the latents are not one tensor, or the model has no discriminator or no
+            score for one example, see `score`.
     """
     dynamics = Dynamics(**options)
     state = keras.Variable(np.array([seed, 0]), dtype="int64", trainable=False)
@@ -250,7 +274,8 @@ def refine(gan: GAN, z: tf.Tensor, *, seed: int = 0, **options: Any) -> tf.Tenso
     # Without AutoGraph, which would wrap a UserError into one of its own.
     graph = tf.function(lambda z: refined(gan, z, stream, dynamics), autograph=False)
     run = graph.get_concrete_function(specification)
-    return tf.concat([run(z[start : start + _CHUNK]) for start in range(0, z.shape[0], _CHUNK)], axis=0)
+    chunks = (slice(start, start + _CHUNK) for start in range(0, batch_size(z), _CHUNK))
+    return tf.concat([run(tf.nest.map_structure(lambda t, part=part: t[part], z)) for part in chunks], axis=0)
 
 
 # Fine-tuning.
@@ -260,7 +285,9 @@ class _FineTuner(GAN):
     """A GAN of which D alone moves, against what Langevin dynamics makes of G's samples: see `fine_tune`."""
 
     def __init__(self, gan: GAN, dynamics: Dynamics, *, turns: int, hinge: bool, score_weight: float):
-        super().__init__(gan.generator, gan.discriminator, prior=gan.prior, latent_dim=gan.latent_dim)
+        super().__init__(
+            gan.generator, gan.discriminator, prior=gan.prior, latent_dim=gan.latent_dim, classes=gan.classes
+        )
         self.gan, self.dynamics = gan, dynamics
         self.turns, self.hinge, self.score_weight = turns, hinge, score_weight
         self.random = gan.random
@@ -281,8 +308,14 @@ class _FineTuner(GAN):
             loss += self.score_weight * (mean(tf.square(fake)) + mean(tf.square(real)))
         return loss
 
+    def latents_for(self, x):
+        # D's loss reads none, and x is the pair of real and refined examples there.
+        return self.sample_latent(batch_size(x))
+
     def both_step(self, x):
-        fake = refined(self.gan, self.gan.sample_latent(batch_size(x)), self.random, self.dynamics)
+        fake = refined(self.gan, self.gan.latents_for(x), self.random, self.dynamics)
+        if self.classes is not None:
+            fake = (fake, x[1])
         for _ in range(self.turns):
             self.discriminator_step((x, fake))
 
@@ -309,7 +342,7 @@ def fine_tune(
 
     Args:
         gan: A trained GAN, compiled or not.
-        dataset: Minibatches of real examples, without end.
+        dataset: Minibatches of real examples, without end; of a GAN with classes, (examples, labels).
         steps: Minibatches to train on.
         dynamics: How samples are refined, here and later; by default `Dynamics()`.
         turns: Updates of D on each minibatch and the refined samples made for it. Defaults to 1, Algorithm 1; the
@@ -324,13 +357,14 @@ def fine_tune(
         Keras's history, with the logs of the last step.
 
     Raises:
-        UserError: If a number is not valid, examples are no single tensor, or as for `refine`.
+        UserError: If a number is not valid, examples are not a single tensor (with classes, a pair), or as for
+            `refine`.
         NonFiniteLoss: If the loss diverges.
     """
     from gan_zoo.callbacks import StopOnNonFinite
 
     _check_fine_tuning(gan, steps, turns, score_weight)
-    if not isinstance(dataset.element_spec, tf.TensorSpec):
+    if gan.classes is None and not isinstance(dataset.element_spec, tf.TensorSpec):
         raise UserError("dataset must yield minibatches of examples alone, without labels.")
     with gan.distribute_strategy.scope():
         tuner = _FineTuner(gan, dynamics or Dynamics(), turns=turns, hinge=hinge, score_weight=score_weight)
@@ -350,8 +384,8 @@ def _check_fine_tuning(gan: GAN, steps: int, turns: int, score_weight: float) ->
     if not _is_number(score_weight) or score_weight < 0:
         raise UserError(f"score_weight must be a number from 0 up, not {score_weight!r}.")
     z = gan.sample_latent(1, seed=0)
-    _check_latents(gan, z)
-    score(gan, gan(z))
+    _, labels = _parts(gan, z)
+    score(gan, (gan(z), *labels) if labels else gan(z))
 
 
 def fine_tune_run(
@@ -407,11 +441,13 @@ def fine_tune_run(
         # That of the networks as they stand: growing ones may not have come to the end.
         resolution=gan.generator.output_shape[1] if settings["data"]["kind"] == "image" else None,
         crop=settings["data"].get("crop"),
+        labels=gan.classes is not None,
     )
     optimizer = None if learning_rate is None else optimizers.Adam(learning_rate, beta_1=0.0, beta_2=0.9, epsilon=1e-8)
     found.check(settings["batch_size"], seed=settings["seed"])
     seed = randomness.stream(settings["seed"], "fine-tuning")
-    batches = found.open().batches(settings["batch_size"], seed=seed)
+    labelled = {} if gan.classes is None else {"labels": True}
+    batches = found.open().batches(settings["batch_size"], seed=seed, **labelled)
     progress = callbacks.Progress(steps, lambda k: k * settings["batch_size"])
     how = {
         **{"of": str(run_dir), "steps": steps, "learning_rate": learning_rate, **options},
@@ -427,9 +463,9 @@ def fine_tune_run(
         run = runs.read_run(run_dir)
         run["settings"] = {**settings, "fine_tuned": how}
         (partial / "run.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-        checkpoints.save(partial / "checkpoints", gan, step, gan.generator, keep=1)
-        metadata = {name: settings[name] for name in ("model", "dataset", "data", "ema_decay")}
-        saved_model.export(gan, partial / "saved_model", metadata={**metadata, "step": step})
+        checkpoints.save(partial / "checkpoints", gan, step, callbacks.average_of(gan), keep=1)
+        metadata = {**saved_model.run_metadata(settings), "step": step}
+        saved_model.export(gan, partial / "saved_model", metadata=metadata)
         partial.rename(output)
         exports.remember(output / "saved_model")
     except OSError as error:

@@ -1,11 +1,12 @@
-"""Lets Keras load the zoo's classes from files in a process that has only imported `gan_zoo`.
+"""Registration of the zoo's classes, so that Keras loads them in a process that has only imported `gan_zoo`.
 
-Keras looks the classes in a `.keras` file up in a dictionary, `keras.saving.get_custom_objects()`, which a class enters
-when its module is imported. It imports no modules itself, other than its own. Here the dictionary gets a stand-in for
-every class of the zoo, which imports the class when a file asks for it; the class then takes the stand-in's place.
+Keras looks up the classes of a `.keras` file in a dictionary, `keras.saving.get_custom_objects()`. A class is added to
+it when its module is imported, and Keras imports only its own modules. So this module adds a placeholder for every
+class of the zoo. When a file uses the class, the placeholder imports it, and the class replaces the placeholder in the
+dictionary.
 
-Neither this module nor the stand-ins import Keras: `import gan_zoo` stays cheap, and the dictionary is filled as soon
-as something imports Keras.
+Neither this module nor the placeholders import Keras, so `import gan_zoo` is fast. The dictionary is filled as soon as
+any code imports Keras.
 """
 
 import importlib
@@ -34,7 +35,7 @@ _CLASSES = {
     "gan_zoo.learning_rates": ("Scaled",),
     "gan_zoo.dynamics.dirac_gan": ("Point",),
 }
-"""Classes that are registered as "gan_zoo>Class", by their modules."""
+"""Classes that are registered as "gan_zoo>Class", by module."""
 
 _MODELS = {
     "gan_zoo.model": ("GenerativeModel",),
@@ -42,17 +43,17 @@ _MODELS = {
     "gan_zoo.networks.growing": ("GrowingGenerator", "GrowingDiscriminator"),
     **{f"gan_zoo.models.{file}": (class_name,) for file, class_name in VARIANTS.items()},
 }
-"""Classes that are registered as "module>Class": see `gan_zoo.arguments.KeepsArguments`."""
+"""Classes that are registered as "module>Class", by module: see `gan_zoo.arguments.KeepsArguments`."""
 
 
 class _StandIn:
-    """Takes the place of a class until a file asks for an object of it."""
+    """Placeholder of a class until a file uses the class."""
 
     def __init__(self, module: str, name: str):
         self._module, self._name = module, name
 
     def from_config(self, config: dict[str, Any], custom_objects: dict | None = None) -> Any:
-        """An object of the class; Keras calls this."""
+        """Returns an object of the class. Keras calls this method."""
         cls = getattr(importlib.import_module(self._module), self._name)
         return cls.from_config(config)
 
@@ -61,14 +62,14 @@ class _StandIn:
 
 
 def stand_ins() -> dict[str, _StandIn]:
-    """By the names that files have for the classes."""
+    """The placeholders by the registered names of their classes."""
     found = {f"gan_zoo>{name}": _StandIn(module, name) for module, names in _CLASSES.items() for name in names}
     found |= {f"{module}>{name}": _StandIn(module, name) for module, names in _MODELS.items() for name in names}
     return found
 
 
 def register() -> None:
-    """Enters the stand-ins in Keras's dictionary: now, or when Keras is imported."""
+    """Adds the placeholders to Keras's dictionary, now or when Keras is imported."""
     if "keras" in sys.modules:
         _enter()
     else:
@@ -82,7 +83,7 @@ def _enter() -> None:
 
 
 class _WhenKerasIsImported(importlib.abc.MetaPathFinder):
-    """Finds `keras` as the other finders do, and enters the stand-ins once it has been imported."""
+    """Import finder that finds `keras` with the other finders, and adds the placeholders after its import."""
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname != "keras":

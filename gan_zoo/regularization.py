@@ -1,4 +1,4 @@
-"""What variants share that draw D's gradient to zero."""
+"""Base class of the zero-centred gradient penalties (R1, R2)."""
 
 import keras
 import tensorflow as tf
@@ -12,18 +12,19 @@ from gan_zoo.structures import images_of
 
 
 class ZeroCentered:
-    """A mixin for a GAN with gamma / 2 E[||grad D||^2] at some points: the regularizers of Mescheder et al. (2018).
+    """A mixin for a GAN with a regularizer of Mescheder et al. (2018), gamma / 2 E[||grad D||^2] at given points.
 
-    A variant writes `class MyGAN(ZeroCentered, GAN)` and adds `regularizer(points)` to D's loss.
+    A variant declares `class MyGAN(ZeroCentered, GAN)` and adds `regularizer(points)` to D's loss.
 
     Args:
-        *args: The GAN's.
-        gamma: The penalty's weight, of which half is taken.
-        interval: D takes the penalty in every `interval`-th of its turns, times `interval`: see `penalties.lazily`.
-        **kwargs: The GAN's.
+        *args: Arguments of the GAN.
+        gamma: Weight of the penalty. The loss contains gamma / 2.
+        interval: D computes the penalty in every `interval`-th of its turns only, multiplied by `interval`: see
+            `penalties.lazily`.
+        **kwargs: Arguments of the GAN.
 
     Raises:
-        UserError: If `gamma` is not a number from 0 up, or `interval` not a whole number from 1 up.
+        UserError: If `gamma` is not a number from 0 up, or if `interval` is not a whole number from 1 up.
 
     References:
         Mescheder et al., 2018, https://arxiv.org/abs/1801.04406
@@ -40,7 +41,7 @@ class ZeroCentered:
         self.interval = interval
 
     def default_optimizer(self, player: str) -> keras.optimizers.Optimizer:
-        """That of the authors' code. The decay is the default of its optimizer; Keras's own is 0.9."""
+        """The optimizer of the authors' code. Its decay is the default of the optimizer there; Keras's is 0.9."""
         return optimizers.RMSprop(1e-4, rho=0.99, epsilon=1e-8)
 
     def regularizer(self, points: tf.Tensor) -> tf.Tensor:

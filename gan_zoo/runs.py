@@ -6,7 +6,7 @@ runs/wgan_gp-celeb_a/run.json         settings, versions, git commit, host, comm
                      samples/         grids of samples of fixed latents, one per interval
                      curves.png       the losses over the steps, written at the end
                      checkpoints/     see gan_zoo.checkpoints
-                     saved_model/     the generator's moving average, written at the end
+                     saved_model/     the moving average, at the end
 """
 
 import contextlib
@@ -211,7 +211,7 @@ def read_settings(run_dir: Path) -> dict:
 
 
 def load_gan(run_dir: str | Path, step: int | None = None, trust: bool = False) -> tuple["GAN", int, dict]:
-    """Returns the GAN of a run's checkpoint, with the moving average in place of its generator.
+    """The model of a run's checkpoint, with the moving average in the place of the networks that make samples.
 
     Args:
         run_dir: A run folder of `train.py`.

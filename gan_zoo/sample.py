@@ -8,16 +8,18 @@ import numpy as np
 from absl import flags
 
 from gan_zoo import checks, cli, images, pretrained
+from gan_zoo.class_names import find_labels, shown_classes
 from gan_zoo.errors import UserError
 
 USAGE = """
 Draws samples from a trained generator: python -m gan_zoo.sample --model=wgan_gp-celeb_a --output=faces.png
 
-The same model, number and seed give the same samples again.
+The same model, number and seed give the same samples again. A model that was trained with labels makes samples of a
+class with --label; without it, a picture has a row for each class.
 """
 
 GROUPS = {
-    "What": ["model", "num", "seed", "interpolate"],
+    "What": ["model", "num", "seed", "label", "interpolate"],
     "Where released models come from, and others": ["mirror", "index", "trust"],
     "Refinement": ["refine", "refine_steps", "refine_step_size", "refine_noise", "refine_gradient_clip"],
     "Result": ["output", "columns"],
@@ -41,8 +43,11 @@ def define_flags() -> None:
         False,
         "Load a SavedModel that is neither a release nor your own export: its graph is code that runs as you.",
     )
-    flags.DEFINE_integer("num", 64, "How many samples.")
+    flags.DEFINE_integer(
+        "num", 64, "How many samples. A picture with a row for each class has about the square root of it in a row."
+    )
     flags.DEFINE_integer("seed", 0, "Of the latents.")
+    flags.DEFINE_string("label", None, "The class of all samples: its label or its name, such as 3 or ankle_boot.")
     flags.DEFINE_bool("interpolate", False, "Let each row lead from one random sample to another.")
     flags.DEFINE_string(
         "output", "samples.png", "The file: .png is a picture, .npy and .npz hold float32 arrays, images in [-1, 1]."
@@ -70,6 +75,7 @@ def main() -> None:
             values.output,
             num=values.num,
             seed=values.seed,
+            label=values.label,
             interpolate=values.interpolate,
             columns=values.columns,
             trust=values.trust,
@@ -90,6 +96,7 @@ def write_samples(
     *,
     num: int = 64,
     seed: int = 0,
+    label: int | str | None = None,
     interpolate: bool = False,
     columns: int | None = None,
     trust: bool = False,
@@ -103,9 +110,13 @@ def write_samples(
     Args:
         model: As for `gan_zoo.load_pretrained`.
         output: The file. ".png" is a picture, a grid of images or a cloud of points; ".npy" is the samples as a
-            float32 array, [num, ...]; ".npz" is the same, compressed, under "samples", and "latents", [num, Z].
-        num: How many samples.
+            float32 array, [num, ...]; ".npz" is the same, compressed, under "samples", and "latents", [num, Z]; of a
+            model with classes "labels", [num], too.
+        num: How many samples. A picture of images of a model with classes, without `label`, has a row for each class,
+            or for 16 of them, of `columns` samples, by default the square root of `num`.
         seed: Decides the samples.
+        label: The class of all samples, its label or its name; for models with classes. None takes all classes: in the
+            rows of a picture and of interpolations one after the other, and else at random.
         interpolate: Whether each row of the picture leads from one random sample to another.
         columns: Images in a row. With `interpolate` it must divide `num`.
         trust: As for `gan_zoo.load_pretrained`; likewise `mirror` and `index`. Refinement needs trust
@@ -120,7 +131,8 @@ def write_samples(
         One line that says what was written.
 
     Raises:
-        UserError: If the model cannot be had, the file cannot be written, or a number does not fit.
+        UserError: If the model cannot be had, the file cannot be written, a number does not fit, or there is no such
+            class.
     """
     if not model:
         raise UserError(f"--model is missing. {pretrained.hint(index=index)}")
@@ -147,25 +159,34 @@ def write_samples(
         generator = pretrained.load_pretrained(model, trust=trust, mirror=mirror, index=index)
     else:
         generator = _Refined(model, seed, refine, dynamics, trust)
+    in_rows = output.suffix.lower() == ".png" and len(generator.metadata["shape"]) == 3 and not interpolate
+    if generator.classes and label is None and in_rows:
+        columns = columns or math.isqrt(num)
+        num = columns * len(shown_classes(len(generator.classes)))
+        if num > _MOST:
+            raise UserError(f"--columns={columns} makes {num} samples of all classes: at most {_MOST} go in a file.")
+    labels = _labels(generator, label, num, seed, columns if interpolate or in_rows else None)
     latents = _latents(generator, num, seed, columns if interpolate else None)
-    samples = generator(latents)
+    samples = generator(latents, labels)
     try:
         if output.suffix.lower() == ".png":
             images.save_png(images.picture(samples, columns=columns), output)
         else:
-            _save_arrays(output, samples, latents)
+            _save_arrays(output, samples, latents, labels)
     except OSError as error:
         raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
     shape = "x".join(str(side) for side in generator.metadata["shape"])
-    return f"{output}: {num} samples of {generator.metadata['model']}, {shape}, seed {seed}"
+    of_class = "" if label is None else f", class {generator.classes[labels[0]]}"
+    return f"{output}: {num} samples of {generator.metadata['model']}, {shape}, seed {seed}{of_class}"
 
 
-def _save_arrays(output: Path, samples: np.ndarray, latents: np.ndarray) -> None:
+def _save_arrays(output: Path, samples: np.ndarray, latents: np.ndarray, labels: np.ndarray | None) -> None:
     with images.atomic_file(output) as file:
         if output.suffix.lower() == ".npy":
             np.save(file, samples)
         else:
-            np.savez_compressed(file, samples=samples, latents=latents)
+            more = {} if labels is None else {"labels": labels}
+            np.savez_compressed(file, samples=samples, latents=latents, **more)
 
 
 class _Refined:
@@ -192,17 +213,28 @@ class _Refined:
         self._seed = seed
         self.metadata = {
             "model": f"{settings['model']}, refined in {space} space",
-            "shape": self._gan.generator.output_shape[1:],
+            "shape": self._gan.sampling_network.output_shape[1:],
             "prior": self._gan.prior,
         }
+        self.classes = None
+        if self._gan.classes is not None:
+            self.classes = tuple(settings["data"].get("classes") or map(str, range(self._gan.classes)))
 
     def latents(self, n: int, seed: int) -> np.ndarray:
-        return self._gan.sample_latent(n, seed).numpy()
+        return self._draw(n, seed)[0].numpy()
 
-    def __call__(self, z: np.ndarray) -> np.ndarray:
+    def labels(self, n: int, seed: int) -> np.ndarray:
+        return self._draw(n, seed)[1].numpy()
+
+    def _draw(self, n: int, seed: int):
+        z = self._gan.sample_latent(n, seed)
+        return (z, None) if self.classes is None else z
+
+    def __call__(self, z: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         from gan_zoo.refine import refine
 
-        return refine(self._gan, z, seed=self._seed, **self._dynamics).numpy()
+        latents = z if labels is None else (z, labels)
+        return refine(self._gan, latents, seed=self._seed, **self._dynamics).numpy()
 
 
 def _steps(num: int, columns: int | None) -> int:
@@ -214,6 +246,22 @@ def _steps(num: int, columns: int | None) -> int:
     if columns < 2 or num % columns:
         raise UserError(f"--columns must be 2 or more and divide --num={num} to interpolate, which {columns} does not.")
     return columns
+
+
+def _labels(generator, label, num: int, seed: int, columns: int | None) -> np.ndarray | None:
+    """The labels of the samples, [num]: one class, a class for each row of `columns`, or random classes."""
+    if generator.classes is None:
+        if label is not None:
+            raise UserError(
+                f"--label={label}: {generator.metadata['model']} was trained without labels: leave --label out."
+            )
+        return None
+    if label is not None:
+        return find_labels(label, generator.classes, num, "--label")
+    if columns is None:
+        return generator.labels(num, seed)
+    shown = shown_classes(len(generator.classes))
+    return np.array([shown[k // columns % len(shown)] for k in range(num)], np.int32)
 
 
 def _latents(generator, num: int, seed: int, steps: int | None) -> np.ndarray:

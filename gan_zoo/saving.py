@@ -1,4 +1,4 @@
-"""Keras's own ways to save, load and export a GAN, where these need to know more of it than Keras does."""
+"""Keras's methods that save and export a GAN, with the parts that need more knowledge of the GAN than Keras has."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from gan_zoo.optimizers import inner
 
 
 class Saves:
-    """A mixin for a `GAN`: `save`, `export`, and the end of averages that optimizers with `use_ema` keep."""
+    """A mixin for a `GAN`: `save`, `export`, checkpoints with all seeds, and final weights of `use_ema` optimizers."""
 
     def save(self, filepath: str | Path, *args, **kwargs) -> None:
-        """As `keras.Model.save`: networks, both optimizers and the random stream, in a `.keras` file.
+        """Like `keras.Model.save`: writes networks, both optimizers and the random stream to a `.keras` file.
 
         Raises:
             UserError: If the name ends in .h5 or .hdf5, whose format holds one optimizer.
@@ -25,28 +25,30 @@ class Saves:
         super().save(filepath, *args, **kwargs)
 
     def export(self, filepath: str | Path, format: str = "tf_saved_model", *, input_signature=None, **kwargs) -> None:
-        """As `keras.Model.export`: the generator's samples for latents, without the sampling of latents.
+        """Like `keras.Model.export`: exports the model as a function from latents to samples.
 
-        `gan_zoo.export.saved_model` writes a SavedModel that samples by itself.
+        The export does not contain the sampling of latents. `gan_zoo.export.saved_model` writes a SavedModel with it.
 
         Args:
             filepath: A folder for "tf_saved_model", a file for the other formats.
-            format: "tf_saved_model", "onnx" or "litert", of which Keras needs the packages.
-            input_signature: By default that of latents, float32, [B, Z].
+            format: "tf_saved_model", "onnx" or "litert". The last two need further packages.
+            input_signature: By default that of latents, float32, [B, Z]; with `classes` a pair, that and labels,
+                int32, [B].
             **kwargs: As for `keras.Model.export`.
 
         Raises:
             UserError: If a package is missing.
         """
         if input_signature is None:
-            input_signature = [keras.InputSpec(shape=(None, self.latent_dim), dtype="float32")]
+            z = keras.InputSpec(shape=(None, self.latent_dim), dtype="float32")
+            input_signature = [z if self.classes is None else (z, keras.InputSpec(shape=(None,), dtype="int32"))]
         try:
             super().export(str(filepath), format=format, input_signature=input_signature, **kwargs)
         except ImportError as error:
             raise UserError(f"format={format!r} needs the package {error.name}: pip install {error.name}.") from error
 
     def _trackable_children(self, save_type: str = "checkpoint", **kwargs) -> dict:
-        """What `tf.train.Checkpoint` saves: Keras leaves the seeds of layers such as dropout out."""
+        """The objects that `tf.train.Checkpoint` saves, with the seeds of layers such as dropout, which Keras omits."""
         children = super()._trackable_children(save_type, **kwargs)
         if save_type == "checkpoint":
             known = {id(variable) for variable in (*self.weights, *self.metrics_variables)}
@@ -55,7 +57,7 @@ class Saves:
         return children
 
     def fit(self, *args, **kwargs) -> keras.callbacks.History:
-        """As `keras.Model.fit`. Weights whose optimizer has `use_ema` end as their average, as with any Keras model."""
+        """Like `keras.Model.fit`. If an optimizer has `use_ema`, its weights become their average at the end."""
         history = super().fit(*args, **kwargs)
         for optimizer in self.optimizers().values():
             optimizer = inner(optimizer)

@@ -1,4 +1,4 @@
-"""Which devices train: from `--strategy` and the flags that go with it to a `tf.distribute` strategy."""
+"""Choice of the devices: converts `--strategy` and its flags to a `tf.distribute` strategy."""
 
 import dataclasses
 import json
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 
 SILENCE = 30
-"""Seconds after which a worker that says nothing is lost. One that has ended is noticed sooner."""
+"""Seconds without a heartbeat after which a worker counts as lost. A worker that has ended is detected sooner."""
 
 
 def make_strategy(config: "Config"):
     """The `tf.distribute` strategy that a configuration asks for.
 
     Raises:
-        UserError: If the machine has not what it needs, or flags do not go together.
+        UserError: If the machine lacks the devices, or if flags cannot be combined.
     """
     import tensorflow as tf
 
     name = config.strategy
     _check_devices(config)
     if config.num_virtual_devices:
-        # By default TensorFlow takes keys from the process: a second strategy would mix its own up with them.
+        # By default TensorFlow numbers its collective keys per process, and a second strategy would reuse them.
         reduction = tf.distribute.ReductionToOneDevice()
         return tf.distribute.MirroredStrategy(_virtual_devices(config.num_virtual_devices), cross_device_ops=reduction)
     if name == "auto":
@@ -51,10 +51,10 @@ def make_strategy(config: "Config"):
 
 
 def cluster_of(config: "Config") -> workers.Cluster | None:
-    """The workers of a configuration; None where one process trains.
+    """The workers of a configuration; None if one process trains.
 
     Raises:
-        UserError: If they are not given, or not in a form that can be used.
+        UserError: If the workers' addresses are not valid.
     """
     if config.strategy != "multi_worker":
         return None
@@ -78,9 +78,9 @@ def _multi_worker(config: "Config"):
 
 
 def _allow_silence(cluster: workers.Cluster) -> None:
-    """Lets a worker be silent for `SILENCE` seconds before the others take it for lost.
+    """Sets the time without a heartbeat after which a worker counts as lost to `SILENCE` seconds.
 
-    By default it is 10, in which a machine under load may fail to answer. TensorFlow has no public name for it.
+    The default is 10 seconds, in which a machine under load may fail to answer. TensorFlow has no public option for it.
     """
     from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
     from tensorflow.python.distribute import multi_worker_util
@@ -125,13 +125,17 @@ def _check_devices(config: "Config") -> None:
 
 
 def _virtual_devices(count: int) -> list[str]:
-    """Divides the CPU into `count` devices; or finds it so divided."""
+    """Divides the CPU into `count` logical devices, unless it is already divided, and returns their names.
+
+    Raises:
+        UserError: If TensorFlow already runs with another number of devices.
+    """
     import tensorflow as tf
 
     (cpu,) = tf.config.list_physical_devices("CPU")
     try:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
-    except RuntimeError:  # TensorFlow is running, and its devices are what they are
+    except RuntimeError:  # TensorFlow is already running, and its devices cannot change any more
         there = len(tf.config.list_logical_devices("CPU"))
         if there != count:
             raise UserError(

@@ -1,7 +1,7 @@
-"""Paths that TensorFlow takes as they are, for folders of any name.
+"""Paths that TensorFlow can use for folders of any name.
 
-TensorFlow reads some paths as glob patterns, so it does not find what it has written to `faces [v2]`, and it takes text
-in UTF-8 alone, where a file system may have any bytes.
+TensorFlow interprets some paths as glob patterns, so it does not find a file that it has written to `faces [v2]`. It
+also accepts only UTF-8, while names in a file system may be any bytes.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ _OPEN_FOLDERS = Path("/proc/self/fd")
 
 @contextlib.contextmanager
 def tensorflow_path(folder: str | Path) -> Iterator[str]:
-    """A path of an existing folder that TensorFlow can read and write below; it holds for the `with` block.
+    """A path of an existing folder under which TensorFlow can read and write. It is valid in the `with` block.
 
-    It is the folder's own path wherever that will do. Else it leads through the process's open files or, where a system
-    does not show these as files, through a link in a temporary folder.
+    It is the folder's own path if TensorFlow can use that. Otherwise it is the path of an open file descriptor of this
+    process or, on systems without such paths, of a link in a temporary folder.
 
     Raises:
         OSError: If the folder cannot be opened.
@@ -51,14 +51,14 @@ def _is_plain(path: str) -> bool:
 
 
 def _link(path: str) -> Path | None:
-    """A new link of a plain name to a folder; None where none can be made."""
+    """A new link with a plain name to a folder; None if no link can be created."""
     for place in dict.fromkeys((tempfile.gettempdir(), "/tmp", "/var/tmp")):
         if not _is_plain(place):
             continue
         link = Path(place, f"gan_zoo-{uuid.uuid4().hex[:12]}")
         try:
             link.symlink_to(path, target_is_directory=True)
-        except OSError:  # Windows lets some users make none
+        except OSError:  # on Windows, some users may not create links
             continue
         return link
     return None

@@ -1,17 +1,15 @@
-"""Variants as they are written on a command line: from names and settings in text to classes and GANs."""
+"""Conversion of a variant's name and settings on the command line to a class and a GAN, and its first checks."""
 
 import contextlib
 import importlib
 import inspect
-import math
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
-from types import UnionType
 from typing import Any
 
-from gan_zoo import data
-from gan_zoo.calls import literal
+from gan_zoo import specs
 from gan_zoo.errors import UserError
 from gan_zoo.models import VARIANTS
 
@@ -26,22 +24,22 @@ def build_gan(
     arguments: dict[str, Any],
     condition: str | None = None,
 ):
-    """A model on the zoo's networks for examples of `shape`, (H, W, C) or (D,), with settings as in `run.json`."""
+    """A model with the zoo's networks for examples of `shape`, (H, W, C) or (D,). Settings are those of `run.json`."""
     if len(shape) == 1:
         return cls.for_points(shape[0], width=width, condition=condition, **arguments)
     return cls.for_images(tuple(shape), network=network, width=width, norm=norm, condition=condition, **arguments)
 
 
 def find_model(name: str, flag: str = "--model") -> type:
-    """The class for `--model`, or another `flag`: a name of the zoo, or `module:Class`.
+    """The class that `--model`, or another `flag`, names: a name of the zoo, or `module:Class`.
 
     Raises:
-        UserError: If there is none, with the nearest name.
+        UserError: If there is no such class. The message suggests the nearest name.
     """
     if ":" not in name:
         if name not in VARIANTS:
             raise UserError(
-                f"{flag}={name} is not in the zoo.{data.suggest(name, VARIANTS)} "
+                f"{flag}={name} is not in the zoo.{specs.suggest(name, VARIANTS)} "
                 f"train.py --list shows all; a class of your own is {flag}=my_module:MyGAN."
             )
         from gan_zoo import models
@@ -55,7 +53,7 @@ def find_model(name: str, flag: str = "--model") -> type:
         cls = getattr(module, class_name, None)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # anything may go wrong in a user's module, sys.exit() too: its message helps
+    except BaseException as error:  # a user's module may raise anything, even SystemExit
         raise UserError(f"{flag}={name}: importing {module_name} failed: {_said(error)}.") from None
     from gan_zoo.model import GenerativeModel
 
@@ -67,60 +65,26 @@ def find_model(name: str, flag: str = "--model") -> type:
     return cls
 
 
-def parse_arguments(cls: type, assignments: tuple[str, ...], flag: str = "--set") -> dict[str, Any]:
-    """The constructor arguments that `--set name=value`, or another `flag`, names, with values of the defaults' types.
+def parse_arguments(cls: type, assignments: Iterable[str], subject: str = "--set") -> dict[str, Any]:
+    """The constructor arguments that `--set name=value`, or what else is the `subject`, gives: see `specs.bind`.
 
     Raises:
-        UserError: If an assignment is malformed, or the variant has no such argument, or it takes another type.
+        UserError: If an assignment is malformed, if the variant has no such argument, or if it takes another type.
     """
-    parameters = cls.parameters()
-    own = [n for n in parameters if n not in (*cls.network_names(), "latent_dim", "classes")]
-    values = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise UserError(f"{flag}={assignment} is not of the form name=value.")
-        if name not in own:
-            raise UserError(
-                f"{flag}={assignment}: {cls.__name__} has no argument {name!r}.{data.suggest(name, own)} "
-                f"It has {', '.join(own)}."
-            )
-        if name in values:
-            raise UserError(f"{flag}={assignment}: {name} stands there twice: name each argument once.")
-        try:
-            value = literal(text)
-        except ValueError:
-            value = text
-        default, kinds = parameters[name].default, _kinds(parameters[name])
-        if float in kinds and int not in kinds and type(value) is int and abs(value) < 2**63:
-            value = float(value)
-        if kinds and type(value) not in kinds:
-            as_default = f", as {default!r} is" if type(default) in kinds and default is not None else ""
-            raise UserError(
-                f"{flag}={assignment}: {name} takes a value of type {' or '.join(k.__name__ for k in kinds)}"
-                f"{as_default}."
-            )
-        if (type(value) is int and abs(value) >= 2**63) or (type(value) is float and not math.isfinite(value)):
-            raise UserError(f"{flag}={assignment}: {name} must be finite, and a whole number have at most 63 bits.")
-        values[name] = value
-    return values
-
-
-def _kinds(parameter: inspect.Parameter) -> tuple[type, ...]:
-    """The types that an argument takes: that of its default, or, where this is None, those of its annotation."""
-    if parameter.default is parameter.empty:
-        return ()
-    if parameter.default is not None:
-        return (type(parameter.default),)
-    return parameter.annotation.__args__ if isinstance(parameter.annotation, UnionType) else ()
+    others = (*cls.network_names(), "latent_dim", "classes")
+    own = {name: parameter for name, parameter in cls.parameters().items() if name not in others}
+    return specs.bind(assignments, own, cls.__name__, subject)
 
 
 @contextlib.contextmanager
 def told(model: str):
-    """Tells in one sentence that memory does not suffice, and whatever goes wrong in a model of the user's own.
+    """Converts memory errors, and all errors in a user's own model, to a `UserError` of one sentence.
+
+    Args:
+        model: As `--model` names it.
 
     Raises:
-        UserError: If something does.
+        UserError: If the memory is too small, or if the user's own model raises an error.
     """
     import tensorflow as tf
 
@@ -143,17 +107,17 @@ def told(model: str):
 
 
 def rehearse(model: str, gan, spec) -> None:
-    """Traces a step of a model of the user's own, so that its mistakes are told before anything is written.
+    """Traces a training step of a user's own model, so that its errors appear before any file is written.
 
-    Nothing is computed.
+    It traces a graph only, and computes nothing.
 
     Args:
         model: As `--model` names it.
-        gan: The model, compiled.
-        spec: Of one dataset batch, over all replicas.
+        gan: The compiled model.
+        spec: Specification of one dataset batch, over all replicas.
 
     Raises:
-        UserError: If it fails, or a loss is no real scalar.
+        UserError: If the step fails, or if a loss is not a real scalar.
     """
     import tensorflow as tf
 
@@ -174,20 +138,20 @@ def rehearse(model: str, gan, spec) -> None:
     def share(part):
         return tf.TensorSpec([part.shape[0] // strategy.num_replicas_in_sync, *part.shape[1:]], part.dtype)
 
-    # Keras, too, traces steps without AutoGraph.
+    # Keras also traces steps without AutoGraph.
     step = tf.function(lambda data: strategy.run(trace, (data,)), autograph=False)
     with told(model):
         step.get_concrete_function(tf.nest.map_structure(share, spec))
 
 
 def _said(error: BaseException) -> str:
-    """An exception's type and the first line of its message."""
+    """The type of an exception and the first line of its message."""
     line = next(iter(str(error).strip().splitlines()), "").rstrip(".")
     return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
 def _kind(value) -> str:
-    """What a user's function has returned, in a few words."""
+    """A short description of a value that a user's function returned, for an error message."""
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{getattr(value.dtype, 'name', value.dtype)} of shape {tuple(value.shape)}"
     return f"{value!r}" if value is None else f"an object of type {type(value).__name__}"

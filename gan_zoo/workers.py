@@ -1,7 +1,7 @@
-"""Several processes that train one model: who they are, how they find each other, and how they notice a loss.
+"""Workers, the processes that train one model: their addresses, their meeting at the start, and lost workers.
 
-TensorFlow's own start waits for absent workers without end and without an ear for signals, and takes workers that were
-started with other flags for partners. So workers meet in Python first, on the ports that TensorFlow will use.
+TensorFlow's own start waits for missing workers without a limit and ignores signals meanwhile. It also accepts workers
+that were started with other flags. So the workers first meet in Python, on the ports that TensorFlow will use.
 """
 
 import contextlib
@@ -22,19 +22,19 @@ _GREETING = "gan_zoo worker"
 _PAUSE = 0.2
 """Seconds between two attempts to reach the first worker."""
 _START = 120
-"""Seconds that TensorFlow gets to connect workers that have just met."""
+"""Seconds that TensorFlow has to connect the workers after they have met."""
 _LONGEST = 65536
-"""Bytes of a message, at most."""
+"""Maximum length of a message in bytes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """All workers, and this one's place among them.
+    """All workers, and the index of this one.
 
     Attributes:
-        addresses: host:port of every worker, the chief's first.
-        index: This worker's place.
-        tf_config: What TensorFlow reads from the environment's TF_CONFIG.
+        addresses: host:port of every worker, with the chief first.
+        index: This worker's index in `addresses`.
+        tf_config: The value of the environment variable TF_CONFIG for TensorFlow.
     """
 
     addresses: tuple[str, ...]
@@ -43,7 +43,7 @@ class Cluster:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this is the worker that writes files."""
+        """Whether this worker is the chief, which writes files."""
         return self.index == 0
 
 
@@ -51,7 +51,7 @@ def of_flags(workers: str, worker_index: int | None) -> Cluster:
     """The cluster that `--workers` and `--worker_index` describe.
 
     Raises:
-        UserError: If they describe none.
+        UserError: If the flags are not valid.
     """
     addresses = workers.split(",")
     for address in addresses:
@@ -71,10 +71,10 @@ def of_flags(workers: str, worker_index: int | None) -> Cluster:
 
 
 def of_environment(tf_config: str) -> Cluster:
-    """The cluster of a TF_CONFIG: workers, and perhaps a chief before them.
+    """The cluster that a TF_CONFIG describes: workers, and optionally a chief before them.
 
     Raises:
-        UserError: If it is none.
+        UserError: If it does not describe a cluster.
     """
     wanted = (
         'TF_CONFIG must be JSON like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": '
@@ -101,16 +101,16 @@ def of_environment(tf_config: str) -> Cluster:
 
 
 def meet(cluster: Cluster, agreed: dict[str, Any], timeout: float) -> None:
-    """Waits until all workers are there, and makes sure that they were started for the same run.
+    """Waits until all workers have connected, and checks that they were started for the same run.
 
     Args:
         cluster: The workers.
-        agreed: What must be the same for all of them; values of JSON's types.
-        timeout: Seconds to wait, at most.
+        agreed: Settings that must be the same for all workers; the values have JSON types.
+        timeout: Maximum number of seconds to wait.
 
     Raises:
-        WorkerLost: If some have not come by then.
-        UserError: If the port of this worker cannot be had, or a worker was started with other settings.
+        WorkerLost: If some workers have not connected by then.
+        UserError: If the port of this worker is not available, or if a worker was started with other settings.
     """
     deadline = time.monotonic() + timeout
     with _own_port(cluster, deadline) as server:
@@ -122,9 +122,10 @@ def meet(cluster: Cluster, agreed: dict[str, Any], timeout: float) -> None:
 
 @contextlib.contextmanager
 def connecting() -> Iterator[None]:
-    """Bounds TensorFlow's own start: it would wait for ever for a worker that is lost just then, deaf to all signals.
+    """Context that limits the time of TensorFlow's own start.
 
-    Such a process is ended by SIGALRM.
+    If a worker is lost during the start, TensorFlow waits for ever and ignores all signals. SIGALRM then ends the
+    process.
     """
     previous = signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(_START)
@@ -137,7 +138,7 @@ def connecting() -> Iterator[None]:
 
 @contextlib.contextmanager
 def noticing_losses() -> Iterator[None]:
-    """Turns what TensorFlow says of a lost worker into one sentence.
+    """Context that converts TensorFlow's errors about a lost worker to `WorkerLost`.
 
     Raises:
         WorkerLost: If a worker is lost.
@@ -158,20 +159,20 @@ def noticing_losses() -> Iterator[None]:
 
 
 def _lost(message: str) -> str:
-    """The workers that TensorFlow's error blames, as far as it tells."""
+    """The beginning of a message that names the lost workers, if TensorFlow's error contains them."""
     silent = message.partition("stopped sending heartbeats")[2].partition("The tasks have crashed")[0]
     task = r"/job:(\w+)/replica:\d+/task:(\d+)"
-    # Errors are passed on from worker to worker: the innermost one is the first that happened.
+    # Workers forward errors to each other. The innermost error is the first that happened.
     blamed = re.findall(task, silent) or re.findall(f"remote target {task}", message)[-1:]
     names = ", ".join(f"{job} {index}" for job, index in dict.fromkeys(blamed))
     return f"Lost {names}" if names else "Lost another worker"
 
 
 class Communication:
-    """What workers tell each other between steps.
+    """Exchange of values between workers, between training steps.
 
     Args:
-        strategy: A `tf.distribute` strategy of any kind; where it has one process, nothing is sent.
+        strategy: Any `tf.distribute` strategy. With a strategy of one process, nothing is sent.
     """
 
     def __init__(self, strategy):
@@ -182,7 +183,7 @@ class Communication:
         self._sum = tf.function(self._summed)
 
     def any(self, mine: bool) -> bool:
-        """Whether it is true for any worker; all must ask at the same step."""
+        """Whether `mine` is true on any worker. All workers must call this at the same step."""
         if self._alone:
             return mine
         import tensorflow as tf
@@ -190,7 +191,7 @@ class Communication:
         return bool(self._sum(tf.constant(float(mine))).numpy() > 0)
 
     def of_chief(self, value: int) -> int:
-        """The chief's number, on every worker."""
+        """The chief's `value`, on every worker."""
         if self._alone:
             return value
         import tensorflow as tf
@@ -198,7 +199,7 @@ class Communication:
         return int(self._from_chief([tf.constant(value, tf.int64)])[0].numpy())
 
     def share(self, variables: Sequence[Any]) -> None:
-        """Gives every worker the chief's values of Keras variables."""
+        """Assigns the chief's values to Keras variables on every worker."""
         if self._alone:
             return
         import tensorflow as tf
@@ -212,7 +213,7 @@ class Communication:
 
         def part(*mine):
             first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
-            # Collectives know no small types; sums with zeros are exact.
+            # Collectives do not support small integer types. Sums with zeros are exact.
             wide = [v if v.dtype.is_floating else tf.cast(v, tf.int64) for v in mine]
             shares = [tf.where(first, v, tf.zeros_like(v)) for v in wide]
             return [tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, s) for s in shares]
@@ -223,7 +224,7 @@ class Communication:
         import tensorflow as tf
 
         def on_replica(mine):
-            there = tf.identity(mine)  # on the replica's device, which the argument is not
+            there = tf.identity(mine)  # copies the argument to the replica's device
             return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, there)
 
         total = self._strategy.run(on_replica, args=(value,))
@@ -232,7 +233,11 @@ class Communication:
 
 @contextlib.contextmanager
 def _own_port(cluster: Cluster, deadline: float) -> Iterator[socket.socket]:
-    """Listens on this worker's port; waits for a former process of this run to let go of it."""
+    """Context that listens on this worker's port; waits until an earlier process of this run has released it.
+
+    Raises:
+        UserError: If the port is not available.
+    """
     port = int(cluster.addresses[cluster.index].rpartition(":")[2])
     while True:
         server = socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET)
@@ -256,7 +261,7 @@ def _own_port(cluster: Cluster, deadline: float) -> Iterator[socket.socket]:
 
 
 def _gather(cluster: Cluster, agreed: dict, server: socket.socket, deadline: float, timeout: float) -> None:
-    """The chief's part: hears all others, then tells them to begin."""
+    """The chief's part of `meet`: waits for messages of all other workers, then tells them to begin."""
     heard: dict[int, socket.socket] = {}
     digests = _digests(agreed)
     with contextlib.ExitStack() as stack:
@@ -271,28 +276,28 @@ def _gather(cluster: Cluster, agreed: dict, server: socket.socket, deadline: flo
             index, settings = theirs.get("index"), theirs.get("agreed")
             expected = theirs.get(_GREETING) == list(cluster.addresses) and isinstance(settings, dict)
             if not expected or index not in range(1, len(cluster.addresses)):
-                continue  # somebody else's visit
+                continue  # a connection from another program
             if settings != digests:
                 names = sorted(n for n in {*settings, *digests} if settings.get(n) != digests.get(n))
                 which = ", ".join(names)
                 sentence = f"worker {index} was started with other settings than worker 0: {which} must be the same."
                 for other in [*heard.values(), connection]:
-                    with contextlib.suppress(OSError):  # it has gone meanwhile, and needs no answer
+                    with contextlib.suppress(OSError):  # that worker has ended meanwhile and needs no answer
                         _send(other, {"refused": sentence})
                 raise UserError(sentence)
             heard[index] = connection
             heard = {i: c for i, c in heard.items() if not _gone(c)}
         for connection in heard.values():
-            with contextlib.suppress(OSError):  # TensorFlow's own start will miss it
+            with contextlib.suppress(OSError):  # TensorFlow's own start will detect that the worker is missing
                 _send(connection, {"begin": True})
 
 
 def _join(cluster: Cluster, agreed: dict, deadline: float, timeout: float) -> None:
-    """Another worker's part: calls on the chief until it answers."""
+    """Another worker's part of `meet`: connects to the chief until it answers."""
     host, _, port = cluster.addresses[0].rpartition(":")
     greeting = {_GREETING: list(cluster.addresses), "index": cluster.index, "agreed": _digests(agreed)}
     while (left := deadline - time.monotonic()) > 0:
-        with contextlib.suppress(OSError):  # not there yet, or gone again
+        with contextlib.suppress(OSError):  # the chief does not listen yet, or has ended
             with socket.create_connection((host.strip("[]"), int(port)), timeout=min(left, 10)) as connection:
                 _send(connection, greeting)
                 answer = _received(connection, deadline)
@@ -305,7 +310,7 @@ def _join(cluster: Cluster, agreed: dict, deadline: float, timeout: float) -> No
 
 
 def _gone(connection: socket.socket) -> bool:
-    """Whether the other side, which has nothing more to say, has hung up."""
+    """Whether the other side, which sends nothing more, has closed the connection."""
     connection.setblocking(False)
     try:
         return connection.recv(1) == b""
@@ -326,7 +331,7 @@ def _absent(cluster: Cluster, missing: list[int], timeout: float) -> WorkerLost:
 
 
 def _digests(agreed: dict[str, Any]) -> dict[str, str]:
-    """Settings by name, in a form that is short and tells nothing of paths."""
+    """Hashes of the settings by name, which are short and do not reveal paths."""
     return {n: hashlib.sha256(json.dumps(v, sort_keys=True).encode()).hexdigest()[:16] for n, v in agreed.items()}
 
 
@@ -335,7 +340,7 @@ def _send(connection: socket.socket, message: dict) -> None:
 
 
 def _received(connection: socket.socket, deadline: float) -> dict:
-    """One message; an empty one where what came is none, or did not come in time."""
+    """Receives one message; returns an empty one if it is not valid or does not arrive in time."""
     data = b""
     try:
         while not data.endswith(b"\n") and len(data) < _LONGEST:

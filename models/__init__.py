@@ -1,8 +1,7 @@
-"""The zoo's index: one line a variant.
+"""Index of the variants: one entry for each.
 
-`VARIANTS` maps the name that `--model` takes, which is the name of the variant's file, to the name of its class, and
-`PAPERS` to its paper.
-Modules are imported on first use.
+`VARIANTS` maps each `--model` name to the name of its class, and `PAPERS` maps it to the paper. The `--model` name is
+also the name of the variant's file. Modules are imported on first use.
 """
 
 import importlib

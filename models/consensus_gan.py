@@ -14,47 +14,45 @@ from gan_zoo.precision import at_least_float32, inner_gradient
 class ConsensusGAN(GAN):
     """GAN trained by consensus optimization.
 
-    Mescheder et al. (2017). With theta the generator's weights and psi the discriminator's, on one
-    minibatch x and one z for both,
+    Mescheder et al. (2017). Let theta be the generator's weights and psi the discriminator's. Both losses use the same
+    minibatch x and the same z:
 
         L_D = -E[log s(D(x))] - E[log(1 - s(D(G(z))))]
         L_G = -E[log s(D(G(z)))], or E[log(1 - s(D(G(z))))] if saturating
 
         v = (grad_psi L_D, grad_theta L_G)
         L = 1/2 ||v||_2^2
-        (psi, theta) moves along -(v + gamma grad L), all of it at once
+        (psi, theta) moves along -(v + gamma grad L), both in one update
 
-    so each player steps down its own loss and, with all of its weights, down gamma L, in which both players' gradients
-    stand.
+    Each player descends its own loss. All weights also descend gamma L, which depends on both players' gradients.
 
-    Why: at an equilibrium the eigenvalues of v's derivative, v', say how both players move together. In a game of two
-    networks their imaginary parts are large beside the real ones: the players circle, and steps that are not tiny carry
-    them outward. L is 0 where neither player wants to move. Descent on L alone finds such points, but does not care
-    whether a player's loss is there lowest or highest; with v it does. At an equilibrium grad L adds gamma v'^T v' to
-    v', a positive definite matrix, which damps the circling, and the equilibria stay what they are. On the bilinear
-    game L_G = -L_D = psi theta, plain steps of 0.1 go outward by a factor of 1.005 each, and with gamma = 1 inward by
-    one of 0.906.
+    Why: at an equilibrium, the eigenvalues of the Jacobian v' of v describe how both players move together. For two
+    networks, the imaginary parts of these eigenvalues are large compared to the real parts. The players then circle
+    the equilibrium, and all but tiny steps carry them away from it. L is 0 where both gradients are 0. Descent on L
+    alone finds such points, but it does not distinguish minima of a player's loss from maxima; the term v does. At an
+    equilibrium, grad L adds gamma v'^T v' to v'. This matrix is positive definite and damps the circling, and the
+    equilibria themselves do not change. On the bilinear game L_G = -L_D = psi theta, each plain step of 0.1 multiplies
+    the distance to the equilibrium by 1.005; with gamma = 1 the factor is 0.906.
 
-    The value of L on a minibatch is biased: it holds the gradients' variance, too.
+    The value of L on a minibatch is biased, because it includes the variance of the gradients.
 
-    The update is simultaneous by definition, so `simultaneous` is True and G's turn is never left out. Of `n_critic`
-    discriminator turns the last is the consensus step, and those before it are plain ones.
+    The update is simultaneous by definition. So `simultaneous` is True, and G moves in every step. The last of the
+    `n_critic` discriminator turns is the consensus step; the turns before it are plain ones.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
         discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
-        gamma: Weight of grad L. Defaults to 10, as in most of the authors' experiments; that with their smallest
-            network has 0.1. 0 is simultaneous gradient descent.
+        gamma: Weight of grad L. Defaults to 10, as in most of the authors' experiments; the one with their smallest
+            network uses 0.1. With 0 the method is simultaneous gradient descent.
         saturating: Whether G plays the zero-sum game. Defaults to False, as in the authors' experiments on images.
-        simultaneous: True.
+        simultaneous: Must be True.
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If `simultaneous` is False, `balance` is other than "constant", or `gamma` is not a number from 0
-            up.
+        UserError: If `simultaneous` is False, if `balance` is not "constant", or if `gamma` is not a number from 0 up.
 
     Logs:
-        field_energy: L, before the step.
+        field_energy: L before the step.
 
     Differs from the authors' code: none known in the losses and the update; the networks are this library's.
 
@@ -97,14 +95,14 @@ class ConsensusGAN(GAN):
             v = [*inner_gradient(inner, d_loss, psi, **zero), *inner_gradient(inner, g_loss, theta, **zero)]
             v = [replica_mean(part) for part in v]
             energy = 0.5 * tf.add_n([tf.reduce_sum(tf.square(part)) for part in v])
-        # One second derivative serves both players: its loss scale is the smaller one of theirs.
+        # One second derivative serves both players, so it uses the smaller one of their loss scales.
         scale = tf.minimum(*(optimizer.scale_loss(tf.ones([], energy.dtype)) for _, optimizer in players))
         corrections = outer.gradient(energy, [*psi, *theta], output_gradients=scale, **zero)
-        # Optimizers sum over replicas. Each has v whole, and of the energy's gradient the part that goes through it.
+        # Optimizers sum over replicas. Each replica holds all of v, but only its own part of the energy's gradient.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         corrections = [at_least_float32(c) / scale for c in corrections]
         w = [(part + self.gamma * c) / replicas for part, c in zip(v, corrections, strict=True)]
-        with tf.control_dependencies(w):  # no variable moves before the last gradient is there
+        with tf.control_dependencies(w):  # no variable moves before all gradients are computed
             w = [tf.identity(part) for part in w]
         for (variables, optimizer), own in zip(players, (w[: len(psi)], w[len(psi) :]), strict=True):
             optimizer.apply([optimizer.scale_loss(part) for part in own], variables)

@@ -8,12 +8,13 @@ from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
 class DCGAN(GAN):
     """Deep convolutional GAN.
 
-    Radford et al. (2016) keep the non-saturating game of Goodfellow et al. (2014),
+    Radford et al. (2016) use the non-saturating game of Goodfellow et al. (2014),
 
         L_D = -E[log s(D(x))] - E[log(1 - s(D(G(z))))]
         L_G = -E[log s(D(G(z)))]
 
-    and contribute the networks (`gan_zoo.networks.dcgan`), the prior U[-1, 1]^Z, and Adam with a small momentum.
+    Their contributions are the networks (`gan_zoo.networks.dcgan`), the prior U[-1, 1]^Z, and Adam with a small
+    momentum.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].

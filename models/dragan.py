@@ -15,7 +15,7 @@ from gan_zoo.structures import images_of, map_images
 class DRAGAN(GAN):
     """Deep regret analytic GAN.
 
-    The non-saturating game with a penalty at noisy real data, x' = x + delta, of Kodali et al. (2017):
+    Kodali et al. (2017) add a penalty at noisy real data, x' = x + delta, to the non-saturating game:
 
         L_D = -E[log s(D(x))] - E[log(1 - s(D(G(z))))] + lambda E[P(||grad D(x')||_2)]
         L_G = -E[log s(D(G(z)))]
@@ -24,24 +24,24 @@ class DRAGAN(GAN):
         P(n) = max(0, n^2 - k)      form 2
         P(n) = (n - k)^2            form 3, the final one
 
-    with delta ~ N(0, (c std(x))^2 I), where std(x) is the standard deviation of all the minibatch's values. The penalty
-    is per example, so D may not use batch normalization.
+    with delta ~ N(0, (c std(x))^2 I), where std(x) is the standard deviation of all values in the minibatch. The
+    penalty is per example, so D may not use batch normalization.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
         discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
         gp_weight: lambda. Defaults to 10.
         form: 1, 2 or 3. Defaults to 3.
-        k: The norm asked for (form 3) or its tolerated square (form 2). Defaults to 1.
+        k: The target of the norm (form 3), or the largest squared norm without a penalty (form 2). Defaults to 1.
         noise_scale: c. Defaults to 0.5, from the authors' code, for images in [-1, 1].
         prior: p(z). Defaults to "uniform", as in the authors' code.
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If `form` is not 1, 2 or 3, or another number is not finite or below 0.
+        UserError: If `form` is not 1, 2 or 3, or if another number is not finite or is below 0.
 
-    Differs from the authors' code: the noise is Gaussian with mean 0, as the paper has it, where the code adds
-    c std(x) U[0, 1], which is one-sided, and interpolates between x and x'.
+    Differs from the authors' code: the noise is Gaussian with mean 0, as in the paper. The code adds one-sided noise,
+    c std(x) U[0, 1], and interpolates between x and x'.
 
     References:
         Kodali et al., 2017, https://arxiv.org/abs/1705.07215

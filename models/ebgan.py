@@ -15,8 +15,8 @@ from gan_zoo.structures import images_of
 class EBGAN(GAN):
     """Energy-based GAN, with an autoencoder for a discriminator.
 
-    CAREFUL, THE SIGN: here D(x) is an ENERGY, LOW for real data, where every other variant has scores, high for real
-    data. `score(x)` is its negative, for code that wants scores.
+    CAREFUL, THE SIGN: here D(x) is an ENERGY, LOW for real data. In every other variant D(x) is a score, high for real
+    data. `score(x)` is the negative energy, for code that needs scores.
 
     Equations 1 and 2 of Zhao et al. (2017), with the energy D(x) = ||Dec(Enc(x)) - x||_2 and [t]+ = max(0, t):
 
@@ -25,35 +25,36 @@ class EBGAN(GAN):
 
         PT = 1 / (N (N - 1)) sum over i != j of cos(S_i, S_j)^2,  S = Enc(G(z))
 
-    Why: an autoencoder trained on data reconstructs what resembles them, and little else, so that its error measures
-    how unlike the data something is. D is that autoencoder, with counterexamples: it also learns to reconstruct samples
-    badly, by m at least. One that is worse already is left alone: the hinge is per sample. Each image tells such a D of
-    all its pixels, where a classifier learns one bit from it. At the equilibrium samples are distributed like the data,
-    all energies are one constant from 0 to m, and L_D is m. The pulling-away term makes the samples' codes point in
-    different directions, so that they cannot all be the same.
+    Why: an autoencoder that is trained on data reconstructs similar images well and all others badly, so its error
+    measures how different an image is from the data. D is such an autoencoder. It also learns to reconstruct samples
+    with an error of at least m. The hinge is per sample: a sample whose error is above m has no effect. Every pixel of
+    an image trains this D, while a classifier learns one bit from each image. At the equilibrium, samples have the
+    distribution of the data, all energies equal one constant between 0 and m, and L_D is m. The pulling-away term makes
+    the codes of the samples point in different directions, so the samples cannot all be equal.
 
-    Gradients reach G through both places of G(z) in the energy: the autoencoder's input, and its target.
+    G(z) enters the energy twice, as the autoencoder's input and as its target. Gradients reach G through both.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
         discriminator: The autoencoder: maps images, [B, H, W, C], to a pair (reconstruction, code), [B, H, W, C] and
-            [B, ...], see `gan_zoo.networks.autoencoder`. Where PT has no weight, the reconstruction alone will do.
-        margin: m, in units of the distance: a norm of m is an error of m / sqrt(H W C) in every pixel. If it is too
-            small, D stops to teach G while samples are still bad; one that no image's error reaches never lets go of
-            any. Defaults to 10. That of `for_images` is an error of 1/3 in every pixel, and that of `for_points` 1.
-        pt_weight: w. Defaults to 0; the paper's EBGAN-PT has 0.1.
-        distance: "norm", the Euclidean norm over all of an image, as in the paper, or "mse", the mean squared error per
-            pixel, which is 4 at most and wants margins below 1. Defaults to "norm".
-        **kwargs: As for `GAN`. With `instance_noise`, the autoencoder sees noisy images and is asked for the clean
-            ones.
+            [B, ...], see `gan_zoo.networks.autoencoder`. With pt_weight=0 it may return the reconstruction alone.
+        margin: m, in units of the distance: a norm of m is an error of m / sqrt(H W C) in every pixel. If the margin
+            is too small, D stops teaching G while samples are still bad. If it is larger than the error of any image,
+            the hinge never becomes 0. Defaults to 10. The default of `for_images` is an error of 1/3 in every pixel,
+            and that of `for_points` is 1.
+        pt_weight: w. Defaults to 0; the paper's EBGAN-PT uses 0.1.
+        distance: "norm", the Euclidean norm over the whole image, as in the paper, or "mse", the mean squared error
+            per pixel, which is at most 4 and needs margins below 1. Defaults to "norm".
+        **kwargs: As for `GAN`. With `instance_noise`, the autoencoder's input is the noisy image and its target is the
+            clean one.
 
     Raises:
-        UserError: If there is no such distance, the margin is not above 0, the weight is below 0, or PT has no code
-            to act on.
+        UserError: If there is no such distance, if the margin is not above 0, if the weight is below 0, or if PT has a
+            weight and D returns no code.
 
     Logs:
         real_energy, fake_energy: E[D(x)] and E[D(G(z))], in D's turns.
-        pulling_away: PT, where it has a weight.
+        pulling_away: PT, if it has a weight.
 
     Differs from the paper: the margins, the generators and the details of the autoencoders are this library's.
 
@@ -73,13 +74,13 @@ class EBGAN(GAN):
         return optimizers.Adam(1e-3, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
 
     def energy(self, x, training=True):
-        """The energies of x, [B], low for real data, and their codes, [B, ...], or None if D gives none."""
+        """The energies of x, [B], low for real data, and the codes of x, [B, ...], or None if D returns no codes."""
         output = self.D(x) if training else self.discriminator(x, training=False)
         reconstruction, code = output if isinstance(output, list | tuple) else (output, None)
         return reconstruction_error(images_of(x), reconstruction, self.distance), code
 
     def score(self, x):
-        """Minus the energies of x in inference mode, [B, 1]: high for real data."""
+        """The negative energies of x in inference mode, [B, 1]: high for real data."""
         return -self.energy(x, training=False)[0][:, tf.newaxis]
 
     def discriminator_loss(self, x, z):
@@ -100,16 +101,16 @@ class EBGAN(GAN):
 
     @classmethod
     def build_networks(cls, builder):
-        """A generator, and an autoencoder for D."""
+        """A generator, and an autoencoder as the discriminator."""
         return {"generator": builder.generator(), "discriminator": builder.autoencoder()}
 
     @classmethod
     def for_images(cls, shape, **kwargs):
-        """As `GAN.for_images`, with an autoencoder of the same width for D; the margin is 1/3 in every pixel."""
+        """Like `GAN.for_images`, with an autoencoder of the same width as D and a margin of 1/3 in every pixel."""
         margin = 1 / 9 if kwargs.get("distance") == "mse" else math.prod(shape) ** 0.5 / 3
         return super().for_images(shape, **{"margin": margin, **kwargs})
 
     @classmethod
     def for_points(cls, dim=2, *, margin=1.0, **kwargs):
-        """As `GAN.for_points`, with an autoencoder of the same size for D."""
+        """Like `GAN.for_points`, with an autoencoder of the same size as D."""
         return super().for_points(dim, margin=margin, **kwargs)

@@ -1,4 +1,4 @@
-"""GAN-GP: the non-saturating game with WGAN-GP's penalty."""
+"""GAN-GP: the non-saturating game with the gradient penalty of WGAN-GP."""
 
 from gan_zoo import optimizers
 from gan_zoo.checks import number
@@ -11,16 +11,16 @@ from gan_zoo.structures import batch_size
 class GANGP(GAN):
     """Non-saturating GAN with a gradient penalty.
 
-    Fedus et al. (2018), who keep the losses of Goodfellow et al. (2014) and add the penalty of Gulrajani et al. (2017).
-    With e ~ U[0, 1] per example and x_hat = e x + (1 - e) G(z),
+    Fedus et al. (2018) use the losses of Goodfellow et al. (2014) and add the penalty of Gulrajani et al. (2017). With
+    e ~ U[0, 1] per example and x_hat = e x + (1 - e) G(z),
 
         L_D = -E[log s(D(x))] - E[log(1 - s(D(G(z))))] + lambda E[(||grad D(x_hat)||_2 - 1)^2]
         L_G = -E[log s(D(G(z)))]
 
-    Why: the penalty was made for the Wasserstein distance, whose critic must be Lipschitz, but it does not need that
-    reason. It keeps D from becoming a step between data and samples, so that D has a slope for G to follow even where
-    their supports do not meet and the divergence itself is constant. So the gain of WGAN-GP need not come from its
-    distance.
+    Why: the penalty was designed for the Wasserstein distance, whose critic must be Lipschitz, but it also helps here.
+    It keeps D from becoming a step function between data and samples. D then has a gradient that G can follow, even
+    where the supports of data and samples are disjoint and the divergence is constant. So the gain of WGAN-GP is not
+    necessarily due to the Wasserstein distance.
 
     The gradient is that of the raw score, before the sigmoid. The penalty is per example, so D may not use batch
     normalization.
@@ -37,8 +37,8 @@ class GANGP(GAN):
     Logs:
         penalty: E[(||grad D(x_hat)||_2 - 1)^2].
 
-    Differs from the paper: it writes D for the probability, s(D) here; the penalty is on the raw score, as in
-    implementations of it. Adam's learning rate is that of WGAN-GP and its betas are those of DCGAN.
+    Differs from the paper: the paper's D is the probability, s(D) here; the penalty is on the raw score, as in
+    implementations of the paper. Adam's learning rate is that of WGAN-GP and its betas are those of DCGAN.
 
     References:
         Fedus et al., 2018, https://arxiv.org/abs/1710.08446

@@ -11,28 +11,28 @@ from gan_zoo.precision import inner_gradient
 
 
 class GradientRegularizedGAN(GAN):
-    """GAN whose generator minimises the norm of the discriminator's gradient, too.
+    """GAN whose generator also minimises the norm of the discriminator's gradient.
 
-    Nagarajan & Kolter (2017). With V the minimax game's objective, theta the generator's weights and psi the
-    discriminator's,
+    Nagarajan & Kolter (2017). Let V be the objective of the minimax game, theta the generator's weights and psi the
+    discriminator's:
 
         V(theta, psi) = E[log s(D(x))] + E[log(1 - s(D(G(z))))]
 
         L_D = -V
         L_G =  V + eta ||grad_psi V||_2^2
 
-    The norm is that of the gradient of the minibatch's mean, over all of D's weights together. They are constants of
-    G's step, but the derivative of the penalty goes through grad_psi: a mixed second derivative of V.
+    The norm is that of the gradient of the minibatch mean, over all of D's weights together. G's step does not change
+    these weights, but the penalty is differentiated through grad_psi. This is a mixed second derivative of V.
 
-    Why: near the equilibrium of the plain game each player goes where the other one's position sends it, and both
-    circle. The gradient of V is what sends D; a G that makes it small lets D stay, and the circling is damped. Seen
-    from D's next step, V(theta, psi + eta grad_psi V) = V + eta ||grad_psi V||^2 + O(eta^2): the penalty is what
-    `unrolled_gan` foresees in one inner step at this rate, to first order.
+    Why: near the equilibrium of the plain game, each player's gradient depends on the other player's position, and both
+    circle the equilibrium. D moves along the gradient of V. A G that makes this gradient small lets D stay where it is,
+    which damps the circling. After D's next step, V(theta, psi + eta grad_psi V) = V + eta ||grad_psi V||^2 + O(eta^2).
+    So, to first order, L_G is the loss of `unrolled_gan` with one inner step at the rate eta.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
         discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
-        eta: Weight of the squared norm, which has no 1/2. Defaults to 0.5, as in the authors' code.
+        eta: Weight of the squared norm, without a factor of 1/2. Defaults to 0.5, as in the authors' code.
         **kwargs: As for `GAN`.
 
     Raises:
@@ -63,7 +63,7 @@ class GradientRegularizedGAN(GAN):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
             loss = self.discriminator_loss(x, z)
-        # A weight that the loss does not reach has no gradient, and adds nothing to the norm.
+        # A weight that the loss does not depend on has no gradient, and adds nothing to the norm.
         gradients = [replica_mean(g) for g in inner_gradient(tape, loss, weights) if g is not None]
         penalty = tf.add_n([tf.reduce_sum(tf.square(g)) for g in gradients])
         self.record("penalty", penalty)

@@ -8,13 +8,13 @@ from gan_zoo.losses import hinge_discriminator, hinge_generator
 class HingeGAN(GAN):
     """Hinge GAN.
 
-    The support vector form of Lim and Ye (2017), equations 16 and 17 of Miyato et al. (2018):
+    The support vector form of Lim and Ye (2017), given in equations 16 and 17 of Miyato et al. (2018):
 
         L_D = E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))]
         L_G = -E[D(G(z))]
 
-    Nothing bounds D but its own Lipschitz constant: the papers' networks have spectral normalization, which
-    `for_images` gives by default.
+    Only D's own Lipschitz constant bounds D. The papers' networks use spectral normalization, which `for_images`
+    builds by default.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].

@@ -1,4 +1,4 @@
-"""KL-WGAN: a Wasserstein critic that re-weighs the samples, and so estimates a density ratio."""
+"""KL-WGAN: a Wasserstein critic that weights the samples by an estimate of the density ratio."""
 
 import tensorflow as tf
 
@@ -10,42 +10,43 @@ from gan_zoo.losses import density_ratio, hinge_discriminator, wasserstein_discr
 
 
 class KLWGAN(GAN):
-    """Wasserstein GAN with importance weights on the samples, at the price of their KL divergence from 1.
+    """Wasserstein GAN with importance weights on the samples and a KL penalty on these weights.
 
-    Song and Ermon (2020). With r = D(x), f = D(G(z)) and weights w >= 0 of mean 1, one for each sample, the game is
+    Song and Ermon (2020). Let r = D(x) and f = D(G(z)). Each sample has a weight w >= 0, with mean 1. The game is
 
         min_G max_D min_w  E[r] - E[w f] + T E[w log w]
 
-    w has a closed form, w = exp(f / T) / E[exp(f / T)], the mean being over the whole batch of all replicas, and each
-    player's loss is its part of the game at that w:
+    The optimal w is w = exp(f / T) / E[exp(f / T)], with the mean over the whole batch of all replicas. Each player's
+    loss is its part of the game at that w:
 
         L_D = E[w f] - E[r]                                "linear"
         L_D = E[max(0, 1 - r)] + E[max(0, 1 + w f)]        "hinge", the authors' code
         L_G = -E[w f]
 
-    Why: put w back in, and D maximises E[r] - T log E[exp(f / T)]. With T = 1 that is the bound of Donsker and Varadhan
-    on KL(data || samples), tight where w is the ratio of their densities; as T grows, w tends to 1 and the game to
-    WGAN's. So this is an f-GAN, which knows the density ratio, and a WGAN, whose critic may be Lipschitz, in one.
-    Samples that D finds real weigh more: G gets most of its gradient from them.
+    Why: with the optimal w, D maximises E[r] - T log E[exp(f / T)]. With T = 1 this is the Donsker-Varadhan bound on
+    KL(data || samples), which is tight if w is the ratio of their densities. As T grows, w tends to 1 and the game
+    tends to WGAN's. So the method is both an f-GAN, which estimates the density ratio, and a WGAN, whose critic may be
+    Lipschitz. Samples with high scores have large weights, so G gets most of its gradient from them.
 
-    By the envelope theorem, w is a constant of either player's gradient: at its minimum, the game does not depend on it
-    to first order. The default form takes it so; its gradient with "linear" is exactly that of the bound. The authors'
-    code differentiates through w, which adds a covariance term, and is the form "published". The losses' values are the
-    same.
+    By the envelope theorem, w is a constant in the gradient of either player: w minimises the game, so to first order
+    the game does not depend on w. The form "stop_gradient" uses this; with "linear", its gradient is exactly that of
+    the bound. The authors' code differentiates through w, which adds a covariance term; this is the form "published".
+    The values of the losses are the same in both forms.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
         discriminator: The critic: maps images, [B, H, W, C], to scores, [B, 1].
         temperature: T, in units of the scores. Defaults to 1, as in the authors' 2-D code.
-        form: "stop_gradient", w is a constant of the gradient, or "published", it is not. Defaults to "stop_gradient".
+        form: "stop_gradient": w is a constant in the gradient; or "published": gradients flow through w. Defaults to
+            "stop_gradient".
         objective: D's loss, "hinge" or "linear". Defaults to "hinge", as in the authors' code.
         n_critic: Critic steps per generator step. Defaults to 5, as in the authors' 2-D code.
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If there is no such form or objective, or the temperature is not above 0.
+        UserError: If there is no such form or objective, or if the temperature is not above 0.
 
-    Differs from the authors' code: the default form, see above; each of D's steps sees a fresh minibatch; the
+    Differs from the authors' code: the default form, see above; each of D's steps uses a new minibatch; the
     perceptrons of `for_points` have no spectral normalization.
 
     References:

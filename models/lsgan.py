@@ -14,8 +14,8 @@ class LSGAN(GAN):
         L_D = E[(D(x) - b)^2] / 2 + E[(D(G(z)) - a)^2] / 2
         L_G = E[(D(G(z)) - c)^2] / 2
 
-    With b - c = 1 and b - a = 2, such as (a, b, c) = (-1, 1, 0), G minimises the Pearson chi^2 divergence (Section
-    3.3); (0, 1, 1) makes G aim at the label of real data (equation 9).
+    With b - c = 1 and b - a = 2, for example (a, b, c) = (-1, 1, 0), G minimises the Pearson chi^2 divergence (Section
+    3.3). With (0, 1, 1), G's target is the label of real data (equation 9).
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
@@ -29,8 +29,8 @@ class LSGAN(GAN):
     Raises:
         UserError: If a, b or c is not a finite number.
 
-    Differs from the paper: the learning rate is DCGAN's 2e-4 instead of the 1e-3 of its LSUN runs, whose losses are
-    sums over the batch in the authors' code.
+    Differs from the paper: the learning rate is DCGAN's 2e-4. The paper's LSUN runs use 1e-3, with losses that are sums
+    over the batch in the authors' code.
 
     References:
         Mao et al., 2017, https://arxiv.org/abs/1611.04076

@@ -1,4 +1,4 @@
-"""Primal-dual GAN: the generator also corrects its density where the data are."""
+"""Primal-dual GAN: the generator also corrects its density at the data points."""
 
 import math
 
@@ -20,38 +20,39 @@ class PrimalDualGAN(GAN):
         L_G =  E[f1(D(G(z)))] + w 1/m sum_i (p~(x_i) - p_g(x_i))^2
 
         p_g(x_i) = mean_j k(G(z_j) - x_i),  k(u) = exp(-||u||^2 / (2 sigma^2))
-        p~(x_i)  = p_g(x_i) - alpha f1(D(x_i)), a constant of the gradient
+        p~(x_i)  = p_g(x_i) - alpha f1(D(x_i)), a constant in the gradient
 
-    Why: read D's outputs as the variables of a convex program, max sum p_data(x) f0(D(x)) subject to f1(D(x)) >= 0,
-    that is, D says 1/2 or less. The game's objective is its Lagrangian, and p_g(x) is the multiplier of the constraint
-    at x. A subgradient method would move each multiplier by -alpha f1(D(x)): upward where D says more than 1/2. The
-    first term of L_G does so only where G has samples already. At a mode of the data that G misses, D is sure and p_g
-    should grow, but no sample feels it. The second term asks for it there: it draws the density at the data points,
-    estimated with a kernel, to where the method would have it.
+    Why: D's outputs are the variables of a convex program, max sum p_data(x) f0(D(x)) subject to f1(D(x)) >= 0. The
+    constraint says that D's probability is at most 1/2. The game's objective is the Lagrangian of this program, and
+    p_g(x) is the multiplier of the constraint at x. A subgradient method moves each multiplier by -alpha f1(D(x)), that
+    is, upward where D's probability is above 1/2. The first term of L_G does this only where G already has samples. At
+    a mode of the data that G misses, D is certain and p_g should grow, but no sample gets a gradient from there. The
+    second term provides it: it pulls a kernel estimate of the density at the data points to the value that the
+    subgradient method would give it.
 
-    At the weights where it is computed the penalty's value is alpha^2 mean f1(D(x_i))^2, whatever p_g is. What
-    trains G is its gradient, 2 alpha mean_i f1(D(x_i)) grad p_g(x_i).
+    At the weights where the penalty is computed, its value is alpha^2 mean f1(D(x_i))^2 for any p_g. Its gradient,
+    2 alpha mean_i f1(D(x_i)) grad p_g(x_i), is what trains G.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1], or points.
         discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
-        alpha: The method's step. Defaults to 0.1. 0 is the minimax game.
-        sigma: Width of the kernel, in the units of x. Samples further than a few sigma from all x_i feel nothing.
-            Defaults to 1; for points 3 to 10 times the width of a mode is a good start. Distances between images are
-            large: those of two random ones in [-1, 1] grow with the square root of H W C.
-        normalized: Whether k has the factor (2 pi sigma^2)^(-d/2) of a density in d dimensions. Defaults to False: in
-            the d of images it is no float32 number.
+        alpha: Step size of the subgradient method. Defaults to 0.1. With 0 the game is the minimax game.
+        sigma: Width of the kernel, in the units of x. Samples further than a few sigma from all x_i get no gradient.
+            Defaults to 1; for points, start with 3 to 10 times the width of a mode. Distances between images are
+            large: the distance of two random images in [-1, 1] grows with the square root of H W C.
+        normalized: Whether k has the factor (2 pi sigma^2)^(-d/2) of a density in d dimensions. Defaults to False,
+            because for images the factor is outside the range of float32.
         penalty_weight: w. Defaults to 1.
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If sigma is not above 0, or another number is not finite or below 0.
+        UserError: If sigma is not above 0, or if another number is not finite or is below 0.
 
     Logs:
         penalty: The mean of (p~ - p_g)^2, without its weight.
 
-    Differs from the paper: it leaves open what the kernel, its width and the step are, and no code of the authors is
-    known: these are this library's choices, and so are the optimizers. Distances are between images, not features.
+    Differs from the paper: the paper does not specify the kernel, its width and the step, and no code of the authors is
+    known. These and the optimizers are choices of this library. Distances are between images, not features.
 
     References:
         Chen, Wang & Ge, 2018, https://arxiv.org/abs/1802.01765

@@ -14,23 +14,24 @@ from gan_zoo.structures import batch_size
 class ProgressiveGAN(Grows, GAN):
     """Progressive growing of GANs.
 
-    Karras et al. (2018). Large images are hard to make at once: G and D first learn images of 4 x 4 pixels, then layers
-    for twice the side are added to both, again and again. So coarse structure is settled before fine detail is asked
-    for, and most steps are cheap. A new stage fades in, to spare the layers below the shock (Section 2, figure 2): with
-    alpha going from 0 to 1, and up and down standing for twice and half the side,
+    Karras et al. (2018). Large images are hard to learn directly. G and D first learn images of 4 x 4 pixels; then each
+    stage adds layers to both that double the side of the images. So the networks learn coarse structure before fine
+    detail, and most steps are cheap. A new stage fades in, so that the trained layers below do not change abruptly
+    (Section 2, figure 2). alpha goes from 0 to 1; up doubles and down halves the side of an image:
 
-        G shows  (1 - alpha) up(old image) + alpha (new image)
-        D reads  (1 - alpha) features of down(image) + alpha features of image
-        x        is faded likewise: (1 - alpha) up(down(x)) + alpha x
+        G returns  (1 - alpha) up(old image) + alpha (new image)
+        D reads    (1 - alpha) features of down(image) + alpha features of image
+        x          is faded in the same way: (1 - alpha) up(down(x)) + alpha x
 
-    The loss is WGAN-GP's with a drift term, which keeps D's scores near 0 (Appendix A.1). At x_hat = e x + (1 - e) G(z)
+    The loss is that of WGAN-GP with a drift term, which keeps D's scores near 0 (Appendix A.1). With
+    x_hat = e x + (1 - e) G(z),
 
         L_D = E[D(G(z))] - E[D(x)] + lambda E[(||grad D(x_hat)||_2 - t)^2] / t^2 + epsilon E[D(x)^2]
         L_G = -E[D(G(z))]
 
-    The networks (`gan_zoo.networks.growing`) have equalised learning rates, pixel-wise feature normalization in G and
-    the minibatch's standard deviation in D. On networks that do not grow, this is WGAN-GP with the drift term. Growth
-    is moved by `gan_zoo.callbacks.Grow`, or by `grow`:
+    The networks (`gan_zoo.networks.growing`) use equalised learning rates, pixel-wise feature normalization in G and
+    the standard deviation over the minibatch in D. With networks that do not grow, this is WGAN-GP with the drift term.
+    The callback `gan_zoo.callbacks.Grow` or the method `grow` changes the stage:
 
         gan = ProgressiveGAN.for_images((64, 64, 3), width=64, latent_dim=512)
         gan.compile()
@@ -38,22 +39,24 @@ class ProgressiveGAN(Grows, GAN):
         gan.fit(dataset_of_64_pixels, steps_per_epoch=schedule.steps, callbacks=[Grow(schedule)])
 
     Args:
-        generator: Maps z, [B, Z], to images of the current stage, [B, H, W, C], about [-1, 1] (it ends linearly).
+        generator: Maps z, [B, Z], to images of the current stage, [B, H, W, C], about in [-1, 1] (its last activation
+            is linear).
         discriminator: Maps such images to scores, [B, 1].
         gp_weight: lambda. Defaults to 10, Appendix A.1.
-        gp_target: t. Defaults to 1; the authors' CIFAR-10 run has 750.
+        gp_target: t. Defaults to 1; the authors' CIFAR-10 run uses 750.
         drift_weight: epsilon. Defaults to 0.001, Appendix A.1.
         fade_kimg: Thousands of real images over which a stage fades in. Defaults to 600, as in the authors' code; its
-            CIFAR-10 run has 400, that of CelebA-HQ 800.
-        stabilize_kimg: Thousands of real images for which it then trains. Defaults to 600, likewise.
-        batch_sizes: Minibatch sizes by side, {4: 128, 8: 64}; stages that it leaves out have the run's.
+            CIFAR-10 run uses 400, its CelebA-HQ run 800.
+        stabilize_kimg: Thousands of real images for which the stage then trains. Defaults to 600, as in the authors'
+            code.
+        batch_sizes: Minibatch sizes by side, {4: 128, 8: 64}; stages without an entry use the run's batch size.
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If a weight is not a number from 0 up, or `gp_target` is not above 0.
+        UserError: If a weight is not a number from 0 up, or if `gp_target` is not above 0.
 
-    Differs from the paper: x is the dataset's image, brought to the stage's side by averages; the standard deviation is
-    that of the whole minibatch, as in the paper, where the authors' TensorFlow code takes groups of 4.
+    Differs from the paper: x is the dataset's image, averaged down to the side of the stage. The standard deviation is
+    that of the whole minibatch, as in the paper; the authors' TensorFlow code uses groups of 4.
 
     References:
         Karras et al., 2018, https://arxiv.org/abs/1710.10196

@@ -9,7 +9,7 @@ from gan_zoo.structures import batch_size
 
 
 class RaGAN(GAN):
-    """Relativistic average GAN: D estimates whether an example is more realistic than the average of the other kind.
+    """Relativistic average GAN: D compares each example's score to the mean score of the other kind.
 
     Section 4.2 and Algorithm 2 of Jolicoeur-Martineau (2019). With r = D(x) and f = D(G(z)),
 
@@ -20,23 +20,23 @@ class RaGAN(GAN):
         h(t), l(t) = (t - 1)^2, (t + 1)^2              "least_squares": RaLSGAN
         h(t), l(t) = max(0, 1 - t), max(0, 1 + t)      "hinge": RaHingeGAN
 
-    The inner means are over the whole batch of all replicas. With gp_weight = 10, L_D + lambda
-    E[(||grad D(x_hat)||_2 - 1)^2] as in WGAN-GP is the paper's RaSGAN-GP; D may not use batch normalization then
-    (`norm="none"` or "spectral").
+    The inner means are over the whole batch of all replicas. With gp_weight = 10 the loss of D is
+    L_D + lambda E[(||grad D(x_hat)||_2 - 1)^2], with the penalty of WGAN-GP; this is the paper's RaSGAN-GP. D may not
+    use batch normalization then (`norm="none"` or "spectral").
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
         discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
         objective: h and l. Defaults to "standard".
         gp_weight: lambda. Defaults to 0, no penalty.
-        reduction: "sum" of the two expectations, as in the paper, or their "mean", as in the author's code, where a
-            penalty therefore weighs twice as much. Defaults to "sum".
+        reduction: How to combine the two expectations: "sum", as in the paper, or "mean", as in the author's code,
+            which doubles the relative weight of a penalty. Defaults to "sum".
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If there is no such objective or reduction, or the weight is below 0.
+        UserError: If there is no such objective or reduction, or if the weight is below 0.
 
-    Differs from the author's code: G's turn sees the real minibatch of D's last turn, where the code draws another.
+    Differs from the author's code: G's turn uses the real minibatch of D's last turn; the code draws a new one.
 
     References:
         Jolicoeur-Martineau, 2019, https://arxiv.org/abs/1807.00734
@@ -56,7 +56,7 @@ class RaGAN(GAN):
         self.reduction = reduction
 
     def relativistic_loss(self, higher, lower):
-        """Small where the scores `higher` exceed the mean of `lower`, and `lower` stay below the mean of `higher`."""
+        """The loss: small if `higher` are above the mean of `lower`, and `lower` are below the mean of `higher`."""
         loss = relativistic_average(higher, lower, self.objective)
         return loss if self.reduction == "sum" else 0.5 * loss
 

@@ -9,7 +9,7 @@ from gan_zoo.structures import batch_size
 
 
 class RGAN(GAN):
-    """Relativistic GAN: D estimates whether a real example is more realistic than the generated one beside it.
+    """Relativistic GAN: D compares the score of each real example to that of a generated one.
 
     Section 4.1 of Jolicoeur-Martineau (2019). With r = D(x) and f = D(G(z)) paired by index,
 
@@ -19,8 +19,8 @@ class RGAN(GAN):
         h(t) = (t - 1)^2         "least_squares"
         h(t) = max(0, 1 - t)     "hinge"
 
-    With gp_weight = 10, L_D + lambda E[(||grad D(x_hat)||_2 - 1)^2] as in WGAN-GP is the paper's RSGAN-GP; D may not
-    use batch normalization then (`norm="none"` or "spectral").
+    With gp_weight = 10 the loss of D is L_D + lambda E[(||grad D(x_hat)||_2 - 1)^2], with the penalty of WGAN-GP; this
+    is the paper's RSGAN-GP. D may not use batch normalization then (`norm="none"` or "spectral").
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
@@ -30,9 +30,9 @@ class RGAN(GAN):
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If there is no such objective, or the weight is below 0.
+        UserError: If there is no such objective, or if the weight is below 0.
 
-    Differs from the authors' code: G's turn sees the real minibatch of D's last turn, where the code draws another.
+    Differs from the author's code: G's turn uses the real minibatch of D's last turn; the code draws a new one.
 
     References:
         Jolicoeur-Martineau, 2019, https://arxiv.org/abs/1807.00734

@@ -1,4 +1,4 @@
-"""RothGAN: instance noise without noise, as a penalty on D's gradient."""
+"""RothGAN: a penalty on D's gradient that has the effect of instance noise."""
 
 import tensorflow as tf
 
@@ -19,31 +19,32 @@ class RothGAN(GAN):
 
         Omega = E[(1 - s(D(x)))^2 ||grad D(x)||^2] + E[s(D(G(z)))^2 ||grad D(G(z))||^2]
 
-    Why: noise on everything that D sees, n ~ N(0, gamma I), spreads data and samples until they overlap, so that the
-    divergence between them has a gradient; but noise that helps has to fill all of the space, and drawing it is a poor
-    estimate of its mean effect. That effect can be had exactly, for little noise. To the first order in gamma,
+    Why: noise n ~ N(0, gamma I) on all of D's inputs spreads data and samples until they overlap, so that the
+    divergence between them has a gradient. But helpful noise must cover the whole space, and a few draws estimate its
+    mean effect poorly. For small gamma, the mean effect has a formula. To first order in gamma,
 
         E_n[-log s(D(x + n))] = -log s(D) + gamma / 2 (s (1 - s) ||grad D||^2 - (1 - s) lap D)
 
-    with s = s(D(x)), and for samples the same with + s lap D in the last place. With D at its optimum, s = p / (p + q)
-    for densities p of data and q of samples, the Laplacians cancel, and the two norms add up to the integral of p q /
-    (p + q) ||grad D||^2, which is what Omega is there. So gamma is the variance of the noise that the penalty stands
-    for. Other than R1's (`R1GAN`), it lets D slope where D is rightly sure of itself: the weights are D's own errors.
+    with s = s(D(x)). For samples the formula is the same with + s lap D as the last term. At the optimum of D,
+    s = p / (p + q) for densities p of data and q of samples. There the Laplacians cancel, and the two norms add up to
+    the integral of p q / (p + q) ||grad D||^2, which equals Omega. So gamma is the variance of the noise that the
+    penalty replaces. The weights of the norms are D's own errors. So, unlike R1's (`R1GAN`), this penalty allows a
+    large gradient where D is certain and correct.
 
-    The gradient is that of each example's own raw score, so D may not use batch normalization. The weights are
-    differentiated, too, as in the authors' code.
+    The gradient is that of each example's own raw score, so D may not use batch normalization. The weights are also
+    differentiated, as in the authors' code.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
         discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
-        gamma: The variance of the noise, in squared units of the data. Defaults to 2, with which the commands of the
-            authors' code start.
-        anneal_turns: Turns of D over which gamma falls exponentially to a hundredth, where it stays, as it does over
-            the whole run in the authors' commands. Defaults to 0: it is constant.
+        gamma: The variance of the noise, in squared units of the data. Defaults to 2, the initial value in the commands
+            of the authors' code.
+        anneal_turns: Number of D's turns in which gamma falls exponentially to a hundredth of its value; it stays there
+            afterwards. In the authors' commands it falls over the whole run. Defaults to 0: gamma is constant.
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If `gamma` is not a number from 0 up, or `anneal_turns` not a whole number from 0 up.
+        UserError: If `gamma` is not a number from 0 up, or if `anneal_turns` is not a whole number from 0 up.
 
     Logs:
         penalty: Omega.

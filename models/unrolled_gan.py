@@ -1,4 +1,4 @@
-"""Unrolled GAN: the generator answers to where the discriminator will be after K steps."""
+"""Unrolled GAN: the generator minimises its loss against the discriminator after K further steps."""
 
 import threading
 
@@ -14,56 +14,56 @@ from gan_zoo.losses import cross_entropy_discriminator
 from gan_zoo.precision import inner_gradient
 
 _MOST_STEPS = 1000
-"""Each step is a part of the graph of its own, and takes its time to trace."""
+"""The largest `unroll_steps`. Every inner step adds nodes to the graph and takes time to trace."""
 
 
 class UnrolledGAN(GAN):
     """Unrolled generative adversarial network.
 
-    Section 2.2 of Metz et al. (2017). With f the minimax game's objective, theta the generator's weights, psi the
-    discriminator's and eta the size of an inner step,
+    Section 2.2 of Metz et al. (2017). Let f be the objective of the minimax game, theta the generator's weights, psi
+    the discriminator's and eta the size of an inner step:
 
         f(theta, psi) = E[log s(D(x))] + E[log(1 - s(D(G(z))))]
         psi_0 = psi,  psi_k+1 = psi_k + eta grad_psi f(theta, psi_k)
         f_K(theta, psi) = f(theta, psi_K(theta, psi))
 
-        L_D = -f(theta, psi): one step from psi, not from psi_K
-        L_G = f_K(theta, psi), differentiated through psi_K as well
+        L_D = -f(theta, psi): D takes one step from psi, not from psi_K
+        L_G = f_K(theta, psi), also differentiated through psi_K
 
-    Why: G's problem is min_theta max_psi f, but plain training shows it f at the present psi only. The best G then puts
-    all samples where D is highest now; D moves away, G follows, and modes are visited one after the other. f_K stands
-    for max_psi f. Its gradient has a second term,
+    Why: G's problem is min_theta max_psi f, but in plain training G sees f at the current psi only. The best G for this
+    psi puts all samples where D is highest. Then D changes, G follows, and G visits one mode after the other. f_K
+    approximates max_psi f. Its gradient has a second term,
 
         d f_K / d theta = df/dtheta(theta, psi_K) + df/dpsi(theta, psi_K) dpsi_K/dtheta,
 
-    which tells G how D would answer, and so punishes samples that pile up. K = 0 is the minimax game, `vanilla_gan`
-    with saturating=True; for K to infinity D is optimal and the second term vanishes. To first order in eta, K eta
-    plays the part of eta in `gradient_regularized_gan`.
+    which describes D's reaction to a change of G, and so penalises samples that concentrate in one place. With K = 0
+    the game is the minimax game, `vanilla_gan` with saturating=True. As K grows, D tends to the optimum and the second
+    term vanishes. To first order in eta, K eta corresponds to eta in `gradient_regularized_gan`.
 
-    All inner steps see the same x and G(z). They move tensors only: D's weights, its moving statistics of batch
-    normalization and the optimizers stay what they are. `discriminator_loss` is what is unrolled: a subclass that
+    All inner steps use the same x and G(z). They change tensors only: D's weights, its moving statistics of batch
+    normalization and the optimizers keep their values. The unrolled loss is `discriminator_loss`: a subclass that
     overrides it with another L_D plays the game f = -L_D. Random numbers from `self.random` differ between inner
     steps; those of Keras's own layers, such as dropout, do not.
 
-    Time and memory of a generator turn grow with K.
+    The time and memory of a generator turn grow with K.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
         discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
-        unroll_steps: K. Defaults to 5, as in the authors' notebook; the paper's ring of Gaussians has 10.
-        inner_optimizer: "sgd", the ascent above, or "adam": each inner step is the one that the discriminator's own
-            optimizer, which must be Adam, would take from its present moments, as in the authors' notebook. Defaults to
-            "sgd".
-        inner_learning_rate: eta. By default 0.1 for "sgd", the zoo's choice, and for "adam" the learning rate that the
-            discriminator's optimizer has at that step.
+        unroll_steps: K. Defaults to 5, as in the authors' notebook; the paper's ring of Gaussians uses 10.
+        inner_optimizer: "sgd", the gradient ascent above, or "adam": each inner step is the step that the
+            discriminator's own optimizer would take from its current moments, as in the authors' notebook. That
+            optimizer must be Adam. Defaults to "sgd".
+        inner_learning_rate: eta. By default 0.1 for "sgd", a choice of this library. For "adam" the default is the
+            current learning rate of the discriminator's optimizer.
         **kwargs: As for `GAN`.
 
     Raises:
-        UserError: If there is no such inner optimizer, K is not from 0 to 1000, or eta is not positive. With "adam",
-            from the generator's loss, if the discriminator's optimizer is not Adam, or is Adam with clipping, weight
-            decay or amsgrad.
+        UserError: If there is no such inner optimizer, if K is not from 0 to 1000, or if eta is not positive. With
+            "adam", the generator's loss raises it if the discriminator's optimizer is not Adam, or is Adam with
+            clipping, weight decay or amsgrad.
 
-    Differs from the paper: none known with "sgd". Adam's settings are those of the ring of Gaussians.
+    Differs from the paper: none known with "sgd". The settings of Adam are those of the ring of Gaussians.
 
     References:
         Metz et al., 2017, https://arxiv.org/abs/1611.02163
@@ -81,7 +81,7 @@ class UnrolledGAN(GAN):
         self.unroll_steps = whole("unroll_steps", unroll_steps, 0, _MOST_STEPS)
         self.inner_optimizer = inner_optimizer
         self.inner_learning_rate = inner_learning_rate
-        self._made = threading.local()  # replicas are traced in threads of their own
+        self._made = threading.local()  # each replica is traced in its own thread
 
     def default_optimizer(self, player):
         return optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
@@ -94,7 +94,7 @@ class UnrolledGAN(GAN):
         return samples if latents is z else super().G(z)
 
     def generator_loss(self, x, z):
-        self._made.pair = z, self.G(z)  # one pass for all inner steps: D moves, the samples do not
+        self._made.pair = z, self.G(z)  # one pass for all inner steps: D changes, the samples do not
         try:
             return -_unrolled_loss(self, x, z)
         finally:
@@ -118,7 +118,7 @@ def _unrolled_loss(gan: UnrolledGAN, x, z):
 
 
 def _loss_at(gan: UnrolledGAN, weights, draws, x, z):
-    """L_D where D has these weights and the random stream that state; and the state that the loss leaves it in."""
+    """Returns L_D with these weights of D and this state, `draws`, of the random stream, and the state after it."""
     state = [*zip(gan.discriminator_variables, weights, strict=True), (gan.random.state, draws)]
     with keras.StatelessScope(state) as scope:
         loss = gan.discriminator_loss(x, z)
@@ -126,15 +126,15 @@ def _loss_at(gan: UnrolledGAN, weights, draws, x, z):
 
 
 def _inner_step(gan: UnrolledGAN):
-    """Maps D's weights and the gradients of L_D, tensors, to the weights an inner step later."""
+    """A function that maps D's weights and the gradients of L_D, tensors, to the weights after an inner step."""
     rate = gan.inner_learning_rate
     if gan.inner_optimizer == "sgd":
         rate = 0.1 if rate is None else rate
         return lambda weights, gradients: [
             w - tf.cast(rate * g, w.dtype) for w, g in zip(weights, gradients, strict=True)
         ]
-    adam = getattr(gan, "d_optimizer", None)  # there is none before compile
-    adam = getattr(adam, "inner_optimizer", adam)  # of loss scaling
+    adam = getattr(gan, "d_optimizer", None)  # does not exist before compile
+    adam = getattr(adam, "inner_optimizer", adam)  # unwraps loss scaling
     if not isinstance(adam, keras.optimizers.Adam):
         raise UserError(
             "inner_optimizer='adam' continues the discriminator's own Adam: compile with one as d_optimizer, not "

@@ -11,7 +11,7 @@ class VanillaGAN(GAN):
 
         L_D = -E[log s(D(x))] - E[log(1 - s(D(G(z))))]
         L_G =  E[log(1 - s(D(G(z))))]    saturating: the minimax game of equation 1
-        L_G = -E[log s(D(G(z)))]         non-saturating, end of Section 3: the same fixed point, strong gradients early
+        L_G = -E[log s(D(G(z)))]         non-saturating, end of Section 3: same fixed point, stronger early gradients
 
     At the optimum of D, L_D is log 4 - 2 JSD(p_data, p_G) (Section 4.1).
 
@@ -21,8 +21,9 @@ class VanillaGAN(GAN):
         saturating: Whether G plays the minimax game. Defaults to False, as in the authors' experiments.
         **kwargs: As for `GAN`.
 
-    Differs from the paper: `for_images` builds convolutional networks unless it is asked for network="mlp", whose ReLU
-    units stand for the paper's maxout and dropout; Adam instead of its momentum schedule.
+    Differs from the paper: `for_images` builds convolutional networks by default. With network="mlp" it builds
+    perceptrons with ReLU units instead of the paper's maxout and dropout. The optimizer is Adam instead of the paper's
+    momentum schedule.
 
     References:
         Goodfellow et al., 2014, https://arxiv.org/abs/1406.2661

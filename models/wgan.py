@@ -16,12 +16,12 @@ class WGAN(GAN):
         L_D = E[D(G(z))] - E[D(x)],  then every weight w of D becomes clip(w, -c, c)
         L_G = -E[D(G(z))]
 
-    -L_D estimates the Wasserstein-1 distance up to a factor that clipping leaves unknown.
+    -L_D estimates the Wasserstein-1 distance up to an unknown factor, which depends on the clipping.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
-        discriminator: The critic: maps images, [B, H, W, C], to scores, [B, 1]. Its batch normalization weights, if it
-            has any, are clipped with the others, as in the authors' code.
+        discriminator: The critic: maps images, [B, H, W, C], to scores, [B, 1]. Weights of batch normalization, if
+            there are any, are clipped like all others, as in the authors' code.
         clip: c. Defaults to 0.01, Algorithm 1.
         n_critic: Critic steps per generator step. Defaults to 5, Algorithm 1.
         **kwargs: As for `GAN`.
@@ -29,8 +29,8 @@ class WGAN(GAN):
     Raises:
         UserError: If `clip` is not above 0.
 
-    Differs from the paper: clips after the update, as Algorithm 1 says; the authors' code clips before it, and takes
-    100 critic steps in the first 25 generator steps and in every 500th.
+    Differs from the authors' code: clipping comes after the update, as in Algorithm 1. The code clips before it, and
+    takes 100 critic steps in the first 25 generator steps and in every 500th.
 
     References:
         Arjovsky et al., 2017, https://arxiv.org/abs/1701.07875

@@ -28,8 +28,8 @@ class WGANGP(GAN):
     Raises:
         UserError: If `gp_weight` is not a number from 0 up.
 
-    Differs from the paper: Adam's beta_1 is 0.5, as in the authors' code for convolutional networks and toys, where
-    Algorithm 1 says 0.
+    Differs from the paper: Adam's beta_1 is 0.5, as in the authors' code for convolutional networks and toys. Algorithm
+    1 uses 0.
 
     References:
         Gulrajani et al., 2017, https://arxiv.org/abs/1704.00028

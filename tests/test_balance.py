@@ -86,8 +86,11 @@ def test_balances_conform(check, text):
     check(lambda: VanillaGAN.for_points(width=4, balance=text), DATA)
 
 
-@pytest.mark.parametrize("cls", [VanillaGAN, WGAN, WGANGP])
-@pytest.mark.parametrize("check", [testing.check_replicas, testing.check_xla], ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    ("cls", "check"),
+    [(WGAN, testing.check_replicas), (WGANGP, testing.check_replicas), (WGANGP, testing.check_xla)],
+    ids=lambda value: value.__name__,
+)
 def test_simultaneous_steps_conform(check, cls):
     check(lambda: cls.for_points(width=4, n_critic=2, simultaneous=True), DATA)
 
@@ -123,14 +126,14 @@ def test_descriptions(text, expected):
     [
         ("slow", "balance must be 'constant', 'warm_up.*not 'slow'"),
         ("", "balance must be 'constant'"),
-        ("warm_up(100)", "balance must be 'constant'"),
-        ("warm_up(turns=x)", "balance must be 'constant'"),
+        ("warm_up(100)", "balance: '100' is not of the form name=value"),
+        ("warm_up(turns=x)", "balance: turns must be a whole number, not 'x'"),
         ("__import__('os')", "balance must be 'constant'"),
-        ("constant(turns=1)", "balance: constant has no setting 'turns'; it has none"),
-        ("warm_up(loss=1)", "balance: warm_up has no setting 'loss'; it has turns, first, every"),
-        ("warm_up(turns=0)", "balance: turns must be a whole number from 1 up, not 0"),
-        ("warm_up(first=-1)", "balance: first must be a whole number from 0 up, not -1"),
-        ("until(turns=1.5)", "balance: turns must be a whole number from 1 up, not 1.5"),
+        ("constant(turns=1)", "balance: constant has no argument 'turns'. It has none"),
+        ("warm_up(loss=1)", "balance: warm_up has no argument 'loss'. It has turns, first, every"),
+        ("warm_up(turns=0)", "balance: turns must be a whole number of at least 1, not 0"),
+        ("warm_up(first=-1)", "balance: first must be a whole number of at least 0, not -1"),
+        ("until(turns=1.5)", "balance: turns must be a whole number, not 1.5"),
         ("until(d_loss='low')", "balance: d_loss must be a number, not 'low'"),
         ("until(d_loss=True)", "balance: d_loss must be a number, not True"),
     ],
@@ -219,14 +222,13 @@ def test_real_and_generated_points_get_fresh_noise_in_both_turns():
     np.testing.assert_array_equal(recorder.seen[0], DATA)  # annealed
 
 
-@pytest.mark.parametrize("cls", [VanillaGAN, WGANGP])
 @pytest.mark.parametrize(
     "check",
     [testing.check_replicas, testing.check_xla, testing.check_keras_file, testing.check_mixed_precision],
     ids=lambda check: check.__name__,
 )
-def test_noise_conforms(check, cls):
-    check(lambda: cls.for_points(width=4, n_critic=1, instance_noise=0.3, noise_turns=6), DATA)
+def test_noise_conforms(check):
+    check(lambda: WGANGP.for_points(width=4, n_critic=1, instance_noise=0.3, noise_turns=6), DATA)
 
 
 def test_noise_on_convolutions_conforms():

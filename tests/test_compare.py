@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from gan_zoo import UserError, methods
-from gan_zoo.compare import runner
+from gan_zoo.compare import plots, runner
 from gan_zoo.compare.run import run
 from gan_zoo.compare.settings import Settings
 
@@ -62,6 +62,21 @@ def test_a_run_is_a_function_of_its_settings_and_seed():
     assert same["curve"][0]["seconds"] == 0
     assert 0 < same["curve"][1]["seconds"] < same["curve"][2]["seconds"] == same["seconds"]
     assert json.loads(json.dumps(same)) == same
+
+
+def test_a_model_of_another_kind():
+    """A VAE: one player, its own loss, its own networks."""
+    settings = Settings("ring8", steps=2, batch_size=8, width=4, samples=50, evaluate_every=1)
+    method = methods.Method("vae", "tests.small_models:VAE", {})
+    described = runner.describe(settings, method, (2,))
+    assert (described["arguments"], described["n_critic"]) == ({}, 1)
+    assert described["optimizer"].startswith("Adam(0.0002")
+    result = run(settings, method, 0)
+    assert result["status"] == "done"
+    assert [[*row] for row in result["losses"]] == [["step", "vae_loss"]] * 2
+    results = {"methods": [described], "runs": [result]}
+    assert plots._loss_names(results, "vae") == ["vae_loss"]
+    assert plots.all_losses(results).startswith(b"\x89PNG")
 
 
 def test_a_budget_of_time_is_spent(monkeypatch):

@@ -11,6 +11,7 @@ from gan_zoo.losses import mean, softplus
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(8, 2)).astype("float32")
 IMAGES = RNG.uniform(-1, 1, size=(8, 8, 8, 1)).astype("float32")
+LABELS = (np.arange(8) % 3).astype("int32")
 
 # Checks that depend only on the networks. The tests of networks compile them with XLA, those of exports export them.
 IMAGE_CHECKS = [
@@ -42,11 +43,12 @@ def test_on_points(name, check, monkeypatch):
 
 @pytest.mark.parametrize("check", IMAGE_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", VARIANTS)
-def test_on_images(name, check, monkeypatch):
+def test_on_images_with_labels(name, check, monkeypatch):
     if name in ON_FOUR:
         monkeypatch.setattr(testing, "REPLICAS", (2, 4))
     cls = getattr(models, VARIANTS[name])
-    check(lambda: cls.for_images((8, 8, 1), latent_dim=4, width=4, n_critic=2), IMAGES)
+    make = lambda: cls.for_images((8, 8, 1), latent_dim=4, width=4, n_critic=2, classes=3)  # noqa: E731
+    check(make, (IMAGES, LABELS))
 
 
 class Greedy(VanillaGAN):

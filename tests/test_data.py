@@ -421,7 +421,7 @@ class TestArguments:
         [
             ("two_lines(thta=1)", r"two_lines\(thta=1\): two_lines has no argument 'thta'. Did you mean 'theta'\?"),
             ("cirle(x=1)", "there is no synthetic set 'cirle'. Did you mean 'circle'?"),
-            ("circle(", r"'circle\(' cannot be read"),
+            ("circle(", r"'circle\(' has a bracket or a quotation mark without its partner"),
         ],
     )
     def test_bad_names_of_points(self, name, message):

@@ -324,9 +324,14 @@ class TestPrepared:
             "telling which are meant. Choose a set with one, such as mnist or cifar10."
         )
         found = data.find_source("tiny_kinds/open", data_dir=prepared, resolution=10, cache_dir=tmp_path)
-        assert found.classes is None
-        # Unchanged since the first version, so that old runs can continue.
-        assert found.describe()["num_classes"] == found.open().describe()["num_classes"] == 2
+        assert found.classes is found.open().classes is None
+        assert found.open().size == 6
+
+    def test_of_several_features_the_same_is_taken_in_every_process(self):
+        features = {key: tfds.features.Image(shape=(10, 14, 3)) for key in ("left", "right", "above")}
+        for keys in (list(features), sorted(features, reverse=True)):
+            chosen = tfds_images._features("pairs", tfds.features.FeaturesDict({key: features[key] for key in keys}))
+            assert chosen == ("above", [])
 
     def test_images_of_unknown_class(self, prepared, tmp_path):
         place = {"data_dir": prepared, "cache_dir": tmp_path, "resolution": 10, "split": "train+test"}

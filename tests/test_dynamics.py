@@ -16,7 +16,10 @@ from PIL import Image
 from gan_zoo import GAN, UserError, dynamics, losses
 from gan_zoo.dynamics import report
 from gan_zoo.dynamics.dirac_gan import normal_points, players
+from gan_zoo.model import GenerativeModel
+from gan_zoo.players import Player
 
+from .small_models import VAE, Pairs, conditional
 from .waiting import HANGING
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text())["dirac"]
@@ -284,10 +287,64 @@ def test_every_variant_plays():
     assert [row.name for row in dynamics.methods("r1_gan")] == ["R1, γ = 0.3", "R1, γ = 1, critical", "R1, γ = 2"]
     (one,) = dynamics.methods("r1_gan(gamma=5)")
     assert (one.name, one.arguments) == ("r1_gan(gamma=5.0)", {"gamma": 5.0})
-    with pytest.raises(UserError, match="ebgan: the Dirac-GAN's D"):
+    with pytest.raises(UserError, match="ebgan: the Dirac-GAN has a generator"):
         dynamics.methods("dcgan,ebgan")
-    with pytest.raises(UserError, match="VanillaGAN has no argument 'gamma'"):
+    with pytest.raises(UserError, match="VanillaGAN has no argument 'gamma'; it has saturating,"):
         dynamics.dirac("vanilla_gan", gamma=1.0)
+
+
+class Chase(GenerativeModel):
+    """Three players of one number each: a wants to be b, b to be c, and c to be 0."""
+
+    averaged = ("a",)
+
+    def __init__(self, a, b, c):
+        super().__init__({"a": a, "b": b, "c": c}, seed=0)
+
+    def players(self):
+        return [Player(n, getattr(self, f"loss_{n}"), getattr(self, n).trainable_variables) for n in "abc"]
+
+    def gap(self, one, other=None):
+        (mine,) = getattr(self, one).trainable_variables
+        target = getattr(self, other).trainable_variables[0].value if other else 0.0
+        return tf.reduce_sum(tf.square(mine.value - target)) / 2
+
+    def loss_a(self, x, z):
+        return self.gap("a", "b")
+
+    def loss_b(self, x, z):
+        return self.gap("b", "c")
+
+    def loss_c(self, x, z):
+        return self.gap("c")
+
+
+def test_any_number_of_players():
+    game = dynamics.Game(Chase(*(players(0.0, 0.0, "float64")[1] for _ in "abc")), tf.zeros([1, 1], tf.float64))
+    assert game.names == ["c", "b", "a"]  # the last of the players moves first
+    c, b, a = w = [1.0, 3.0, 7.0]
+    np.testing.assert_allclose(game.field(w), [-c, c - b, b - a])
+    end = game.trajectory(w, step_size=0.5, steps=1, schedule="alternating", d_steps=2)[-1]
+    c = 0.5 * c
+    b = b + 0.5 * (c - b)
+    for _ in range(2):
+        a = a + 0.5 * (b - a)
+    np.testing.assert_allclose(end, [c, b, a])
+    factors = np.linalg.eigvals(game.update_jacobian(w, step_size=0.5, schedule="alternating", d_steps=2))
+    np.testing.assert_allclose(np.sort(factors), [0.25, 0.5, 0.5])
+
+
+def test_other_forms_of_models():
+    x = np.float32([[0.5, -1.0], [1.0, 0.0]])
+    labelled = dynamics.Game(conditional(shape=(2,), classes=2), (x, np.int32([0, 1])))
+    assert np.isfinite(labelled.field()).all() and {*labelled.names} == {"generator", "discriminator"}
+    alone = dynamics.Game(VAE.small(), x)
+    assert {*alone.names} == {"vae"} and np.isfinite(alone.field()).all()
+    with pytest.raises(UserError, match="schedule='alternating' needs two players or more, and VAE has one, vae"):
+        alone.trajectory(alone.point, step_size=0.1, steps=1, schedule="alternating")
+    for cls, names in ((VAE, "encoder, decoder"), (Pairs, "generator, discriminator, encoder")):
+        with pytest.raises(UserError, match=f"{cls.__name__} has the networks {names}"):
+            dynamics.dirac(cls)
 
 
 @pytest.mark.parametrize(
@@ -296,9 +353,9 @@ def test_every_variant_plays():
         ("r1_gam", "--models=r1_gam is not in the zoo. Did you mean 'r1_gan'?"),
         ("r1_gan(gamma=1", "has a bracket"),
         ("r1_gan,dcgan,r1_gan", "r1_gan twice"),
-        ("r1_gan(gamma)", "--models=gamma is not of the form name=value"),
+        ("r1_gan(gamma)", "--models=r1_gan(gamma): 'gamma' is not of the form name=value"),
         ("r1_gan(gama=1)", "has no argument 'gama'. Did you mean 'gamma'?"),
-        ("r1_gan(gamma=high)", "takes a value of type float"),
+        ("r1_gan(gamma=high)", "--models=r1_gan(gamma=high): gamma must be a number, not 'high'"),
         (" , ", "--models is empty"),
     ],
 )

@@ -65,7 +65,7 @@ def config(folder, **changes):
         ({"n_critic": 4}, "n_critic \\* batch_size = 16 examples"),
         ({"model": "progressive_gan", "steps": 10**6, "set": ("batch_sizes={8: 32}",)}, "batch_size = 32 examples"),
         ({"set": ("slope=1",)}, "has no argument 'slope'"),
-        ({"set": ("a=one",)}, "a takes a value of type"),
+        ({"set": ("a=one",)}, "a must be a number, not 'one'"),
         ({"model": "dragan", "set": ("form=7",)}, "form must be 1, 2 or 3"),
         ({"balance": "sometimes"}, "balance"),
         ({"n_critic": 0}, "--n_critic"),

@@ -16,6 +16,8 @@ import gan_zoo
 from gan_zoo import images, layers
 from gan_zoo.errors import UserError
 
+from .small_models import VAE, conditional
+
 
 def trained(gan):
     """Returns the GAN with moving statistics and singular vectors that differ from the initial values."""
@@ -119,6 +121,7 @@ def test_metadata(folder, loaded):
         "value_range": [-1, 1],
         "latent_dim": 5,
         "prior": "uniform",
+        "classes": None,
         "versions": {"gan_zoo": gan_zoo.__version__, "tensorflow": tf.__version__, "keras": keras.__version__},
     }
 
@@ -293,6 +296,78 @@ def test_refuses_latents_of_several_parts(tmp_path):
 def test_refuses_the_inside_of_a_strategys_scope(gan, tmp_path):
     with tf.distribute.OneDeviceStrategy("CPU:0").scope(), pytest.raises(UserError, match="strategy's scope"):
         saved_model.export(gan, tmp_path / "m")
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    gan = conditional()
+    folder = tmp_path_factory.mktemp("labelled") / "model"
+    return gan, saved_model.export(gan, folder, metadata={"classes": ["boot", "bag", "hat"]})
+
+
+def test_classes(labelled):
+    gan, folder = labelled
+    loaded = tf.saved_model.load(str(folder))
+    z, y = gan.sample_latent(5, seed=3)
+    for got, expected in zip(loaded.sample_latent(5, 3), (z, y), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    np.testing.assert_allclose(loaded.sample(5, 3), gan((z, y)), atol=1e-6)
+    np.testing.assert_allclose(loaded.serving_default(z, y), gan((z, y)), atol=1e-6)
+    for label in (2, [0, 1, 2, 2, 1]):
+        np.testing.assert_allclose(
+            loaded.sample_class(5, 3, label), gan(gan.sample_latent(5, seed=3, label=label)), atol=1e-6
+        )
+    assert loaded.sample_uint8(2, 0).dtype == tf.uint8
+    assert json.loads(loaded.metadata().numpy())["classes"] == ["boot", "bag", "hat"]
+    for bad in (3, -1, [0, 1]):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="label must be from 0 to 2"):
+            loaded.sample_class(3, 0, bad)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # of TensorFlow Lite itself
+def test_tensorflow_lite_takes_labels(labelled):
+    gan, folder = labelled
+    z, y = gan.sample_latent(1, seed=0)
+    runner = tf.lite.Interpreter(model_content=tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
+    (got,) = runner.get_signature_runner("serving_default")(z=z.numpy(), y=y.numpy()).values()
+    np.testing.assert_allclose(got, gan((z, y)), atol=1e-6)
+
+
+def test_keras_own_export_takes_labels(labelled, tmp_path):
+    gan, _ = labelled
+    gan.export(tmp_path / "m", verbose=False)
+    loaded, latents = tf.saved_model.load(str(tmp_path / "m")), gan.sample_latent(2, seed=0)
+    np.testing.assert_allclose(loaded.serve(latents), gan(latents), atol=1e-6)
+
+
+def test_latents_without_labels_are_refused(labelled):
+    gan, _ = labelled
+    z, _ = gan.sample_latent(2, seed=0)
+    with pytest.raises(UserError, match=r"VanillaGAN has classes=3 and maps pairs \(z, y\)"):
+        gan(z)
+
+
+def test_names_of_classes(labelled):
+    gan, _ = labelled
+    assert saved_model._class_names(gan, None) == ["0", "1", "2"]
+    for names in (["a", "b"], "abc", ["a", "a", "b"], [0, 1, 2]):
+        with pytest.raises(UserError, match="metadata: 'classes' must be the 3 names of the classes"):
+            saved_model._class_names(gan, names)
+
+
+def test_a_model_samples_as_its_call_says(tmp_path):
+    class Doubled(VAE):
+        averaged = ("decoder", "encoder")
+
+        def call(self, z):
+            return 2.0 * self.decoder(self.encoder(z, training=False), training=False)
+
+    model = Doubled.small()
+    loaded = tf.saved_model.load(str(saved_model.export(model, tmp_path / "m")))
+    z = model.sample_latent(4, seed=1)
+    expected = 2.0 * model.decoder(model.encoder(z))
+    np.testing.assert_allclose(loaded.sample(4, 1), expected, atol=1e-6)
+    np.testing.assert_allclose(loaded.serving_default(z), expected, atol=1e-6)
 
 
 def test_the_package_finds_its_formats():

@@ -14,6 +14,8 @@ from gan_zoo.callbacks import MetricsLog
 from gan_zoo.data import synthetic
 from gan_zoo.dynamics.dirac_gan import players
 
+from .small_models import VAE, Pairs, conditional
+
 NORMAL = {"d_auc": 0.8, "d_gradient": 1.0, "g_gradient": 1.0, "duplicates": 0.01, "modes": 8.0}
 
 
@@ -126,6 +128,48 @@ def test_a_look_changes_nothing(cls):
         weights.append(gan.get_weights())
     for expected, value in zip(*weights, strict=True):
         np.testing.assert_array_equal(expected, value)
+
+
+def look_at(model, x, **kwargs):
+    model.compile()
+    callback = health.Health(lambda step: x, **kwargs)
+    callback.set_model(model)
+    return callback.look()
+
+
+def test_labels_of_the_data_go_to_both_networks():
+    gan = conditional()
+    x = np.random.default_rng(0).uniform(-1, 1, (12, 8, 8, 1)).astype("float32")
+    y = np.int32([0, 1, 2] * 4)
+    found = look_at(gan, (x, y.astype("int64")))
+    assert [*found] == ["d_auc", "d_gradient", "g_gradient", "duplicates"]
+    z = gan.sample_latent(12, seed=health.stream(0, "health"), label=y)
+    real, fake = gan.D((tf.constant(x), tf.constant(y))), gan.D(gan.G(z))
+    assert found["d_auc"] == pytest.approx(health.auc(real.numpy(), fake.numpy()))
+
+
+def test_models_of_other_players():
+    x = synthetic.sample("ring8", 32, [0, 0])
+    target = synthetic.get("ring8")
+    found = look_at(VAE.small(), x, target=target)
+    assert [*found] == ["vae_gradient", "duplicates", "modes"]
+    assert found["vae_gradient"] > 0
+    # The discriminator of pairs has no score for an example alone, unless the class says what it is.
+    assert [*look_at(Pairs.small(), x)] == ["d_gradient", "g_gradient", "duplicates"]
+
+    class Scored(Pairs):
+        def score(self, x):
+            return self.discriminator((x, self.encoder(x)))
+
+    assert 0 <= look_at(Scored.small(), x)["d_auc"] <= 1
+
+
+def test_sentences_name_the_player():
+    vae = {"vae_gradient": 1.0, "duplicates": 0.3}
+    troubles = health.diagnose([vae] * 5 + [{**vae, "vae_gradient": 150.0}])
+    assert [kind for kind, _ in troubles] == ["vae_gradient exploded", "duplicates"]
+    assert troubles[0][1].startswith("the vae's gradient is 150 times as large as usual. A lower --vae_learning_rate")
+    assert "the model repeats itself" in troubles[1][1] and "n_critic" not in troubles[1][1]
 
 
 def test_on_two_replicas(two_replicas):

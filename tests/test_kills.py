@@ -14,7 +14,7 @@ import pytest
 from .weights import arrays, assert_same, checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
-SEED, KILLS = (int(part) for part in os.environ.get("GAN_ZOO_KILLS", "0:16").split(":"))
+SEED, KILLS = (int(part) for part in os.environ.get("GAN_ZOO_KILLS", "0:10").split(":"))
 STEPS = 30 * KILLS
 
 # Forks processes that have imported TensorFlow but not used it yet, since the import takes most of their start. Then

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_zoo.layers import BatchNormalization, Conv2D, Conv2DTranspose, LeakyReLU, SpectralNormalization
+from gan_zoo.layers import (
+    BatchNormalization,
+    ConditionalBatchNormalization,
+    Conv2D,
+    Conv2DTranspose,
+    Embedding,
+    LeakyReLU,
+    SpectralNormalization,
+    synchronize,
+)
 
 
 def normal(*shape, seed=0, mean=0.0):
@@ -81,6 +90,68 @@ def test_batch_normalization_in_bfloat16_keeps_float32_statistics(shape):
         np.testing.assert_allclose(actual, expected, rtol=0.01, atol=0.01)
 
 
+LABELS = np.int32([0, 2, 2, 1, 0, 0, 2, 2])
+
+
+def conditional(shape, **kwargs):
+    """A layer for three classes with random gains, biases and moving statistics."""
+    layer = ConditionalBatchNormalization(3, **kwargs)
+    layer.build([(None, *shape[1:]), (None,)])
+    layer.set_weights([np.abs(normal(*weight.shape, seed=k)) for k, weight in enumerate(layer.get_weights())])
+    return layer
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(8, 2, 2, 4), (8, 4)])
+def test_each_class_has_a_gain_and_a_bias(shape, training):
+    layer, x = conditional(shape), normal(*shape, mean=0.5)
+    weights = {weight.name: weight.numpy() for weight in layer.weights}
+    assert weights["gains"].shape == weights["biases"].shape == (3, 4)
+    axes = tuple(range(x.ndim - 1))
+    moving = weights["moving_mean"], weights["moving_variance"]
+    mean, variance = (x.mean(axes), x.var(axes)) if training else moving
+    gains, biases = (weights[name][LABELS].reshape(8, *[1] * (x.ndim - 2), 4) for name in ("gains", "biases"))
+    expected = gains * (x - mean) / np.sqrt(variance + 1e-5) + biases
+    np.testing.assert_allclose(layer((x, LABELS), training=training), expected, rtol=1e-4, atol=1e-5)
+    # The moving statistics are those of all classes.
+    kept = 0.9 if training else 0.0
+    for moved, old, new in zip((layer.moving_mean, layer.moving_variance), moving, (mean, variance), strict=True):
+        np.testing.assert_allclose(moved, kept * old + (1 - kept) * new, rtol=1e-5)
+
+
+def test_classes_start_alike():
+    layer, x = ConditionalBatchNormalization(3), normal(8, 4)
+    np.testing.assert_allclose(layer((x, LABELS), training=True), BatchNormalization()(x, training=True), atol=1e-6)
+    assert ConditionalBatchNormalization.from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "float64"])
+def test_conditional_batch_normalization_in_other_precisions(policy):
+    layer, x = conditional((8, 4), dtype=policy), normal(8, 4)
+    y = layer((x, LABELS), training=True)
+    assert y.dtype == layer.compute_dtype and layer.gains.dtype == layer.variable_dtype
+    np.testing.assert_allclose(y, conditional((8, 4))((x, LABELS), training=True), rtol=0.01, atol=0.01)
+
+
+def test_labels_pick_rows_with_a_dense_gradient():
+    layer = Embedding(3, 2)
+    layer.build(())
+    labels = tf.constant([2, 0, 2, 3])
+    with tf.GradientTape() as tape:
+        rows = layer(labels)
+        loss = tf.reduce_sum(rows * tf.constant([[1.0], [2.0], [3.0], [4.0]]))
+    table = layer.embeddings.numpy()
+    np.testing.assert_array_equal(rows, [table[2], table[0], table[2], [0, 0]])
+    np.testing.assert_array_equal(tape.gradient(loss, layer.embeddings.value), [[2, 2], [0, 0], [4, 4]])
+
+
+def test_the_effective_table_has_spectral_norm_one():
+    layer = Embedding(3, 5)
+    wrapped = spectral(layer, (), turns=100)
+    table = layer.embeddings.numpy()
+    np.testing.assert_allclose(wrapped(np.arange(3)), table / np.linalg.norm(table, 2), rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(8, 2, 2, 3), (8, 3)])
 def test_synchronized_batch_normalization_sees_all_replicas(two_replicas, shape):
     x, weights = normal(*shape, mean=0.5), normal(*shape, seed=1)
@@ -103,6 +174,28 @@ def test_synchronized_batch_normalization_sees_all_replicas(two_replicas, shape)
     y, dx, dgamma, dbeta = (two_replicas.experimental_local_results(r) for r in run(part(x), part(weights)))
     for actual, whole in zip((np.concatenate(y), np.concatenate(dx), sum(dgamma), sum(dbeta)), expected, strict=True):
         np.testing.assert_allclose(actual, whole, rtol=1e-4, atol=2e-5)
+    for actual, whole in zip(layer.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_allclose(actual, whole, rtol=1e-5, atol=1e-6)
+
+
+def test_synchronized_conditional_batch_normalization_sees_all_replicas(two_replicas):
+    x = normal(8, 3, mean=0.5)
+    alone = conditional(x.shape)
+    weights = alone.get_weights()
+    expected = alone((x, LABELS), training=True)
+    with two_replicas.scope():
+        layer = conditional(x.shape)
+    assert synchronize(keras.Sequential([layer])) == 1
+    layer.set_weights(weights)
+
+    def part(array):
+        return two_replicas.experimental_distribute_values_from_function(
+            lambda context: tf.constant(np.split(array, 2)[context.replica_id_in_sync_group])
+        )
+
+    run = tf.function(lambda *given: two_replicas.run(lambda *pair: layer(pair, training=True), given))
+    actual = np.concatenate(two_replicas.experimental_local_results(run(part(x), part(LABELS))))
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=2e-5)
     for actual, whole in zip(layer.get_weights(), alone.get_weights(), strict=True):
         np.testing.assert_allclose(actual, whole, rtol=1e-5, atol=1e-6)
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -20,6 +21,8 @@ from gan_zoo import images, pretrained, releases
 from gan_zoo.errors import UserError
 from gan_zoo.releases.files import describe
 from gan_zoo.releases.index import update_index
+
+from .small_models import conditional
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,55 @@ def test_interpolation_ends_in_the_two_samples(model):
     assert way.shape == (6, 8, 8, 3)
     np.testing.assert_allclose(way[:1], model.sample(1, seed=3), rtol=0, atol=1e-6)
     np.testing.assert_allclose(way[-1:], model.sample(1, seed=8), rtol=0, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    gan = conditional()
+    names = ["Ankle_boot", "T-shirt/top", "bag"]
+    return gan, saved_model.export(gan, tmp_path_factory.mktemp("labelled") / "m", metadata={"classes": names})
+
+
+def test_classes(labelled):
+    gan, path = labelled
+    model = gan_zoo.load_pretrained(path, trust=True)
+    assert model.classes == ("Ankle_boot", "T-shirt/top", "bag")
+    z, y = gan.sample_latent(4, seed=0)
+    np.testing.assert_allclose(model.sample(4, seed=0), gan((z, y)), atol=1e-6)
+    np.testing.assert_array_equal(model.latents(4, seed=0), z)
+    np.testing.assert_array_equal(model.labels(4, seed=0), y)
+    boots = gan((z, tf.zeros([4], tf.int32)))
+    for label in (0, np.int64(0), "ankle boot", "ANKLE-BOOT", "0"):
+        np.testing.assert_allclose(model.sample(4, seed=0, label=label), boots, atol=1e-6)
+    np.testing.assert_array_equal(model.sample_uint8(4, 0, label="bag"), images.to_uint8(model.sample(4, 0, label=2)))
+    each = [0, "bag", 1, "bag"]
+    np.testing.assert_allclose(model(z, each), gan((z, tf.constant([0, 2, 1, 2]))), atol=1e-6)
+    way = model.interpolate(3, 8, steps=4, label="bag")
+    np.testing.assert_allclose(way[-1:], model.sample(1, seed=8, label=2), atol=1e-6)
+    np.testing.assert_allclose(model.interpolate(3, 8, steps=4)[:1], model.sample(1, seed=3), atol=1e-6)
+    with pytest.raises(UserError, match="^label is missing: .* samples of 3 classes"):
+        model(z)
+    for label, sentence in (
+        ("boot", "label=boot is not one of the 3 classes: the nearest are Ankle_boot."),
+        ("sandal", "label=sandal is not one of the 3 classes"),
+        (3, "label must be the name of a class or a label from 0 to 2, not 3"),
+        (True, "label must be the name of a class"),
+        ([0, 1], "label must be one class, or one for each of 4 samples, not 2 classes"),
+    ):
+        with pytest.raises(UserError, match=f"^{sentence}"):
+            model.sample(4, label=label)
+
+
+def test_models_without_labels(model):
+    assert model.classes is None and model.labels(2, 0) is None
+    with pytest.raises(UserError, match="^label=3: .* was trained without labels: leave label out"):
+        model.sample(2, label=3)
+    # Exports from before there were labels do not mention classes.
+    old = json.dumps({name: value for name, value in model.metadata.items() if name != "classes"})
+    before = SimpleNamespace(**{name: getattr(model._model, name) for name in pretrained._ENDPOINTS})
+    before.metadata = lambda: tf.constant(old)
+    earlier = pretrained.Pretrained(before, model.path)
+    np.testing.assert_array_equal(earlier.sample(2, seed=1), model.sample(2, seed=1))
 
 
 def test_interpolation_of_latents():

@@ -11,7 +11,7 @@ import tensorflow as tf
 from gan_zoo.export import saved_model
 from gan_zoo.models import ProgressiveGAN
 
-from gan_zoo import callbacks, checkpoints, job_report, layers, training
+from gan_zoo import callbacks, checkpoints, job_report, layers, networks, training
 from gan_zoo.errors import UserError
 from gan_zoo.growth import Growth, Phase, schedule
 from gan_zoo.networks import growing
@@ -145,6 +145,37 @@ def test_a_fade_begins_at_the_old_stage_and_ends_at_the_new_path(stage):
         G.blocks[stage](growing_features(G, z, stage))
     )
     np.testing.assert_allclose(gan.G(z), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("condition", ["projection", "concat"])
+def test_networks_with_labels_fade_as_exactly(condition, tmp_path):
+    builder = networks.Builder((8, 8, 1), network="growing", latent_dim=3, width=2, classes=3, condition=condition)
+    G, D = builder.generator(), builder.discriminator()
+    x, y, z = tf.constant(IMAGES[:, :8, :8]), tf.constant([0, 1, 2, 1]), tf.random.stateless_normal([4, 3], [0, 0])
+    for table in (v for v in D.trainable_variables if "projection" in v.path):
+        table.assign(RNG.normal(size=table.shape))
+    for network in (G, D):
+        network.grow(0, 1.0)
+    assert {v.path for v in D.active_variables} < {v.path for v in D.trainable_variables}
+    assert any("embedding" in v.path for v in G.active_variables)
+    assert any(v.path.endswith("embeddings") for v in D.active_variables)
+    old_images, old_scores = G((z, y)), D((growing.downsample(x), y))
+    for network in (G, D):
+        network.grow(1, 0.0)
+    np.testing.assert_allclose(G((z, y)), growing.upsample(old_images), atol=1e-6)
+    np.testing.assert_allclose(D((x, y)), old_scores, atol=1e-6)
+    D.grow(1, 0.5)
+    taken = D.features((x, y), "block_1")
+    part = D.blocks[0]
+    np.testing.assert_allclose(
+        part((taken, y) if condition == "projection" else taken), D((x, y)), rtol=1e-5, atol=1e-6
+    )
+    network, first = (D, x) if condition == "projection" else (G, z)
+    network.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded((first, y)), network((first, y)))
+    with pytest.raises(UserError, match="no layer 'block_9'"):
+        D.features((x, y), "block_9")
 
 
 def growing_features(G, z, stage):

@@ -13,6 +13,8 @@ from gan_zoo import checkpoints, data, refine, runs, sample, training
 from gan_zoo.distribution import FixedStream
 from gan_zoo.errors import NonFiniteLoss, UserError
 
+from .small_models import VAE, Pairs, conditional
+
 VECTORS = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text())
 A, B = (np.float32(VECTORS["penalty"]["inputs"][name]) for name in "ab")
 START = np.float32(VECTORS["penalty"]["inputs"]["x_fake"])
@@ -98,6 +100,26 @@ def test_images_stay_in_their_range_and_the_prior_holds_latents_back():
         for held in (False, True)
     )
     assert not np.allclose(free, held)
+
+
+@pytest.mark.parametrize("space", refine.SPACES)
+def test_labels_stay_while_samples_move(space):
+    gan = conditional(WGANGP, shape=(2,), classes=2)
+    z, y = gan.sample_latent(16, seed=1)
+    samples = refine.refine(gan, (z, y), space=space, steps=5, step_size=1e-2, noise=0.0)
+    before, after = (refine.score(gan, (x, y)).numpy() for x in (gan((z, y)), samples))
+    assert (after > before).all()
+    real = tf.data.Dataset.from_tensors((tf.zeros([8, 2]), tf.zeros([8], tf.int32))).repeat()
+    critic = gan.discriminator.get_weights()[0]
+    refine.fine_tune(gan, real, 2, refine.Dynamics(space=space, steps=1))
+    assert not np.array_equal(gan.discriminator.get_weights()[0], critic)
+
+
+def test_models_without_a_score_for_one_example():
+    with pytest.raises(UserError, match="VAE has no discriminator.*its networks are encoder, decoder"):
+        refine.refine(VAE.small(), np.zeros((2, 2), "float32"))
+    with pytest.raises(UserError, match="the discriminator of Pairs takes more than an example"):
+        refine.refine(Pairs.small(), np.zeros((2, 2), "float32"))
 
 
 def ring(seed=0):

@@ -1,5 +1,6 @@
 """The sampling tool: its files, and one sentence for each error."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,12 @@ from gan_zoo.export import saved_model
 from gan_zoo.models import DCGAN, VanillaGAN
 from PIL import Image
 
-from gan_zoo import images, pretrained, sample
+from gan_zoo import checkpoints, images, pretrained, refine, sample
+from gan_zoo.callbacks import average_of
 from gan_zoo.errors import UserError
 from gan_zoo.releases.index import update_index
+
+from .small_models import Labelled, conditional
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,64 @@ def test_interpolations_fill_the_picture(num, steps):
     assert sample._steps(num, None) == steps
 
 
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    gan = conditional()
+    names = ["ankle_boot", "bag", "hat"]
+    return saved_model.export(gan, tmp_path_factory.mktemp("run") / "saved_model", metadata={"classes": names})
+
+
+def test_a_class(labelled, tmp_path):
+    model = pretrained.load_pretrained(labelled, trust=True)
+    line = sample.write_samples(labelled, tmp_path / "a.npz", num=4, seed=1, label="Ankle boot", trust=True)
+    assert line.endswith("4 samples of vanilla_gan, 8x8x1, seed 1, class ankle_boot")
+    with np.load(tmp_path / "a.npz") as arrays:
+        np.testing.assert_array_equal(arrays["labels"], [0] * 4)
+        np.testing.assert_array_equal(arrays["samples"], model.sample(4, seed=1, label=0))
+    sample.write_samples(labelled, tmp_path / "b.npz", num=4, seed=1, trust=True)
+    with np.load(tmp_path / "b.npz") as arrays:
+        np.testing.assert_array_equal(arrays["labels"], model.labels(4, seed=1))
+        np.testing.assert_array_equal(arrays["samples"], model.sample(4, seed=1))
+
+
+def test_rows_are_classes(labelled, tmp_path):
+    model = pretrained.load_pretrained(labelled, trust=True)
+    line = sample.write_samples(labelled, tmp_path / "a.png", num=5, seed=1, trust=True)
+    assert "6 samples" in line  # 3 classes, 2 of each: the square root of 5
+    rows = model.sample(6, seed=1, label=[0, 0, 1, 1, 2, 2])
+    np.testing.assert_array_equal(pixels(tmp_path / "a.png"), images.grid(rows, 2)[..., 0])
+    sample.write_samples(labelled, tmp_path / "b.npz", num=8, seed=1, columns=2, interpolate=True, trust=True)
+    with np.load(tmp_path / "b.npz") as arrays:
+        np.testing.assert_array_equal(arrays["labels"], [0, 0, 1, 1, 2, 2, 0, 0])
+
+
+def test_a_run_with_labels(tmp_path):
+    gan = Labelled.for_points(latent_dim=3, classes=2, seed=0)
+    gan.compile()
+    settings = {
+        **{"model": "tests.small_models:Labelled", "dataset": "ring8", "network": "mlp", "norm": "none"},
+        **{"precision": "float32", "width": 4, "batch_size": 8, "seed": 0, "ema_decay": 0.99, "condition": None},
+        "data": {"kind": "points", "shape": [2], "classes": ["east", "west"]},
+        "arguments": {"classes": 2, "latent_dim": 3, "seed": 0},
+    }
+    (tmp_path / "run.json").write_text(json.dumps({"settings": settings}))
+    checkpoints.save(tmp_path / "checkpoints", gan, 1, average_of(gan))
+    z, y = gan.sample_latent(4, seed=2, label=1)
+
+    model = pretrained.load_pretrained(saved_model.export_run(tmp_path, trust=True))
+    assert model.classes == ("east", "west")
+    np.testing.assert_allclose(model.sample(4, seed=2, label="west"), gan((z, y)), atol=1e-6)
+
+    options = dict(num=4, seed=2, trust=True, refine="latent", steps=2)
+    sample.write_samples(tmp_path, tmp_path / "a.npz", label="West", **options)
+    with np.load(tmp_path / "a.npz") as arrays:
+        np.testing.assert_array_equal(arrays["labels"], y)
+        np.testing.assert_allclose(arrays["samples"], refine.refine(gan, (z, y), seed=2, steps=2), atol=1e-6)
+    sample.write_samples(tmp_path, tmp_path / "b.npz", **options)
+    with np.load(tmp_path / "b.npz") as arrays:
+        np.testing.assert_array_equal(arrays["labels"], gan.sample_latent(4, seed=2)[1])
+
+
 def test_points_are_scattered(tmp_path):
     gan = VanillaGAN.for_points(width=4, depth=1)
     folder = saved_model.export(gan, tmp_path / "m")
@@ -89,6 +151,7 @@ def test_grey_images_stay_grey(tmp_path):
         ({"num": 1, "interpolate": True}, "--num must be 2 or more"),
         ({"num": 8, "columns": 3, "interpolate": True}, "--columns must be 2 or more and divide --num=8"),
         ({"num": 8, "columns": 1, "interpolate": True}, "--columns must be 2 or more and divide --num=8"),
+        ({"label": "3"}, "--label=3: vanilla_gan was trained without labels: leave --label out"),
         ({"seed": 2**63}, "seed must be a 64-bit integer"),
         ({"output": "a.gif"}, "--output=a.gif must end in .png, .npy or .npz"),
         ({"output": "a"}, "--output=a must end in"),

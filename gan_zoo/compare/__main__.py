@@ -54,7 +54,7 @@ def define_flags() -> None:
         list(OPTIMIZERS),
         "The variants' own, or one for all: Adam (beta_1 0.5, beta_2 0.999), RMSprop (rho 0.9) or SGD.",
     )
-    flags.DEFINE_float("learning_rate", None, "For both players of all methods, in the place of the optimizers' own.")
+    flags.DEFINE_float("learning_rate", None, "For all players of all methods, in the place of the optimizers' own.")
     flags.DEFINE_integer("samples", Settings.samples, "Samples that are measured at each look.")
     flags.DEFINE_integer(
         "evaluate_every", Settings.evaluate_every, "Steps between two looks; 0 takes about 20 looks in all."

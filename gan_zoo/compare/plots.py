@@ -7,6 +7,7 @@ background, in colours that stand out from both.
 
 import dataclasses
 import io
+import itertools
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -153,7 +154,8 @@ def all_curves(results: dict[str, Any], metrics: Sequence[dict[str, Any]], axis:
 def losses(results: dict[str, Any], method: str, theme: Theme = LIGHT) -> bytes:
     """The losses of one method's runs over the steps, D above and G below, one thin line for each seed.
 
-    Each has a vertical axis of its own: a critic's loss may be a thousand times its generator's.
+    A model with other players has a panel for each of them. Each has a vertical axis of its own: a critic's loss may be
+    a thousand times its generator's.
 
     Args:
         results: As for `report.write`.
@@ -161,7 +163,7 @@ def losses(results: dict[str, Any], method: str, theme: Theme = LIGHT) -> bytes:
         theme: Colours.
     """
     figure = _figure(3.8, 2.7, 150, theme)
-    _draw_losses(figure.subplots(2, 1, sharex=True), results, method, theme)
+    _draw_losses(figure, results, method, theme)
     return images.figure_png(figure)
 
 
@@ -179,7 +181,7 @@ def all_losses(results: dict[str, Any]) -> bytes:
     for panel, name in zip(panels, names, strict=False):
         panel.set_facecolor(LIGHT.background)
         panel.suptitle(textwrap.fill(name, 44), fontsize=8, color=LIGHT.text, parse_math=False)
-        _draw_losses(panel.subplots(2, 1, sharex=True), results, name, LIGHT)
+        _draw_losses(panel, results, name, LIGHT)
     return images.figure_png(figure)
 
 
@@ -435,9 +437,17 @@ def _draw_curves(axes: "Axes", results: dict[str, Any], metric: dict[str, Any], 
     axes.set_title(title, fontsize=11, color=theme.text, parse_math=False, loc="left", weight="bold")
 
 
-def _draw_losses(panels: Sequence["Axes"], results: dict[str, Any], method: str, theme: Theme) -> None:
-    players = (("d_loss", "D"), ("g_loss", "G"))
-    for axes, (key, player), colour in zip(panels, players, theme.lines, strict=False):
+def _loss_names(results: dict[str, Any], method: str) -> list[str]:
+    """The names of the players' losses that a method's runs have; those of a GAN if no run has any yet."""
+    rows = (row for run in results["runs"] if run["method"] == method for row in run["losses"])
+    return list(dict.fromkeys(name for row in rows for name in row if name != "step")) or ["d_loss", "g_loss"]
+
+
+def _draw_losses(figure: Any, results: dict[str, Any], method: str, theme: Theme) -> None:
+    names = _loss_names(results, method)
+    panels = figure.subplots(len(names), 1, sharex=True, squeeze=False).ravel()
+    for axes, key, colour in zip(panels, names, itertools.cycle(theme.lines), strict=False):
+        player = {"d_loss": "D", "g_loss": "G"}.get(key, key.removesuffix("_loss"))
         values = [np.zeros(0)]
         for run in (run for run in results["runs"] if run["method"] == method):
             y = np.array([row.get(key) for row in run["losses"]], np.float64)

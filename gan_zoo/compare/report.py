@@ -98,11 +98,13 @@ def write(results: dict[str, Any], folder: str | Path) -> Path:
             "dataset": "name", "description", "kind" ("points" or "image"), "shape" and "limits" (or None);
             "metrics": each with "name", "label", "better" ("lower" or "higher"), "digits" and "description";
             "primary": the name of the metric that ranks;
-            "methods": each with "name", "model", "paper", "arguments", "n_critic" and "optimizer";
+            "methods": each with "name", "model", "paper", "arguments", "n_critic" (minibatches in a step) and
+            "optimizer";
             "runs": each with "method", "seed", "status" ("done" or "diverged"), "reason", "steps", "seconds" (of
-            training), "curve" (rows of "step", "seconds" and metrics), "losses" (rows of "step", "d_loss" and
-            "g_loss"), "samples" ([N, D], or uint8 images [N, H, W, C]; None where there are none), "at_steps" and
-            "at_seconds" (metrics at the budgets, of time the last that were measured within; None if the run diverged);
+            training), "curve" (rows of "step", "seconds" and metrics), "losses" (rows of "step" and the players'
+            losses, "d_loss" and "g_loss" of a GAN), "samples" ([N, D], or uint8 images [N, H, W, C]; None where there
+            are none), "at_steps" and "at_seconds" (metrics at the budgets, of time the last that were measured within;
+            None if the run diverged);
             "reference" (may be absent): for each metric the statistics of draws of the data in the place of samples;
             "tables": "steps" and, with a budget of time, "seconds", as `ranking` makes them.
         folder: Where the files go; made if it is missing.

@@ -43,7 +43,7 @@ def run(settings: Settings, method: Method, seed: int, progress: Callable[[int],
     try:
         with seeded(stream(seed, "training")):
             gan.fit(
-                source.batches(settings.batch_size, n_critic=gan.n_critic, seed=seed),
+                source.batches(settings.batch_size, n_critic=gan.turns, seed=seed),
                 steps_per_epoch=settings.every,
                 epochs=2**31,  # `watch` ends it
                 verbose=0,
@@ -77,11 +77,12 @@ class _Watch(StepCallback):
         self._seconds, self._first = 0.0, 0
 
     def on_train_begin(self, logs=None):
+        self._players = [f"{player.key}_loss" for player in self.model.players()]
         self._look()
         self._resumed = time.perf_counter()
 
     def on_step(self, previous, logs):
-        self._means.add({name: logs[name] for name in ("d_loss", "g_loss")})  # waits for the device
+        self._means.add({name: logs[name] for name in self._players if name in logs})  # waits for the device
         now = time.perf_counter()
         if previous:
             self._seconds += now - self._resumed

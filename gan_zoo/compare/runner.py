@@ -220,13 +220,14 @@ def describe(settings: Settings, method: Method, shape: tuple[int, ...]) -> dict
 
     gan = settings.build(method, shape, 0)
     # The variant's own arguments, and what else was set.
-    own = [name for name in gan.argument_names() if name not in GAN.argument_names() or name in method.arguments]
+    common = {*GAN.argument_names(), *gan.networks()}
+    own = [name for name in gan.argument_names() if name not in common or name in method.arguments]
     return {
         "name": method.name,
         "model": method.model,
         "paper": PAPERS.get(method.model, "a class of the user's own"),
         "arguments": {name: getattr(gan, name) for name in own},
-        "n_critic": gan.n_critic,
+        "n_critic": gan.turns,
         "optimizer": _optimizer_text(gan),
     }
 
@@ -318,14 +319,18 @@ def _time_budget(settings: Settings, found: Sequence[dict]) -> float | None:
 
 
 def _optimizer_text(gan) -> str:
-    texts = []
-    for optimizer in (gan.d_optimizer, gan.g_optimizer):
+    texts = {}
+    for player in gan.players():
+        optimizer = gan.optimizer_of(player)
         settings = optimizer.get_config()
         rate = settings["learning_rate"]
         shown = [rate["class_name"] if isinstance(rate, dict) else f"{float(rate):g}"]  # a schedule, or a number
         shown += [f"{n}={settings[n]:g}" for n in ("beta_1", "beta_2", "rho", "momentum") if settings.get(n)]
-        texts.append(f"{type(optimizer).__name__}({', '.join(shown)})")
-    return texts[0] if texts[0] == texts[1] else f"D: {texts[0]}, G: {texts[1]}"
+        label = player.key.upper() if player.key in ("d", "g") else player.name
+        texts[label] = f"{type(optimizer).__name__}({', '.join(shown)})"
+    if len({*texts.values()}) == 1:
+        return next(iter(texts.values()))
+    return ", ".join(f"{label}: {text}" for label, text in texts.items())
 
 
 def table_rows(results: dict[str, Any], key: str) -> list[list[str]]:

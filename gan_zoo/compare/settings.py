@@ -34,7 +34,7 @@ class Settings:
         width: Of the networks.
         depth: Hidden layers of the perceptrons for points.
         optimizer: "own", each variant's, or one for all: "adam" (beta_1 0.5, beta_2 0.999), "rmsprop" (rho 0.9), "sgd".
-        learning_rate: For both players; None leaves the optimizers' own.
+        learning_rate: For all players; None leaves the optimizers' own.
         evaluate_every: Steps between two looks; 0 for about `EVALUATIONS` of them in all.
         samples: How many samples a look measures.
     """
@@ -111,7 +111,7 @@ class Settings:
         return self.find().open()
 
     def build(self, method: Method, shape: tuple[int, ...], seed: int):
-        """A method's GAN, compiled. The networks have the same initial weights for all methods with one seed."""
+        """A method's model, compiled. The networks have the same initial weights for all methods with one seed."""
         from gan_zoo.variants import build_gan
 
         sizes = self.sizes
@@ -128,7 +128,7 @@ class Settings:
                 norm=None,
                 arguments=arguments,
             )
-        gan.compile(self._optimizer(gan, "discriminator"), self._optimizer(gan, "generator"))
+        gan.compile(*(self._optimizer(gan, player.name) for player in gan.players()))
         return gan
 
     def _optimizer(self, gan, player: str):

@@ -18,7 +18,8 @@ from gan_zoo.data.color_mnist import ColorMNISTSource
 from gan_zoo.data.find import find_source, open_source
 from gan_zoo.data.images import MAX_SKIPPED
 from gan_zoo.data.sources import Found, ImageSource, PointSource, Source
-from gan_zoo.data.table import DATASETS, OTHER, Dataset, lookup, suggest
+from gan_zoo.data.table import DATASETS, OTHER, Dataset, lookup
+from gan_zoo.specs import suggest
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -1,9 +1,7 @@
-"""Table of the datasets with known settings, and suggestions for unknown names."""
+"""The datasets the zoo knows settings for."""
 
 import dataclasses
-import difflib
 import re
-from collections.abc import Iterable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,25 +62,3 @@ def lookup(name: str) -> Dataset:
     if name.startswith("folder:"):
         return OTHER
     return DATASETS.get(re.split(r"[(/:]", name)[0].strip(), OTHER)
-
-
-def suggest(name: str, names: Iterable[str]) -> str:
-    """Returns a hint for an error about an unknown name.
-
-    Args:
-        name: The name that the user gave.
-        names: The known names.
-
-    Returns:
-        " Did you mean 'celeb_a'?" with the nearest name, or "" if none is near.
-    """
-    # CelebA, celebA and celeb-a are spellings of celeb_a.
-    plain = {}
-    for candidate in names:
-        plain.setdefault(_plain(candidate), candidate)
-    match = difflib.get_close_matches(_plain(name), plain, n=1)
-    return f" Did you mean {plain[match[0]]!r}?" if match else ""
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "")

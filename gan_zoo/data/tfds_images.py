@@ -26,8 +26,9 @@ from gan_zoo import checks
 from gan_zoo.data import tfrecords
 from gan_zoo.data.images import ImageSet, Record, no_labels
 from gan_zoo.data.synthetic import SYNTHETIC
-from gan_zoo.data.table import DATASETS, suggest
+from gan_zoo.data.table import DATASETS
 from gan_zoo.errors import UserError
+from gan_zoo.specs import suggest
 
 PROBE_TIMEOUT = 10
 """Seconds to wait for the answer of a server before a download counts as impossible."""
@@ -60,7 +61,7 @@ def find(name: str, *, split: str, data_dir: str | None, labels: bool) -> ImageS
         builder = _builder(name, data_dir)
     info = builder.info
     image, kinds = _features(name, info.features)
-    label = next(iter(kinds), None)
+    label = kinds[0] if len(kinds) == 1 else None
     if labels:
         _check_labels(name, info, kinds)
     height, width, depth = info.features[image].shape
@@ -71,36 +72,26 @@ def find(name: str, *, split: str, data_dir: str | None, labels: bool) -> ImageS
         records=lambda: _records(name, builder, split, image, label),
         channels=lambda: 1 if depth == 1 else 3,
         native=(height, width) if height and width else None,
+        class_names=_class_names(info, label),
         details={"tfds": info.full_name, "path": str(builder.data_path)},
         remedy="Copy or prepare the set again",
     )
     if builder.data_path.exists():
-        return _with_files(_with_classes(found, info, kinds), builder, split)
+        return _with_files(found, builder, split)
 
     def prepare() -> ImageSet:
         _prepare(name, builder)
-        # The names of the classes may be known only after preparation.
-        return _with_files(_with_classes(found, builder.info, kinds), builder, split)
+        # Preparing a set may be what tells the names of its classes.
+        classes = _class_names(builder.info, label)
+        return _with_files(dataclasses.replace(found, class_names=classes), builder, split)
 
-    return dataclasses.replace(_with_classes(found, info, kinds), prepare=prepare)
-
-
-def _with_classes(found: ImageSet, info, kinds: list[str]) -> ImageSet:
-    """Returns a dataset with the names of its classes, if it has exactly one kind of classes."""
-    names = _class_names(info, kinds[0]) if kinds else None
-    if len(kinds) == 1:
-        return dataclasses.replace(found, class_names=names)
-    if not names:
-        return found
-    # It is undecided which of several kinds is meant. Earlier versions recorded the number of classes of the first
-    # kind, and their runs must be able to continue.
-    return dataclasses.replace(found, details={"num_classes": len(names), **found.details})
+    return dataclasses.replace(found, prepare=prepare)
 
 
-def _class_names(info, label: str) -> tuple[str, ...] | None:
-    """Returns the names of the values of a class label; None if they are known only after preparation."""
-    feature = info.features[label]
-    return tuple(feature.names) if feature.num_classes else None
+def _class_names(info, label: str | None) -> tuple[str, ...] | None:
+    """Names of the values of a class label, if there is one and they are known before the set is prepared."""
+    feature = info.features[label] if label else None
+    return tuple(feature.names) if feature and feature.num_classes else None
 
 
 def _with_files(found: ImageSet, builder, split: str) -> ImageSet:
@@ -412,8 +403,9 @@ def _features(name: str, features) -> tuple[str, list[str]]:
     """Returns the keys of the image and of the class label in a dataset's features; all labels if it is ambiguous."""
     import tensorflow_datasets as tfds
 
-    items = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
-    # Of several images, the one with the usual name. A LabeledImage is a map of classes, not a picture.
+    # TFDS reads the features of a prepared set in an order that differs from process to process.
+    items = dict(sorted(features.items())) if isinstance(features, tfds.features.FeaturesDict) else {}
+    # Of several, the one with the usual name; a LabeledImage is a map of classes and not a picture.
     images = [
         key
         for key, feature in items.items()

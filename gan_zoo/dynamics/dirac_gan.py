@@ -12,11 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gan_zoo import networks
+from gan_zoo import specs
+from gan_zoo.building import BuildsNetworks
 from gan_zoo.dynamics.game import Game
 from gan_zoo.errors import UserError
-from gan_zoo.gan import GAN
 from gan_zoo.methods import Method, parse
+from gan_zoo.model import GenerativeModel
 from gan_zoo.models import VARIANTS
 from gan_zoo.variants import find_model
 
@@ -61,7 +62,8 @@ def methods(text: str) -> list[Method]:
     """The methods that `--models` names: "all", or variants separated by commas, "r1_gan,wgan_gp(gp_weight=0.1)".
 
     A variant without arguments stands for its rows of `METHODS`. "all" is `METHODS` and the variants that have no row,
-    except for those whose discriminator is of another kind than a score, such as EBGAN's autoencoder.
+    except for those that have other networks than a generator and a discriminator, or whose discriminator is of another
+    kind than a score, such as EBGAN's autoencoder.
 
     Raises:
         UserError: If there is no such variant or argument, or it cannot play this game.
@@ -80,16 +82,18 @@ def methods(text: str) -> list[Method]:
                 )
         if not _scores(method.cls):
             raise UserError(
-                f"--models={method.model}: the Dirac-GAN's D(x) = psi x is a score, and this variant's discriminator "
-                f"is none: leave it out."
+                f"--models={method.model}: the Dirac-GAN has a generator and a discriminator that is a score, "
+                f"D(x) = psi x, and {method.cls.__name__} has other networks: leave it out."
             )
         rows = [row for row in METHODS if row.model == method.model]
         found += rows if rows and not method.arguments else [method]
     return found
 
 
-def _scores(cls: type[GAN]) -> bool:
-    return cls.networks is networks
+def _scores(cls: type[GenerativeModel]) -> bool:
+    """Whether the class plays with G and a D that is a score; a class with a `score` of its own has another D."""
+    is_plain = cls.build_networks.__func__ is BuildsNetworks.build_networks.__func__
+    return is_plain and cls.network_names() == ["generator", "discriminator"] and not hasattr(cls, "score")
 
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
@@ -113,7 +117,9 @@ def players(theta: float, psi: float, dtype: str = "float32") -> tuple[keras.Mod
     return generator, discriminator
 
 
-def dirac(model: str | type[GAN] = "vanilla_gan", *, start: Sequence[float] = (0.0, 0.0), **arguments) -> Game:
+def dirac(
+    model: str | type[GenerativeModel] = "vanilla_gan", *, start: Sequence[float] = (0.0, 0.0), **arguments
+) -> Game:
     """A variant's Dirac-GAN in float64, standing at `start`, (theta, psi): by default at the equilibrium.
 
     Instance noise is not drawn. The minibatch holds one example for each of 4,096 points that stand for the normal
@@ -126,12 +132,20 @@ def dirac(model: str | type[GAN] = "vanilla_gan", *, start: Sequence[float] = (0
         **arguments: The variant's own, such as gamma=0.3.
 
     Raises:
-        UserError: If there is no such variant or it takes no such argument.
+        UserError: If there is no such variant, it takes no such argument, or it has other networks than a generator and
+            a discriminator.
     """
     cls = find_model(model) if isinstance(model, str) else model
-    unknown = sorted({*arguments} - {*cls.argument_names()})
-    if unknown:
-        raise UserError(f"{cls.__name__} has no argument {unknown[0]!r}; it has {', '.join(cls.argument_names()[2:])}.")
+    names = cls.network_names()
+    if names != ["generator", "discriminator"]:
+        raise UserError(
+            f"The Dirac-GAN has a generator and a discriminator, and {cls.__name__} has the networks "
+            f"{', '.join(names) or 'none'}: make a Game of a model of your own."
+        )
+    own = [name for name in cls.argument_names() if name not in names]
+    for name in arguments:
+        if name not in own:
+            raise UserError(specs.unknown(name, own, cls.__name__))
     gan = cls(*players(*start, dtype="float64"), **{"seed": 0, **arguments})
     if not gan.instance_noise:
         return Game(gan, tf.zeros([2, 1], tf.float64))

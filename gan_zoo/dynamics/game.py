@@ -9,10 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from gan_zoo.errors import UserError
-from gan_zoo.gan import GAN
+from gan_zoo.model import GenerativeModel
+from gan_zoo.players import Player
 
 SCHEDULES = ("simultaneous", "alternating")
-"""SimGD: both players move from the same point. AltGD: G moves, then D from where G has gone."""
+"""SimGD: all players move from the same point. AltGD: G moves, then D from where G has gone; of players other than
+these two, the last of `players()` moves first."""
 
 
 class _Descent(keras.optimizers.SGD):
@@ -33,40 +35,53 @@ class _Descent(keras.optimizers.SGD):
 
 
 class Game:
-    """A GAN on a fixed minibatch, seen as a point that moves in the space of all its weights.
+    """A model on a fixed minibatch, seen as a point that moves in the space of all its players' weights.
 
     With theta the generator's and psi the discriminator's weights, the field at w = (theta, psi) is
 
         v(w) = -(grad_theta L_G, grad_psi L_D),
 
-    or what the variant makes of it: the gradients are those that its own `both_step` hands to the optimizers, so that
+    or what the variant makes of it: the gradients are those that its own `joint_step` hands to the optimizers, so that
     consensus optimization has its corrected field, and an unrolled GAN that of its surrogate loss. Derivatives of v are
     taken by automatic differentiation through that step. Mescheder et al. (2018), Section 2.
+
+    Of a model with other players than these two, w holds the weights of the last of `players()` first, and v is minus
+    the gradient of each player's own loss.
 
     Networks with float64 weights, on data in float64, make everything here exact to about 1e-12.
 
     Random draws of the losses are the same at every evaluation of the field; those of a trajectory go on.
 
     Args:
-        gan: Is compiled anew, with gradient descent for both players, and moved about: do not train it elsewhere.
-        x: The minibatch of every step, [B, ...].
+        gan: A GAN or another model. It is compiled again, with gradient descent for all players, and its weights are
+            moved: do not train it elsewhere.
+        x: The minibatch of every step, [B, ...]; a tuple or a dict where the losses take one, as (images, labels).
 
     Attributes:
-        gan: The GAN.
-        size: N, the number of weights of both players.
-        names: Of each player's weights, "generator" or "discriminator", N of them.
+        gan: The model.
+        size: N, the number of weights of all players.
+        names: The player that each weight belongs to, "generator" or "discriminator" in a GAN, N of them.
+
+    Raises:
+        UserError: If two players share a weight.
 
     References:
         Mescheder et al., 2018, https://arxiv.org/abs/1801.04406
     """
 
-    def __init__(self, gan: GAN, x):
-        self.gan, self.x = gan, tf.convert_to_tensor(x)
-        gan.compile(_Descent(), _Descent())
-        self._variables = [*gan.generator_variables, *gan.discriminator_variables]
+    def __init__(self, gan: GenerativeModel, x):
+        self.gan = gan
+        structured = isinstance(x, tuple | dict)
+        self.x = tf.nest.map_structure(tf.convert_to_tensor, x) if structured else tf.convert_to_tensor(x)
+        players = gan.players()
+        _check_apart(gan, players)
+        gan.compile(*(_Descent() for _ in players))
+        self._movers = [player.name for player in reversed(players)]
+        self._optimizers = {player.name: gan.optimizer_of(player) for player in reversed(players)}
+        self._variables = [variable for player in reversed(players) for variable in player.variables]
         self._sizes = [int(np.prod(variable.shape)) for variable in self._variables]
         self.size = sum(self._sizes)
-        owners = ["generator"] * len(gan.generator_variables) + ["discriminator"] * len(gan.discriminator_variables)
+        owners = [player.name for player in reversed(players) for _ in player.variables]
         self.names = [owner for owner, size in zip(owners, self._sizes, strict=True) for _ in range(size)]
         self._evaluate = tf.function(self._differentiated, autograph=False)
         self._evaluate_all = tf.function(self._mapped, autograph=False, reduce_retracing=True)
@@ -74,7 +89,7 @@ class Game:
 
     @property
     def point(self) -> np.ndarray:
-        """w, the present weights, float64 [N]: the generator's, then the discriminator's."""
+        """w, the present weights, float64 [N]: the generator's, then the discriminator's; or as `names` says."""
         return np.concatenate([variable.numpy().astype("float64").ravel() for variable in self._variables])
 
     @point.setter
@@ -120,22 +135,26 @@ class Game:
     ) -> np.ndarray:
         """F'(w), [N, N], the derivative of one update w -> F(w) of gradient descent.
 
-        Simultaneous: F = id + h v. Alternating: G's step, then `d_steps` steps of D, each from where the last one led.
-        The order of the players does not change the eigenvalues at an equilibrium.
+        Simultaneous: F = id + h v. Alternating: G's step, then `d_steps` steps of D, each from where the last one led;
+        of other players a step each, the first of `players()` last and `d_steps` times. The order of the players does
+        not change the eigenvalues at an equilibrium.
 
         Args:
             w: By default the present point.
             step_size: h.
             schedule: One of `SCHEDULES`.
             d_steps: n_d, for "alternating".
+
+        Raises:
+            UserError: If the schedule is not one of these, or is "alternating" and the model has one player.
         """
-        _check_schedule(schedule, d_steps)
+        self._check_schedule(schedule, d_steps)
         w = self._point(w)
         if schedule == "simultaneous":
             return np.eye(self.size) + step_size * self.jacobian(w)
-        of_generator = np.array([name == "generator" for name in self.names])
         update = np.eye(self.size)
-        for moves in (of_generator, *[~of_generator] * d_steps):
+        for (mover,) in self._turns(schedule, d_steps):
+            moves = np.array([name == mover for name in self.names])
             v, jacobian = self._at(w)
             update = (np.eye(self.size) + step_size * moves[:, np.newaxis] * jacobian) @ update
             w = w + step_size * moves * v
@@ -161,8 +180,11 @@ class Game:
             steps: How many.
             schedule: One of `SCHEDULES`.
             d_steps: Steps of D for each of G, for "alternating".
+
+        Raises:
+            UserError: As for `update_jacobian`, or if `steps` is negative.
         """
-        _check_schedule(schedule, d_steps)
+        self._check_schedule(schedule, d_steps)
         if steps < 0:
             raise UserError(f"steps must be 0 or more, not {steps}.")
         key = schedule, d_steps
@@ -189,7 +211,7 @@ class Game:
 
     @contextlib.contextmanager
     def _unchanged(self):
-        """Puts every variable of the GAN back: weights, random stream, clipped values, power iterations."""
+        """Puts every variable of the model back: weights, random stream, clipped values, power iterations."""
         kept = [(variable, variable.numpy()) for variable in self.gan.variables]
         try:
             yield
@@ -198,16 +220,34 @@ class Game:
                 variable.assign(value)
 
     def _both(self, moving: Sequence[str], rate=0.0) -> list[tf.Tensor]:
-        """The variant's step from one point for both players, in which only `moving` ones move; returns gradients."""
+        """The model's step from one point for all players, in which only `moving` ones move; returns gradients."""
         gan = self.gan
-        for player, optimizer in (("generator", gan.g_optimizer), ("discriminator", gan.d_optimizer)):
-            optimizer.held, optimizer.rate = player not in moving, rate
+        for name, optimizer in self._optimizers.items():
+            optimizer.held, optimizer.rate = name not in moving, rate
         schedule, gan.simultaneous = gan.simultaneous, True
         try:
-            gan.both_step(self.x)
+            gan.joint_step(self.x)
         finally:
             gan.simultaneous = schedule
-        return [*gan.g_optimizer.gradients, *gan.d_optimizer.gradients]
+        return [gradient for optimizer in self._optimizers.values() for gradient in optimizer.gradients]
+
+    def _turns(self, schedule: str, d_steps: int) -> list[list[str]]:
+        """The names of the players that move in each turn of a step."""
+        if schedule == "simultaneous":
+            return [self._movers]
+        *others, first = self._movers
+        return [*([name] for name in others), *[[first]] * d_steps]
+
+    def _check_schedule(self, schedule: str, d_steps: int) -> None:
+        if schedule not in SCHEDULES:
+            raise UserError(f"schedule must be one of {', '.join(SCHEDULES)}, not {schedule!r}.")
+        if not isinstance(d_steps, int) or d_steps < 1:
+            raise UserError(f"d_steps must be a whole number from 1 up, not {d_steps!r}.")
+        if schedule == "alternating" and len(self._movers) == 1:
+            raise UserError(
+                f"schedule='alternating' needs two players or more, and {type(self.gan).__name__} has one, "
+                f"{self._movers[0]}: use 'simultaneous'."
+            )
 
     def _differentiated(self):
         values = [variable.value for variable in self._variables]
@@ -231,9 +271,7 @@ class Game:
         return tf.map_fn(at, points, parallel_iterations=1)
 
     def _walk(self, schedule: str, d_steps: int, rate, steps):
-        turns = [["generator", "discriminator"]]
-        if schedule == "alternating":
-            turns = [["generator"], *[["discriminator"]] * d_steps]
+        turns = self._turns(schedule, d_steps)
 
         def state():
             return _flat([variable.value for variable in self._variables])
@@ -300,8 +338,13 @@ def critical(game: Callable[[float], Game], low: float, high: float, tolerance: 
     return 0.5 * (low + high)
 
 
-def _check_schedule(schedule: str, d_steps: int) -> None:
-    if schedule not in SCHEDULES:
-        raise UserError(f"schedule must be one of {', '.join(SCHEDULES)}, not {schedule!r}.")
-    if not isinstance(d_steps, int) or d_steps < 1:
-        raise UserError(f"d_steps must be a whole number from 1 up, not {d_steps!r}.")
+def _check_apart(gan: GenerativeModel, players: Sequence[Player]) -> None:
+    owners: dict[int, str] = {}
+    for player in players:
+        for variable in player.variables:
+            other = owners.setdefault(id(variable), player.name)
+            if other != player.name:
+                raise UserError(
+                    f"gan: the players {other} and {player.name} of {type(gan).__name__} share the weight "
+                    f"{variable.path}, and a point of a game has one owner for each weight."
+                )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import numbers
 from typing import TYPE_CHECKING
 
 from gan_zoo.checks import whole
@@ -50,13 +51,13 @@ class Builder:
 
     def __post_init__(self):
         shape = tuple(self.shape)
-        if len(shape) not in (1, 3) or not all(isinstance(side, int) and side > 0 for side in shape):
+        if len(shape) not in (1, 3) or not all(isinstance(side, numbers.Integral) and side > 0 for side in shape):
             raise UserError(
                 f"shape must be (height, width, channels) of images or (dimensions,) of points, whole numbers from 1 "
                 f"up, not {self.shape!r}."
             )
         network = self.network or (FAMILIES[0] if len(shape) == 3 else "mlp")
-        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "shape", tuple(map(int, shape)))
         object.__setattr__(self, "network", network)
         if network not in FAMILIES:
             raise UserError(f"network must be one of {', '.join(FAMILIES)}, not {network!r}.")

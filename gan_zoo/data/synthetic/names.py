@@ -3,9 +3,8 @@
 import inspect
 from collections.abc import Callable
 
-from gan_zoo.calls import parse_call
+from gan_zoo import specs
 from gan_zoo.data.synthetic.base import Distribution
-from gan_zoo.data.table import suggest
 from gan_zoo.errors import UserError
 
 
@@ -19,38 +18,18 @@ def build(name: str, factories: dict[str, Callable[..., Distribution]]) -> Distr
     Raises:
         UserError: If there is no such distribution or argument, or the value of an argument is not valid.
     """
-    base, parenthesis, rest = name.partition("(")
-    base = base.strip()
+    base = name.partition("(")[0].strip()
     if base not in factories:
-        raise UserError(
-            f"there is no synthetic set {base!r}.{suggest(base, factories)} There are {', '.join(factories)}."
-        )
+        hint = specs.suggest(base, factories)
+        raise UserError(f"there is no synthetic set {base!r}.{hint} There are {', '.join(factories)}.")
     make = factories[base]
-    signature = inspect.signature(make)
-    bound = signature.bind()
-    if parenthesis:
-        try:
-            _, arguments = parse_call(f"{base}({rest}")
-        except ValueError:
-            raise UserError(
-                f"{name!r} cannot be read: arguments are written as in two_lines(theta=0.5), with numbers, None, or "
-                f"lists of numbers as values."
-            ) from None
-        has = ", ".join(signature.parameters) or "none"
-        for argument in arguments:
-            if argument not in signature.parameters:
-                hint = suggest(argument, signature.parameters)
-                raise UserError(f"{name}: {base} has no argument {argument!r}.{hint} Its arguments: {has}.")
-        bound = signature.bind(**arguments)
+    parameters = inspect.signature(make).parameters
+    _, assignments = specs.parse(name, repr(name))
+    arguments = specs.bind(assignments, parameters, base, name)
     try:
-        distribution = make(**bound.arguments)
+        distribution = make(**arguments)
     except UserError as error:
         raise UserError(f"{name}: {error}") from None
-    changed = {
-        argument: value
-        for argument, value in distribution.arguments.items()
-        if value != signature.parameters[argument].default
-    }
-    inside = ", ".join(f"{argument}={value!r}" for argument, value in changed.items())
-    distribution.name = f"{base}({inside})" if inside else base
+    made_with = distribution.arguments.items()
+    distribution.name = specs.write(base, {key: value for key, value in made_with if value != parameters[key].default})
     return distribution
