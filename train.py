@@ -4,11 +4,12 @@ import dataclasses
 
 from absl import flags
 
-from gan_zoo import cli, config, output, training
 from gan_zoo.data import DATASETS, MAX_SKIPPED, OTHER
 from gan_zoo.networks import CONDITIONS, FAMILIES, NORMS
-from gan_zoo.precision import PRECISIONS
-from gan_zoo.strategies import STRATEGIES
+from gan_zoo.nn.precision import PRECISIONS
+from gan_zoo.training import config, pipeline
+from gan_zoo.training.devices import STRATEGIES
+from gan_zoo.util import command_line, console
 
 USAGE = """
 Trains a GAN: python train.py --model=wgan_gp --dataset=celeb_a
@@ -42,12 +43,14 @@ flags.DEFINE_integer("batch_size", None, "Examples in a minibatch, over all repl
 flags.DEFINE_integer("steps", None, "Generator updates.")
 flags.DEFINE_integer("n_critic", None, "Discriminator updates for each generator update.")
 flags.DEFINE_string(
-    "balance", None, "When the generator moves: constant, warm_up or until(d_loss=1.0); see gan_zoo.balance."
+    "balance", None, "When the generator moves: constant, warm_up or until(d_loss=1.0); see gan_zoo.schedules.balance."
 )
 flags.DEFINE_float("learning_rate", None, "Of both players; by default the variant's own.")
 flags.DEFINE_float("d_learning_rate", None, "Of the discriminator.")
 flags.DEFINE_float("g_learning_rate", None, "Of the generator. Other players have --NAME_learning_rate.")
-PLAYERS_RATES = cli.define_matching(r"[a-z_][a-z_0-9]*_learning_rate", "Learning rate of a player of that name.")
+PLAYERS_RATES = command_line.define_matching(
+    r"[a-z_][a-z_0-9]*_learning_rate", "Learning rate of a player of that name."
+)
 flags.DEFINE_float("ema_decay", 0.999, "Of the moving average of the generator, which samples and the export use.")
 flags.DEFINE_integer("seed", 0, "Of the initial weights, the data's order and the latents.")
 
@@ -82,7 +85,7 @@ flags.DEFINE_enum(
 flags.DEFINE_integer(
     "health_every",
     500,
-    "Steps between looks at the players' health, see gan_zoo.health; 0 for none.",
+    "Steps between looks at the players' health, see gan_zoo.callbacks.health; 0 for none.",
 )
 flags.DEFINE_bool("dry_run", False, "Build everything, run a few steps, estimate time and memory, write nothing.")
 
@@ -127,25 +130,25 @@ def list_all() -> str:
     datasets = [(name, dataset.description) for name, dataset in DATASETS.items()]
     parts = {"Models": list(PAPERS.items()), "Datasets": [*datasets, ("...", OTHER.description)]}
     longest = max(len(name) for rows in parts.values() for name, _ in rows)
-    blocks = (f"{title}:\n{cli.described(rows, longest=longest)}" for title, rows in parts.items())
+    blocks = (f"{title}:\n{command_line.described(rows, longest=longest)}" for title, rows in parts.items())
     return "\n\n".join(blocks)
 
 
 def main() -> int:
     values = flags.FLAGS
     if values.list:
-        return output.finish(list_all())
+        return console.finish(list_all())
     for name in ("model", "dataset"):
         if not values[name].value:
-            raise cli.UserError(f"--{name} is missing: --list shows what there is.")
+            raise command_line.UserError(f"--{name} is missing: --list shows what there is.")
     fields = [f.name for f in dataclasses.fields(config.Config) if f.name in values]
     rates = {name.removesuffix("_learning_rate"): values[name].value for name in PLAYERS_RATES}
     asked = config.Config(**{name: values[name].value for name in fields}, learning_rates=rates)
     if values.dry_run:
-        return output.finish(training.dry_run(asked))
-    training.run(asked)
+        return console.finish(pipeline.dry_run(asked))
+    pipeline.run(asked)
     return 0
 
 
 if __name__ == "__main__":
-    cli.main(main, USAGE, GROUPS)
+    command_line.main(main, USAGE, GROUPS)

@@ -1,9 +1,9 @@
-"""Compares the algorithms of `gan_zoo.convolution` with TensorFlow's kernels: the ratio of their times.
+"""Compares the algorithms of `gan_zoo.nn.convolution` with TensorFlow's kernels: the ratio of their times.
 
     python benchmarks/convolutions.py
 
 Above 1 the matrix product over patches is faster or, for three channels, the 2 x 2 blocks. The limits in
-`gan_zoo/convolution.py` follow from this table.
+`gan_zoo/nn/convolution.py` follow from this table.
 """
 
 import math
@@ -12,7 +12,7 @@ import statistics
 import tensorflow as tf
 from limits import times
 
-from gan_zoo import convolution
+from gan_zoo.nn import convolution
 
 # (batch, size, channels in, channels out, kernel size, stride)
 CASES = [

@@ -16,7 +16,7 @@ from gan_zoo import dynamics, metrics, refine
 from gan_zoo.data import synthetic
 from gan_zoo.dynamics.dirac_gan import players
 from gan_zoo.gan import GAN
-from gan_zoo.variants import find_model
+from gan_zoo.registry.variants import find_model
 
 
 def _points(name: str, batch: int, n_critic: int, seed: int, scale: float = 1.0) -> tf.data.Dataset:

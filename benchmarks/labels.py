@@ -16,9 +16,9 @@ import numpy as np
 from absl import flags
 
 import gan_zoo
-from gan_zoo import cli, images
 from gan_zoo.data import find_source
-from gan_zoo.variants import find_model
+from gan_zoo.registry.variants import find_model
+from gan_zoo.util import command_line, pictures
 
 flags.DEFINE_string("dataset", "digits", "A dataset with classes.")
 flags.DEFINE_string("data_dir", None, "Where TFDS keeps its datasets.")
@@ -106,7 +106,7 @@ def main() -> None:
     if values.grid:
         labels = [k for k in range(len(source.classes)) for _ in range(10)]
         samples = gan(gan.sample_latent(len(labels), seed=2, label=labels)).numpy()
-        images.save_png(images.picture(samples, columns=10), Path(values.grid))
+        pictures.save_png(pictures.picture(samples, columns=10), Path(values.grid))
     text = json.dumps(result, indent=1)
     print(text)
     if values.json:
@@ -114,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.main(main, __doc__, GROUPS)
+    command_line.main(main, __doc__, GROUPS)

@@ -9,9 +9,11 @@ import contextlib
 
 import keras
 import tensorflow as tf
-from throughput import ROWS, Row, Worker, arguments, chosen, print_ratio, race, ratio, record
+from rows import ROWS, Row
+from throughput import Worker, arguments, chosen, print_ratio, race, ratio, record
 
-from gan_zoo import convolution, gan, layers, model, networks, optimizers
+from gan_zoo import gan, layers, model, networks
+from gan_zoo.nn import convolution, optimizers
 
 
 def _batch_norm():

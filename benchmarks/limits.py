@@ -16,7 +16,7 @@ from pathlib import Path
 import tensorflow as tf
 from worker import Zoo, task
 
-from gan_zoo import convolution
+from gan_zoo.nn import convolution
 
 PRODUCTS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul")
 # Parts of a step, with the names of TensorFlow's kernels.

@@ -79,9 +79,9 @@ Tried and not used, with the gain that each would give:
 NOTES = """
 Explanations:
 
-- **Convolutions by the fastest algorithm** ([convolution.py](../gan_zoo/convolution.py)): the gradient of a kernel with
-  many weights, and the convolution itself at few positions, is one matrix product over patches. The last layer of a
-  generator is a 3 x 3 convolution that computes blocks of 2 x 2 pixels. `python benchmarks/convolutions.py` measures
+- **Convolutions by the fastest algorithm** ([convolution.py](../gan_zoo/nn/convolution.py)): the gradient of a kernel
+  with many weights, and the convolution itself at few positions, is one matrix product over patches. The last layer of
+  a generator is a 3 x 3 convolution that computes blocks of 2 x 2 pixels. `python benchmarks/convolutions.py` measures
   where this is faster.
 - **Fused batch normalization**: one operation instead of the dozen that Keras uses.
 - **LeakyReLU differentiated from its output**: its input is not stored, TensorFlow fuses it with the convolution before

@@ -14,10 +14,10 @@ import statistics
 import time
 from pathlib import Path
 
+from rows import Row
 from throughput import Worker, write
-from worker import Row
 
-from gan_zoo import precision
+from gan_zoo.nn import precision
 
 BASE = Row("base", "wgan_gp", (32, 32, 3), batch=64, width=64)
 AXES = {

@@ -22,10 +22,12 @@ from pathlib import Path
 
 import psutil
 
-from gan_zoo import metrics, runs, training
+from gan_zoo import metrics
 from gan_zoo.callbacks import StepCallback
-from gan_zoo.errors import Interrupted, UserError
 from gan_zoo.metrics import evaluate
+from gan_zoo.training import pipeline
+from gan_zoo.util import versions
+from gan_zoo.util.errors import Interrupted, UserError
 
 SAMPLES = 2000
 SIZES = {"image": dict(width=16, batch_size=32), "points": dict(width=32, batch_size=64)}
@@ -88,7 +90,7 @@ class Watch(StepCallback):
         model.train_step = counted
 
 
-def soak(config: training.Config, seconds: float, interval: float = 60.0) -> list[dict]:
+def soak(config: pipeline.Config, seconds: float, interval: float = 60.0) -> list[dict]:
     """Trains for about `seconds` in a new folder, and returns the measurements of `Watch`.
 
     Args:
@@ -96,13 +98,13 @@ def soak(config: training.Config, seconds: float, interval: float = 60.0) -> lis
         seconds: Duration.
         interval: Seconds between checkpoints, pictures, evaluations and measurements.
     """
-    probe = training.Job(config)
+    probe = pipeline.Job(config)
     every = max(round(interval / _step_seconds(probe) / probe.execution), 1)
     return watch(config, every, probe.execution, seconds=seconds, steps=1000 * max(round(seconds / interval), 1))
 
 
 def watch(
-    config: training.Config,
+    config: pipeline.Config,
     every: int,
     chunk: int,
     *,
@@ -128,7 +130,7 @@ def watch(
         config.steps = steps * every
         config.steps_per_execution = chunk
         config.run_dir = str(Path(folder) / "run")
-        job = training.Job(config)
+        job = pipeline.Job(config)
         try:
             target = metrics.target(config.dataset)
         except UserError:
@@ -140,7 +142,7 @@ def watch(
         return watched.rows
 
 
-def _step_seconds(job: training.Job) -> float:
+def _step_seconds(job: pipeline.Job) -> float:
     """Returns the seconds of one step after the graph is compiled."""
     job.gan.fit(job.schedule.dataset(0), steps_per_epoch=2 * job.execution, verbose=0)
     count = 200 * job.execution
@@ -165,15 +167,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="Where results are added.")
     values = parser.parse_args()
     kind = "points" if values.dataset in metrics.synthetic.SYNTHETIC else "image"
-    config = training.Config(values.model, values.dataset, precision="float32", **SIZES[kind])
+    config = pipeline.Config(values.model, values.dataset, precision="float32", **SIZES[kind])
     rows = soak(config, 60 * values.minutes, values.interval)
     result = {
         "rows": rows,
         "memory_growth": growth(rows),
         "files": [rows[len(rows) // 5]["files"], rows[-1]["files"]],
         "traces": rows[-1]["traces"],
-        "versions": runs.versions(),
-        "cpu": runs.cpu_model(),
+        "versions": versions.versions(),
+        "cpu": versions.cpu_model(),
     }
     first, last = rows[0], rows[-1]
     print(

@@ -15,7 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from throughput import HERE, ROWS, limits, write
+from rows import ROWS
+from throughput import HERE, limits, write
 from worker import image_folder
 
 TRAIN = HERE.parent / "train.py"

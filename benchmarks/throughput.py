@@ -23,21 +23,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from worker import Row
+from rows import PRECISIONS, ROWS, Row
 
-from gan_zoo.runs import cpu_model
+from gan_zoo.util.versions import cpu_model
 
 HERE = Path(__file__).parent
 
-ROWS = [
-    Row("dcgan-64", "dcgan", (64, 64, 3), batch=64, width=64),
-    Row("wgan_gp-64", "wgan_gp", (64, 64, 3), batch=64, width=64, n_critic=5),
-    Row("wgan_gp-resnet-32", "wgan_gp", (32, 32, 3), batch=64, width=128, network="resnet", n_critic=5),
-    Row("dcgan-ring8", "dcgan", (2,), batch=512, width=128, latent_dim=2, network="mlp", steps_per_execution=50),
-    Row("progressive_gan-32", "progressive_gan", (32, 32, 3), batch=16, width=64, latent_dim=512, network="growing"),
-    Row("unrolled_gan-ring8", "unrolled_gan", (2,), 512, 128, latent_dim=256, network="mlp", steps_per_execution=50),
-]
-PRECISIONS = ("float32", "mixed_bfloat16")
 IN_TORCH = ("dcgan", "wgan_gp")
 """Models that `torch_gans.py` implements."""
 

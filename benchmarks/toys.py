@@ -5,8 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 import gan_zoo
-from gan_zoo import optimizers
-from gan_zoo.variants import find_model
+from gan_zoo.nn import optimizers
+from gan_zoo.registry.variants import find_model
 
 # Networks.
 

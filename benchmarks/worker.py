@@ -4,7 +4,6 @@
 that changes of the machine's speed affect all of them. It reads JSON lines, {"steps": n}, and answers {"seconds": s}.
 """
 
-import dataclasses
 import itertools
 import json
 import os
@@ -16,21 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
-
-
-@dataclasses.dataclass
-class Row:
-    """A line of a benchmark's table: the configuration that is trained."""
-
-    name: str
-    model: str
-    shape: tuple[int, ...]
-    batch: int
-    width: int
-    latent_dim: int = 128
-    network: str = "dcgan"
-    n_critic: int = 1
-    steps_per_execution: int = 1
+from rows import Row
 
 
 def image_folder(side: int, count: int = 2000) -> Path:
@@ -55,7 +40,7 @@ class Zoo:
         import keras
 
         from gan_zoo import data
-        from gan_zoo.variants import find_model
+        from gan_zoo.registry.variants import find_model
 
         if without:
             import levers

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from absl import flags
 
-from gan_zoo import checks, cli
-from gan_zoo.errors import UserError
-from gan_zoo.images import atomic_file
 from gan_zoo.releases import exports
 from gan_zoo.releases.index import update_index
-from gan_zoo.run_folders import check_export, partial_of
-from gan_zoo.runs import read_run
+from gan_zoo.run_folder.ownership import check_export
+from gan_zoo.run_folder.run_json import read_run
+from gan_zoo.util import checks, command_line
+from gan_zoo.util.errors import UserError
+from gan_zoo.util.files import atomic_file, partial_of
 
 _PRIVATE_SETTINGS = ("data_dir", "run_dir")
 _PRIVATE_FLAGS = ("--data_dir", "--run_dir", "--cache_dir")
@@ -34,7 +34,7 @@ def release(run_dir: Path, output: Path) -> None:
     Raises:
         UserError: If `run_dir` is not a run folder with a SavedModel, or `output` cannot be written.
     """
-    from gan_zoo.sample import write_samples
+    from gan_zoo.sampling.sample import write_samples
 
     try:
         run = public(read_run(run_dir))
@@ -110,4 +110,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("output", None, "Folder of the release, such as pretrained/wgan_gp-mnist.")
     flags.DEFINE_string("index", None, "Index to write the release in, such as gan_zoo/releases/index.json.")
     usage = "Makes a release of a run: python -m gan_zoo.export.release --run_dir=RUN --output=pretrained/NAME"
-    cli.main(main, usage, {"Flags": ["run_dir", "output", "index"]})
+    command_line.main(main, usage, {"Flags": ["run_dir", "output", "index"]})

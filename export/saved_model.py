@@ -40,11 +40,13 @@ import tensorflow as tf
 from absl import flags
 
 import gan_zoo
-from gan_zoo import checks, cli, precision, run_folders
-from gan_zoo.errors import UserError, file_errors
 from gan_zoo.model import GenerativeModel, labels_tensor
+from gan_zoo.nn import precision
 from gan_zoo.releases import exports
-from gan_zoo.tf_paths import tensorflow_path
+from gan_zoo.run_folder import ownership
+from gan_zoo.util import checks, command_line, files
+from gan_zoo.util.errors import UserError, file_errors
+from gan_zoo.util.tensorflow_paths import tensorflow_path
 
 METADATA = "assets.extra/metadata.json"
 """Where in the folder the metadata lies, so that it can be read without TensorFlow.
@@ -93,7 +95,7 @@ def export(
     destination = checks.path("path", path).resolve()
     if tf.distribute.has_strategy():
         raise UserError("gan cannot be exported inside of a strategy's scope: export it after the scope's end.")
-    run_folders.check_export("path", destination)
+    ownership.check_export("path", destination)
     samples_of = gan if generator is None else lambda z: generator(z, training=False)
     latents = gan.sample_latent(_CHECKED, seed=0)
     z = latents if gan.classes is None else latents[0]
@@ -107,7 +109,7 @@ def export(
         )
     document = _document(gan, z.shape[1], expected.shape[1:], metadata or {})
 
-    partial = run_folders.partial_of(destination)
+    partial = files.partial_of(destination)
     # Lower precision, which GPUs have for float32's products too, rounds otherwise when TensorFlow fuses a graph.
     networks = [generator] if generator is not None else [getattr(gan, name) for name in gan.averaged]
     half = any(map(precision.computes_in_half, networks))
@@ -135,7 +137,7 @@ def export_run(
         run_dir: A run folder of `train.py`.
         path: The SavedModel folder; by default `saved_model` in the run folder.
         step: Of the checkpoint; by default the newest that is undamaged.
-        trust: As for `gan_zoo.runs.load_gan`.
+        trust: As for `gan_zoo.run_folder.trained_gan.load_gan`.
 
     Returns:
         The absolute path of the folder.
@@ -143,9 +145,9 @@ def export_run(
     Raises:
         UserError: If there is no such run or checkpoint, or as for `export`.
     """
-    from gan_zoo import runs
+    from gan_zoo.run_folder import trained_gan
 
-    gan, step, settings = runs.load_gan(run_dir, step, trust)
+    gan, step, settings = trained_gan.load_gan(run_dir, step, trust)
     metadata = run_metadata(settings)
     return export(gan, path or checks.path("run_dir", run_dir) / "saved_model", metadata={**metadata, "step": step})
 
@@ -292,4 +294,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("output", None, "The SavedModel folder; by default saved_model in the run folder.")
     flags.DEFINE_bool("trust", False, "Import the run's own module, if it is of --model=module:Class.")
     usage = "Exports a checkpoint of a run: python -m gan_zoo.export.saved_model --run_dir=runs/wgan_gp-celeb_a"
-    cli.main(main, usage, {"Flags": ["run_dir", "step", "output", "trust"]})
+    command_line.main(main, usage, {"Flags": ["run_dir", "step", "output", "trust"]})

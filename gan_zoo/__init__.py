@@ -40,8 +40,8 @@ _LAZY = {
     "GAN": "gan_zoo.gan",
     "GenerativeModel": "gan_zoo.model",
     "Player": "gan_zoo.players",
-    "UserError": "gan_zoo.errors",
-    "load_pretrained": "gan_zoo.pretrained",
+    "UserError": "gan_zoo.util.errors",
+    "load_pretrained": "gan_zoo.sampling.pretrained",
 }
 _MODULES = (
     "callbacks",
@@ -74,6 +74,8 @@ def __dir__():
     return sorted({*globals(), *__all__})
 
 
-from gan_zoo import registration  # noqa: E402 (the path above comes first)
+from gan_zoo import aliases  # noqa: E402 (the path above comes first)
+from gan_zoo.registry import keras_classes  # noqa: E402
 
-registration.register()
+aliases.register()
+keras_classes.register()

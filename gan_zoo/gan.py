@@ -6,14 +6,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gan_zoo import balance as balances
-from gan_zoo import layers, networks
-from gan_zoo.checks import whole
-from gan_zoo.errors import UserError
+from gan_zoo import networks
 from gan_zoo.model import GenerativeModel
+from gan_zoo.nn import layers
+from gan_zoo.nn.image_leaves import batch_size, images_of
+from gan_zoo.nn.precision import at_least_float32, cast_floats, dtype_of
 from gan_zoo.players import Player, Variables
-from gan_zoo.precision import at_least_float32, cast_floats, dtype_of
-from gan_zoo.structures import batch_size, images_of
+from gan_zoo.schedules import balance as balances
+from gan_zoo.util.checks import whole
+from gan_zoo.util.errors import UserError
 
 
 class GAN(GenerativeModel):
@@ -42,14 +43,14 @@ class GAN(GenerativeModel):
             discriminator's last turn.
         Logs: "d_loss" (the mean over the discriminator's turns), "g_loss", and the terms that the losses `record`.
 
-    `for_images` and `for_points` build a variant with networks: see `gan_zoo.building`.
+    `for_images` and `for_points` build a variant with networks: see `gan_zoo.keras_model.network_building`.
 
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1], or points, [B, 2]; with `classes` it maps (z, y).
         discriminator: Maps the generator's outputs to raw scores, [B, 1], high for real data; with `classes` it maps
             (images, y).
         n_critic: Discriminator turns for each generator turn (k in Algorithm 1). Defaults to 1, as in Section 5 there.
-        balance: The rule for G's turns, see `gan_zoo.balance`: "constant", after every `n_critic` turns of D;
+        balance: The rule for G's turns, see `gan_zoo.schedules.balance`: "constant", after every `n_critic` turns of D;
             "warm_up"; or "until(d_loss=...)". A step without a turn of G takes as long as one with it.
         instance_noise: Standard deviation of the normal noise on all inputs of D, real and generated, in both players'
             turns, Sonderby et al. (2017), Section 3. Defaults to 0, no noise.
@@ -154,8 +155,8 @@ class GAN(GenerativeModel):
         """Augments examples before they reach D; by default adds instance noise, if there is any.
 
         A subclass may override it with any augmentation, which changes image leaves
-        (`gan_zoo.structures.map_images`) and draws from `self.random`. Checkpoints save its state if it is in a layer
-        that is an attribute of the model.
+        (`gan_zoo.nn.image_leaves.map_images`) and draws from `self.random`. Checkpoints save its state if it is in a
+        layer that is an attribute of the model.
 
         Args:
             x: Examples that D is called with.

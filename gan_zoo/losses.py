@@ -9,8 +9,8 @@ import math
 
 import tensorflow as tf
 
-from gan_zoo.distribution import global_mean, joined, replica_mean, whole_batch
-from gan_zoo.precision import at_least_float32
+from gan_zoo.nn.precision import at_least_float32
+from gan_zoo.replicas.distribution import global_mean, joined, replica_mean, whole_batch
 
 mean = tf.reduce_mean
 softplus = tf.math.softplus

@@ -8,22 +8,23 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gan_zoo import compiling, optimizers
-from gan_zoo.arguments import KeepsArguments, KeepsOptimizers
-from gan_zoo.building import BuildsNetworks
-from gan_zoo.checks import whole
-from gan_zoo.distribution import FixedStream, RandomStream, global_log
-from gan_zoo.errors import UserError
-from gan_zoo.evaluation import Evaluates
-from gan_zoo.examples import Examples, count_assertion
-from gan_zoo.feeding import TakesData
-from gan_zoo.learning_rates import Optimizers
-from gan_zoo.loop import Retraces, RunsSteps
+from gan_zoo.keras_model import compile_arguments
+from gan_zoo.keras_model.evaluation import Evaluates
+from gan_zoo.keras_model.examples import Examples, count_assertion
+from gan_zoo.keras_model.fit_data import TakesData
+from gan_zoo.keras_model.logged_terms import Records
+from gan_zoo.keras_model.network_building import BuildsNetworks
+from gan_zoo.keras_model.saving import Saves
+from gan_zoo.nn import optimizers
+from gan_zoo.nn.image_leaves import batch_size
+from gan_zoo.nn.precision import computes_in_float16
+from gan_zoo.nn.serialization import KeepsArguments, KeepsOptimizers
 from gan_zoo.players import Loss, Player, Variables
-from gan_zoo.precision import computes_in_float16
-from gan_zoo.records import Records
-from gan_zoo.saving import Saves
-from gan_zoo.structures import batch_size
+from gan_zoo.replicas.distribution import FixedStream, RandomStream, global_log
+from gan_zoo.replicas.steps import Retraces, RunsSteps
+from gan_zoo.schedules.learning_rates import Optimizers
+from gan_zoo.util.checks import whole
+from gan_zoo.util.errors import UserError
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError("gan_zoo needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow before keras is imported.")
@@ -61,8 +62,8 @@ class GenerativeModel(
 
     Contracts:
         x: One minibatch of examples: images, float32, [B, H, W, C] in [-1, 1], or points, [B, 2]. With `classes` it is
-            (images, labels), labels int32, [B]. `gan_zoo.examples` lists the accepted data. A class whose own losses
-            read other structures gets x in the structure of the dataset.
+            (images, labels), labels int32, [B]. `gan_zoo.keras_model.examples` lists the accepted data. A class whose
+            own losses read other structures gets x in the structure of the dataset.
         z: The result of `sample_latent(B)`: [B, Z], or with `classes` ([B, Z], labels [B]).
         Networks: The constructor's arguments that are Keras models, stored in attributes of the same names.
         Losses: Scalars, float32, to be minimised, averaged over the batch. A player's loss is differentiated with
@@ -291,7 +292,7 @@ class GenerativeModel(
 
         The learning rates may be numbers or schedules. An optimizer that was already built for a player keeps its
         state. If a network computes in float16, as under the policy mixed_float16, all optimizers without loss scaling
-        get it: see `gan_zoo.optimizers.LossScaleOptimizer`.
+        get it: see `gan_zoo.nn.optimizers.LossScaleOptimizer`.
 
         Args:
             *args: Optimizers in the order of the players.
@@ -306,9 +307,9 @@ class GenerativeModel(
         for name, network in self.networks().items():
             if not network.built:
                 raise UserError(f"{name} is not built: build it before compile, {name}.build((None, ...)).")
-        given, kwargs = compiling.sort_arguments(players, args, kwargs)
+        given, kwargs = compile_arguments.sort_arguments(players, args, kwargs)
         found = {player.key: self._prepare(given.get(player.key), player) for player in players}
-        compiling.require_distinct(found)
+        compile_arguments.require_distinct(found)
         super().compile(**kwargs)
         self.random.for_xla = self.jit_compile
         for key, optimizer in found.items():
@@ -321,7 +322,7 @@ class GenerativeModel(
     def _prepare(self, optimizer: keras.optimizers.Optimizer | str | None, player: Player):
         if optimizer is None:
             optimizer = self.default_optimizer(player.name)
-        optimizer = compiling.get_optimizer(f"{player.key}_optimizer", optimizer, player.variables)
+        optimizer = compile_arguments.get_optimizer(f"{player.key}_optimizer", optimizer, player.variables)
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         optimizers.check_half_precision(optimizer, player.variables)
         if scaled or not any(map(computes_in_float16, self.networks().values())):

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 import keras
 import tensorflow as tf
 
-from gan_zoo.errors import UserError
 from gan_zoo.networks import independence
-from gan_zoo.precision import INNER_SCALE, at_least_float32, inner_gradient
-from gan_zoo.structures import image_indices, map_images
+from gan_zoo.nn.image_leaves import image_indices, map_images
+from gan_zoo.nn.precision import INNER_SCALE, at_least_float32, inner_gradient
+from gan_zoo.util.errors import UserError
 
 # Added to the squared norm, because the derivative of the norm is 0 / 0 at a zero gradient. Gradients of networks are
 # far larger than the square root of this number.

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gan_zoo.errors import UserError
+from gan_zoo.util.errors import UserError
 
 Loss = Callable[[Any, Any], tf.Tensor]
 Variables = Sequence[keras.Variable]

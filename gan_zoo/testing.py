@@ -32,13 +32,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gan_zoo.errors import UserError
 from gan_zoo.export import saved_model
-from gan_zoo.layers import synchronize
 from gan_zoo.model import GenerativeModel
-from gan_zoo.randomness import seeded
-from gan_zoo.structures import batch_size
-from gan_zoo.tf_paths import tensorflow_path
+from gan_zoo.nn.image_leaves import batch_size
+from gan_zoo.nn.layers import synchronize
+from gan_zoo.util.errors import UserError
+from gan_zoo.util.seeds import seeded
+from gan_zoo.util.tensorflow_paths import tensorflow_path
 
 Make = Callable[[], GenerativeModel]
 

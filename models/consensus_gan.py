@@ -2,13 +2,13 @@
 
 import tensorflow as tf
 
-from gan_zoo import optimizers
-from gan_zoo.checks import number
-from gan_zoo.distribution import replica_mean
-from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, minimax_generator, non_saturating_generator
-from gan_zoo.precision import at_least_float32, inner_gradient
+from gan_zoo.nn import optimizers
+from gan_zoo.nn.precision import at_least_float32, inner_gradient
+from gan_zoo.replicas.distribution import replica_mean
+from gan_zoo.util.checks import number
+from gan_zoo.util.errors import UserError
 
 
 class ConsensusGAN(GAN):

@@ -1,8 +1,8 @@
 """DCGAN: the architecture and settings that made convolutional GANs train."""
 
-from gan_zoo import optimizers
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
+from gan_zoo.nn import optimizers
 
 
 class DCGAN(GAN):

@@ -2,14 +2,14 @@
 
 import tensorflow as tf
 
-from gan_zoo import optimizers
-from gan_zoo.checks import number
-from gan_zoo.distribution import global_mean
-from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
+from gan_zoo.nn import optimizers
+from gan_zoo.nn.image_leaves import images_of, map_images
 from gan_zoo.penalties import gradient_norm, squared_gradient_norm
-from gan_zoo.structures import images_of, map_images
+from gan_zoo.replicas.distribution import global_mean
+from gan_zoo.util.checks import number
+from gan_zoo.util.errors import UserError
 
 
 class DRAGAN(GAN):

@@ -4,12 +4,12 @@ import math
 
 import tensorflow as tf
 
-from gan_zoo import optimizers
-from gan_zoo.checks import number
-from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import DISTANCES, energy_hinge, mean, pulling_away, reconstruction_error
-from gan_zoo.structures import images_of
+from gan_zoo.nn import optimizers
+from gan_zoo.nn.image_leaves import images_of
+from gan_zoo.util.checks import number
+from gan_zoo.util.errors import UserError
 
 
 class EBGAN(GAN):

@@ -1,11 +1,11 @@
 """GAN-GP: the non-saturating game with the gradient penalty of WGAN-GP."""
 
-from gan_zoo import optimizers
-from gan_zoo.checks import number
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
+from gan_zoo.nn import optimizers
+from gan_zoo.nn.image_leaves import batch_size
 from gan_zoo.penalties import gradient_penalty, interpolate
-from gan_zoo.structures import batch_size
+from gan_zoo.util.checks import number
 
 
 class GANGP(GAN):

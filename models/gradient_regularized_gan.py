@@ -2,12 +2,12 @@
 
 import tensorflow as tf
 
-from gan_zoo import optimizers
-from gan_zoo.checks import number
-from gan_zoo.distribution import replica_mean
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator
-from gan_zoo.precision import inner_gradient
+from gan_zoo.nn import optimizers
+from gan_zoo.nn.precision import inner_gradient
+from gan_zoo.replicas.distribution import replica_mean
+from gan_zoo.util.checks import number
 
 
 class GradientRegularizedGAN(GAN):

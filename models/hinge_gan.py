@@ -1,8 +1,8 @@
 """The hinge GAN of geometric GAN and SN-GAN."""
 
-from gan_zoo import optimizers
 from gan_zoo.gan import GAN
 from gan_zoo.losses import hinge_discriminator, hinge_generator
+from gan_zoo.nn import optimizers
 
 
 class HingeGAN(GAN):

@@ -2,11 +2,11 @@
 
 import tensorflow as tf
 
-from gan_zoo import optimizers
-from gan_zoo.checks import number
-from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import density_ratio, hinge_discriminator, wasserstein_discriminator, wasserstein_generator
+from gan_zoo.nn import optimizers
+from gan_zoo.util.checks import number
+from gan_zoo.util.errors import UserError
 
 
 class KLWGAN(GAN):

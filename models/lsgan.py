@@ -1,9 +1,9 @@
 """LSGAN: least squares instead of cross entropy."""
 
-from gan_zoo import optimizers
-from gan_zoo.checks import number
 from gan_zoo.gan import GAN
 from gan_zoo.losses import least_squares_discriminator, least_squares_generator
+from gan_zoo.nn import optimizers
+from gan_zoo.util.checks import number
 
 
 class LSGAN(GAN):

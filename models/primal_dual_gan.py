@@ -4,11 +4,11 @@ import math
 
 import tensorflow as tf
 
-from gan_zoo.checks import number
-from gan_zoo.distribution import whole_batch
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, kernel_density, mean, minimax_generator, softplus
-from gan_zoo.structures import images_of
+from gan_zoo.nn.image_leaves import images_of
+from gan_zoo.replicas.distribution import whole_batch
+from gan_zoo.util.checks import number
 
 
 class PrimalDualGAN(GAN):

@@ -2,13 +2,13 @@
 
 import tensorflow as tf
 
-from gan_zoo import optimizers
-from gan_zoo.checks import number
 from gan_zoo.gan import GAN
-from gan_zoo.growth import Grows
 from gan_zoo.losses import wasserstein_discriminator, wasserstein_generator
+from gan_zoo.nn import optimizers
+from gan_zoo.nn.image_leaves import batch_size
 from gan_zoo.penalties import gradient_penalty, interpolate
-from gan_zoo.structures import batch_size
+from gan_zoo.schedules.growth import Grows
+from gan_zoo.util.checks import number
 
 
 class ProgressiveGAN(Grows, GAN):

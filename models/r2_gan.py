@@ -2,7 +2,7 @@
 
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
-from gan_zoo.regularization import ZeroCentered
+from gan_zoo.zero_centered import ZeroCentered
 
 
 class R2GAN(ZeroCentered, GAN):

@@ -1,11 +1,11 @@
 """RGAN: the paired relativistic discriminator."""
 
-from gan_zoo.checks import number
-from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import OBJECTIVES, relativistic
+from gan_zoo.nn.image_leaves import batch_size
 from gan_zoo.penalties import gradient_penalty, interpolate
-from gan_zoo.structures import batch_size
+from gan_zoo.util.checks import number
+from gan_zoo.util.errors import UserError
 
 
 class RGAN(GAN):

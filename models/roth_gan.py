@@ -2,13 +2,13 @@
 
 import tensorflow as tf
 
-from gan_zoo import optimizers
-from gan_zoo.checks import number
-from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
-from gan_zoo.optimizers import updates
+from gan_zoo.nn import optimizers
+from gan_zoo.nn.optimizers import updates
 from gan_zoo.penalties import js_regularizer
+from gan_zoo.util.checks import number
+from gan_zoo.util.errors import UserError
 
 
 class RothGAN(GAN):

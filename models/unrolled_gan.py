@@ -5,13 +5,13 @@ import threading
 import keras
 import tensorflow as tf
 
-from gan_zoo import optimizers
-from gan_zoo.checks import number, whole
-from gan_zoo.distribution import replica_mean
-from gan_zoo.errors import UserError
 from gan_zoo.gan import GAN
 from gan_zoo.losses import cross_entropy_discriminator
-from gan_zoo.precision import inner_gradient
+from gan_zoo.nn import optimizers
+from gan_zoo.nn.precision import inner_gradient
+from gan_zoo.replicas.distribution import replica_mean
+from gan_zoo.util.checks import number, whole
+from gan_zoo.util.errors import UserError
 
 _MOST_STEPS = 1000
 """The largest `unroll_steps`. Every inner step adds nodes to the graph and takes time to trace."""

@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from gan_zoo import optimizers
-from gan_zoo.checks import number
 from gan_zoo.gan import GAN
 from gan_zoo.losses import wasserstein_discriminator, wasserstein_generator
+from gan_zoo.nn import optimizers
+from gan_zoo.util.checks import number
 
 
 class WGAN(GAN):

@@ -2,11 +2,11 @@
 
 import keras
 import tensorflow as tf
-from gan_zoo.models import VanillaGAN
 
 from gan_zoo import GAN
 from gan_zoo.losses import mean, non_saturating_generator
 from gan_zoo.model import GenerativeModel
+from gan_zoo.models import VanillaGAN
 from gan_zoo.players import Player
 
 

@@ -4,12 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import WGAN, WGANGP, HingeGAN, VanillaGAN
 
-from gan_zoo import balance, networks, testing
+from gan_zoo import networks, testing
 from gan_zoo.distribution import RandomStream
-from gan_zoo.errors import UserError
 from gan_zoo.layers import InstanceNoise, SpectralNormalization
+from gan_zoo.models import WGAN, WGANGP, HingeGAN, VanillaGAN
+from gan_zoo.schedules import balance
+from gan_zoo.util.errors import UserError
 
 from .dirac import dirac, step
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import keras
 import pytest
 import tensorflow as tf
-from gan_zoo.models import DCGAN, WGANGP
 
-from gan_zoo.variants import find_model
+from gan_zoo.models import DCGAN, WGANGP
+from gan_zoo.registry.variants import find_model
 
 HOME = Path(__file__).parent.parent
 DOCS = HOME / "docs"

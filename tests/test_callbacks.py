@@ -8,9 +8,10 @@ import signal
 import keras
 import numpy as np
 import pytest
-from gan_zoo.models import DCGAN
 
-from gan_zoo import callbacks, errors
+from gan_zoo import callbacks
+from gan_zoo.models import DCGAN
+from gan_zoo.util import errors
 
 
 class Model:

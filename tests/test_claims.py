@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import VanillaGAN
 
 from gan_zoo.dynamics.dirac_gan import players
+from gan_zoo.models import VanillaGAN
 
 HOME = Path(__file__).parent.parent
 DOCS = HOME / "docs"

@@ -14,9 +14,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 import gan_zoo
-from gan_zoo import data, metrics, pretrained, releases
-from gan_zoo.errors import UserError
+from gan_zoo import data, metrics, releases
 from gan_zoo.metrics import digits
+from gan_zoo.sampling import pretrained
+from gan_zoo.util.errors import UserError
 
 from .waiting import HANGING
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gan_zoo import UserError, methods
+from gan_zoo import UserError
 from gan_zoo.compare import plots, runner
 from gan_zoo.compare.run import run
 from gan_zoo.compare.settings import Settings
+from gan_zoo.registry import variant_lists
 
 from .waiting import HANGING, wait_until
 
@@ -24,7 +25,7 @@ SMALL = Settings("ring8", steps=40, batch_size=16, width=8, samples=200, evaluat
 
 
 def one(text):
-    (method,) = methods.parse(text)
+    (method,) = variant_lists.parse(text)
     return method
 
 
@@ -67,7 +68,7 @@ def test_a_run_is_a_function_of_its_settings_and_seed():
 def test_a_model_of_another_kind():
     """A VAE: one player, its own loss, its own networks."""
     settings = Settings("ring8", steps=2, batch_size=8, width=4, samples=50, evaluate_every=1)
-    method = methods.Method("vae", "tests.small_models:VAE", {})
+    method = variant_lists.Method("vae", "tests.small_models:VAE", {})
     described = runner.describe(settings, method, (2,))
     assert (described["arguments"], described["n_critic"]) == ({}, 1)
     assert described["optimizer"].startswith("Adam(0.0002")
@@ -142,7 +143,7 @@ def test_settings_that_will_not_do(changes, sentence):
 
 
 def test_runs_have_files_of_their_own(tmp_path):
-    jobs = runner.jobs(methods.parse("wgan_gp(gp_weight=0.1),wgan_gp,dcgan"), range(2), tmp_path)
+    jobs = runner.jobs(variant_lists.parse("wgan_gp(gp_weight=0.1),wgan_gp,dcgan"), range(2), tmp_path)
     assert len({job.path for job in jobs}) == 6
     assert [(job.method.model, job.seed) for job in jobs][:3] == [("wgan_gp", 0), ("wgan_gp", 0), ("dcgan", 0)]
     jobs[0].path.parent.mkdir()
@@ -187,7 +188,7 @@ def test_what_comes_after_the_budget_does_not_count(tmp_path):
 
 def test_seeds_are_those_of_the_comparison():
     with pytest.raises(UserError, match="leave seed out"):
-        methods.parse("r1_gan(seed=3)")
+        variant_lists.parse("r1_gan(seed=3)")
 
 
 def test_workers_answer_beside_what_others_print(tmp_path):

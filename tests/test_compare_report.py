@@ -15,7 +15,7 @@ from PIL import Image
 
 from gan_zoo.compare import page, plots, report
 from gan_zoo.data import synthetic
-from gan_zoo.errors import UserError
+from gan_zoo.util.errors import UserError
 
 METRICS = [
     {"name": "w1", "label": "Wasserstein-1", "better": "lower", "digits": 3, "description": 'Moving <mass>, "cost".'},

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_zoo import UserError, endings, layers, networks
-from gan_zoo.networks import Builder, autoencoder, independence
+from gan_zoo import UserError, layers, networks
+from gan_zoo.networks import Builder, autoencoder, autoencoder_pairs, independence
+from gan_zoo.nn import output_activation
 from gan_zoo.penalties import gradient_penalty
 
 SHAPE = (8, 8, 1)
@@ -52,7 +53,7 @@ def test_labels_change_what_networks_make(network):
             mixed = model((first, tf.concat([Y[:1], others[1:]], 0)))
             np.testing.assert_allclose(mixed[:1], made[:1], atol=1e-6)
     plain = builder(network, classes=None)
-    assert endings.last_activation(generator) == endings.last_activation(plain.generator())
+    assert output_activation.last_activation(generator) == output_activation.last_activation(plain.generator())
     assert networks.one_pass_pays(discriminator) == networks.one_pass_pays(plain.discriminator())
     assert independence.has_batch_normalization(generator) == (network in ("dcgan", "resnet"))
 
@@ -176,7 +177,7 @@ def test_autoencoders_see_labels_and_make_examples(network):
     assert reconstruction.shape == X.shape
     np.testing.assert_array_equal(networks.features(model, (X, Y)), code)
     assert np.abs(model((X, (Y + 1) % 5))[1] - code).max() > 1e-6
-    pair = autoencoder.for_images(network, SHAPE, latent_dim=3, width=4, classes=5)
+    pair = autoencoder_pairs.for_images(network, SHAPE, latent_dim=3, width=4, classes=5)
     assert [len(each.inputs) for each in pair] == [2, 2]
 
 
@@ -189,7 +190,7 @@ def test_the_builder_makes_encoders_and_perceptrons():
     mlp = builder("mlp", (2,), depth=3).mlp(7, 4, name="codes")
     assert (mlp.name, mlp.input_shape, mlp.output_shape) == ("codes", (None, 7), (None, 4))
     assert [layer.units for layer in mlp.layers if isinstance(layer, keras.layers.Dense)] == [4, 4, 4, 4]
-    assert endings.last_activation(mlp) == "linear"
+    assert output_activation.last_activation(mlp) == "linear"
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ WEIGHTS = {
 def test_a_seed_goes_on_giving_the_same_weights(network):
     keras.utils.set_random_seed(7)
     kind, _, norm = network.partition(" ")
-    make = autoencoder.for_images if kind.startswith("autoencoder") else networks.for_images
+    make = autoencoder_pairs.for_images if kind.startswith("autoencoder") else networks.for_images
     pair = make(kind.removeprefix("autoencoder-"), (16, 16, 1), latent_dim=3, width=8, norm=norm)
     sums = [sum(np.abs(weight).sum() for weight in model.get_weights()) for model in pair]
     np.testing.assert_allclose(sums, WEIGHTS[network], rtol=1e-5)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import VARIANTS, VanillaGAN
 
 from gan_zoo import models, testing
 from gan_zoo.losses import mean, softplus
+from gan_zoo.models import VARIANTS, VanillaGAN
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(8, 2)).astype("float32")

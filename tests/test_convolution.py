@@ -1,4 +1,4 @@
-"""Every algorithm of gan_zoo.convolution against TensorFlow's own: values and two orders of gradients."""
+"""Every algorithm of gan_zoo.nn.convolution against TensorFlow's own: values and two orders of gradients."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_zoo import convolution
+from gan_zoo.nn import convolution
 
 # Kernel sizes, strides, sizes and channels that select each algorithm. With lowered limits all possible cases do.
 CASES = [

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import ConsensusGAN, GradientRegularizedGAN, UnrolledGAN, VanillaGAN
 
 from gan_zoo import UserError, dynamics, losses, testing
+from gan_zoo.models import ConsensusGAN, GradientRegularizedGAN, UnrolledGAN, VanillaGAN
 
 from .dirac import dirac, step
 

@@ -12,7 +12,7 @@ import gan_zoo
 from gan_zoo import data
 from gan_zoo.data import cache, synthetic, tfds_images
 from gan_zoo.data import digits as embedded
-from gan_zoo.errors import UserError
+from gan_zoo.util.errors import UserError
 
 from .waiting import HANGING
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gan_zoo import data
 from gan_zoo.data import tfds_images, tfrecords
-from gan_zoo.errors import UserError
+from gan_zoo.util.errors import UserError
 
 COUNT = 72
 SHARDS = 3

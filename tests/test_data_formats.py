@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from gan_zoo import data
-from gan_zoo.data import cache, folder, formats, images
-from gan_zoo.errors import UserError
+from gan_zoo.data import cache, decoding, folder, formats
+from gan_zoo.util.errors import UserError
 
 SIDE = 16
 RAMP = np.linspace(0, 255, SIDE * SIDE).reshape(SIDE, SIDE).astype(np.uint8)
@@ -197,7 +197,7 @@ class TestSize:
         assert "more than 89,478,485 pixels, shrink it or cut it up (1): b.png" in caplog.text
 
     def test_memory_that_gives_out(self, root, caplog, monkeypatch):
-        convert = images._convert
+        convert = decoding._convert
 
         def out_of_memory(image, mode):
             if image.width > SIDE:
@@ -206,7 +206,7 @@ class TestSize:
 
         COLOUR.save(root / "a.png")
         Image.new("1", (10_000, 10_000), 1).save(root / "b.png")
-        monkeypatch.setattr(images, "_convert", out_of_memory)
+        monkeypatch.setattr(decoding, "_convert", out_of_memory)
         assert opened(root).size == 1
         assert "not enough memory for its pixels, shrink it (1): b.png" in caplog.text
 
@@ -225,7 +225,7 @@ class TestSize:
         before, inside = Image.MAX_IMAGE_PIXELS, threading.Barrier(2)
 
         def decode():
-            with images.pixel_limit():
+            with decoding.pixel_limit():
                 inside.wait()
                 assert before <= Image.MAX_IMAGE_PIXELS
 

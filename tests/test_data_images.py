@@ -18,10 +18,11 @@ import pytest
 from PIL import Image
 
 import gan_zoo
-from gan_zoo import data, training
-from gan_zoo.data import cache, images
+from gan_zoo import data
+from gan_zoo.data import cache, decoding
 from gan_zoo.data.folder import find
-from gan_zoo.errors import UserError
+from gan_zoo.training import pipeline
+from gan_zoo.util.errors import UserError
 
 from .waiting import HANGING
 
@@ -275,14 +276,14 @@ class TestSkipped:
         open_folder(damaged, store)
         with pytest.raises(UserError, match="max_skipped=2"):
             open_folder(damaged, store, max_skipped=2)
-        monkeypatch.setattr(images, "_decode", None)
+        monkeypatch.setattr(decoding, "_decode", None)
         assert open_folder(damaged, store, max_skipped=3).size == 6
 
     def test_decoding_stops_at_once(self, damaged, store, monkeypatch):
-        monkeypatch.setattr(images, "_CHUNK", 2)
+        monkeypatch.setattr(decoding, "_CHUNK", 2)
         done = []
-        real = images._decode
-        monkeypatch.setattr(images, "_decode", lambda path, channels: done.append(path) or real(path, channels))
+        real = decoding._decode
+        monkeypatch.setattr(decoding, "_decode", lambda path, channels: done.append(path) or real(path, channels))
         with pytest.raises(UserError, match="2 of the 5 images read"):
             open_folder(damaged, store, max_skipped=1)
         assert len(done) == 6
@@ -293,7 +294,7 @@ class TestSkipped:
             open_folder(damaged, tmp_path / "file", max_skipped=2)
 
     def test_training_hands_it_over(self, damaged, store):
-        config = training.Config(
+        config = pipeline.Config(
             model="dcgan",
             dataset=f"folder:{damaged}",
             resolution=8,
@@ -303,7 +304,7 @@ class TestSkipped:
             max_skipped=1,
         )
         with pytest.raises(UserError, match="max_skipped=1"):
-            training.run(config)
+            pipeline.run(config)
 
     def test_many_names(self, folder, store):
         for i in range(130):
@@ -376,7 +377,7 @@ class TestKindsOfDamage:
         def stopped(path, channels):
             raise stop
 
-        monkeypatch.setattr(images, "_decode", stopped)
+        monkeypatch.setattr(decoding, "_decode", stopped)
         with pytest.raises(stop):
             open_folder(folder, store)
         assert not entries(store)
@@ -478,13 +479,13 @@ class TestCache:
     def decoded(self, monkeypatch):
         """Counts the images that are decoded."""
         done = []
-        real = images._decode
+        real = decoding._decode
 
         def counting(data, channels):
             done.append(data)
             return real(data, channels)
 
-        monkeypatch.setattr(images, "_decode", counting)
+        monkeypatch.setattr(decoding, "_decode", counting)
         return done
 
     def entry(self, store):
@@ -788,7 +789,7 @@ open_source(sys.argv[1], resolution=8, cache_dir=sys.argv[2])
         code = """
 import resource, sys
 from gan_zoo.data import open_source
-from gan_zoo.errors import UserError
+from gan_zoo.util.errors import UserError
 resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
 try:
     open_source(sys.argv[1], resolution=8, cache_dir=sys.argv[2])
@@ -823,11 +824,11 @@ except UserError as error:
 
     def test_chunks(self, folder, store, monkeypatch):
         expected = open_folder(folder, store).images
-        monkeypatch.setattr(images, "_CHUNK", 2)
+        monkeypatch.setattr(decoding, "_CHUNK", 2)
         np.testing.assert_array_equal(open_folder(folder, store / "other").images, expected)
 
     def test_progress(self, folder, store, monkeypatch, capsys):
-        monkeypatch.setattr(images, "_BIG", 6)
-        monkeypatch.setattr(images.sys.stderr, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr(decoding, "_BIG", 6)
+        monkeypatch.setattr(decoding.sys.stderr, "isatty", lambda: True, raising=False)
         open_folder(folder, store)
         assert capsys.readouterr().err == f"\rfolder:{folder}: decoded 6 of 6 images\n"

@@ -15,8 +15,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from gan_zoo import data
-from gan_zoo.data import images, tfds_images
-from gan_zoo.errors import UserError
+from gan_zoo.data import decoding, tfds_images
+from gan_zoo.util.errors import UserError
 
 
 def picture(seed, height=10, width=14, channels=3):
@@ -253,7 +253,7 @@ class TestPrepared:
 
     def test_nothing_is_decoded_twice(self, prepared, tmp_path, monkeypatch):
         first = data.open_source("tiny_pictures", data_dir=prepared, resolution=10, cache_dir=tmp_path)
-        monkeypatch.setattr(images, "_decode", None)
+        monkeypatch.setattr(decoding, "_decode", None)
         again = data.open_source("tiny_pictures", data_dir=prepared, resolution=10, cache_dir=tmp_path)
         np.testing.assert_array_equal(first.images, again.images)
 

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import RaGAN
 
 from gan_zoo.distribution import FixedStream, RandomStream, global_log, global_mean, replica_context
 from gan_zoo.losses import relativistic_average
+from gan_zoo.models import RaGAN
 
 
 def run(strategy, function, *arrays):

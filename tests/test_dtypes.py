@@ -4,11 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from gan_zoo import callbacks, layers, load_pretrained, models, networks, refine
 from gan_zoo.export import saved_model
 from gan_zoo.models import DCGAN, EBGAN, VARIANTS, WGAN, ProgressiveGAN, RothGAN, UnrolledGAN, VanillaGAN
-
-from gan_zoo import callbacks, checkpoints, layers, load_pretrained, models, networks, optimizers, precision, refine
-from gan_zoo.errors import UserError
+from gan_zoo.nn import optimizers, precision
+from gan_zoo.run_folder import checkpoints
+from gan_zoo.util.errors import UserError
 
 POLICIES = ("float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 RNG = np.random.default_rng(0)

@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import DRAGAN, R1GAN, VARIANTS, WGAN, GradientRegularizedGAN
 from PIL import Image
 
 from gan_zoo import GAN, UserError, dynamics, losses
 from gan_zoo.dynamics import report
 from gan_zoo.dynamics.dirac_gan import normal_points, players
 from gan_zoo.model import GenerativeModel
+from gan_zoo.models import DRAGAN, R1GAN, VARIANTS, WGAN, GradientRegularizedGAN
 from gan_zoo.players import Player
 
 from .small_models import VAE, Pairs, conditional

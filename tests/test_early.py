@@ -8,10 +8,11 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from gan_zoo import data, job_report, refine, training
+from gan_zoo import data
 from gan_zoo.compare import __main__ as compare
 from gan_zoo.data import cache, tfds_images
-from gan_zoo.errors import UserError
+from gan_zoo.training import fine_tuning, job_report, pipeline
+from gan_zoo.util.errors import UserError
 
 OWN = """
 from gan_zoo.models import LSGAN, ProgressiveGAN
@@ -49,7 +50,7 @@ def closed_eyes(monkeypatch):
 
 def config(folder, **changes):
     settings = dict(model="lsgan", dataset=f"folder:{folder}", resolution=8, batch_size=4, width=4, latent_dim=4)
-    return training.Config(**{**settings, "steps": 2, "run_dir": str(folder.parent / "run"), **changes})
+    return pipeline.Config(**{**settings, "steps": 2, "run_dir": str(folder.parent / "run"), **changes})
 
 
 @pytest.mark.parametrize(
@@ -85,14 +86,14 @@ def test_settings(folder, tmp_path, monkeypatch, changes, sentence):
     (tmp_path / "own.py").write_text(OWN)
     before = sorted(path.name for path in tmp_path.iterdir())
     with pytest.raises(UserError, match=sentence):
-        training.run(config(folder, cache_dir=str(tmp_path / "cache"), **changes))
+        pipeline.run(config(folder, cache_dir=str(tmp_path / "cache"), **changes))
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == before
 
 
 @pytest.mark.usefixtures("closed_eyes")
 def test_good_settings_come_to_the_images(folder):
     with pytest.raises(Decoded):
-        training.run(config(folder))
+        pipeline.run(config(folder))
     assert not (folder.parent / "run").exists()
 
 
@@ -101,13 +102,13 @@ def test_a_class_of_ones_own_that_grows(folder, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "own.py").write_text(OWN)
     with pytest.raises(Decoded):
-        training.run(config(folder, model="own:Growing"))
+        pipeline.run(config(folder, model="own:Growing"))
 
 
 @pytest.mark.usefixtures("closed_eyes")
 def test_replicas(folder):
     with pytest.raises(UserError, match="--batch_size=6 cannot be shared out evenly to 4 replicas"):
-        training.run(config(folder, batch_size=6, strategy="mirrored", num_virtual_devices=4))
+        pipeline.run(config(folder, batch_size=6, strategy="mirrored", num_virtual_devices=4))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_replicas(folder):
 def test_a_run_folder_of_other_settings(folder, monkeypatch, changes, sentence):
     (folder / "broken.png").write_bytes(b"no image")  # so the number of examples is known only after decoding
     asked = config(folder, sample_every=0, health_every=0)
-    job = training.Job(asked)
+    job = pipeline.Job(asked)
     run_dir = folder.parent / "run"
     run_dir.mkdir()
     written = json.dumps({"settings": job_report.settings(job, run_dir)})
@@ -133,9 +134,9 @@ def test_a_run_folder_of_other_settings(folder, monkeypatch, changes, sentence):
 
     monkeypatch.setattr(cache, "decode_all", decode)
     with pytest.raises(UserError, match=sentence):
-        training.run(config(folder, sample_every=0, health_every=0, **changes))
+        pipeline.run(config(folder, sample_every=0, health_every=0, **changes))
     with pytest.raises(Decoded):
-        training.run(asked)
+        pipeline.run(asked)
     assert (run_dir / "run.json").read_text() == written
 
 
@@ -183,7 +184,7 @@ def test_a_set_that_is_still_to_be_downloaded(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(tfds_images, "_prepare", lambda *_: pytest.fail("it was downloaded"))
         with pytest.raises(UserError, match="convolutional networks need square images"):
-            training.Job(training.Config("lsgan", "far_away", data_dir=str(tmp_path / "tfds"), resolution=24))
+            pipeline.Job(pipeline.Config("lsgan", "far_away", data_dir=str(tmp_path / "tfds"), resolution=24))
         with pytest.raises(UserError, match="seed must be a whole number"):
             data.load("far_away", 2, seed=-1, **place)
     assert not (tmp_path / "tfds" / "far_away").exists()
@@ -193,7 +194,7 @@ def test_a_set_that_is_still_to_be_downloaded(tmp_path, monkeypatch):
     assert again.size == 6
     assert again.describe() == source.describe()
     with pytest.raises(UserError, match="has only 6"):
-        training.Job(training.Config("lsgan", "far_away", data_dir=str(tmp_path / "tfds"), resolution=8))
+        pipeline.Job(pipeline.Config("lsgan", "far_away", data_dir=str(tmp_path / "tfds"), resolution=8))
 
 
 @pytest.mark.parametrize("name", ["digits", "ring8"])
@@ -234,7 +235,7 @@ def test_compare(tmp_path, monkeypatch, capsys):
 
 
 def test_fine_tuning(folder, tmp_path, monkeypatch):
-    training.run(config(folder, steps=1, sample_every=0, health_every=0, cache_dir=str(tmp_path / "cache")))
+    pipeline.run(config(folder, steps=1, sample_every=0, health_every=0, cache_dir=str(tmp_path / "cache")))
     monkeypatch.setattr(data.Found, "open", lambda self: pytest.fail("the data were opened"))
     for arguments, sentence in (
         ({"steps": 0}, "steps must be a whole number"),
@@ -242,10 +243,10 @@ def test_fine_tuning(folder, tmp_path, monkeypatch):
         ({"score_weight": -1.0}, "score_weight must be a number from 0 up"),
     ):
         with pytest.raises(UserError, match=sentence):
-            refine.fine_tune_run(tmp_path / "run", tmp_path / "new", **{"steps": 1, **arguments})
+            fine_tuning.fine_tune_run(tmp_path / "run", tmp_path / "new", **{"steps": 1, **arguments})
     for name in ("11.png", "10.png", "9.png", "8.png", "7.png", "6.png", "5.png", "4.png", "3.png"):
         (folder / name).unlink()
     with pytest.raises(UserError, match="has only 3"):
-        refine.fine_tune_run(tmp_path / "run", tmp_path / "new", steps=1)
+        fine_tuning.fine_tune_run(tmp_path / "run", tmp_path / "new", steps=1)
     assert not (tmp_path / "new").exists()
     assert keras.config.dtype_policy().name == "float32"

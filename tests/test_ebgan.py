@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import EBGAN
 
 from gan_zoo import UserError, layers, losses, networks, testing
+from gan_zoo.models import EBGAN
 from gan_zoo.networks import autoencoder
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text())["ebgan"]

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import DCGAN, VARIANTS, ProgressiveGAN, VanillaGAN
 
 from gan_zoo import GAN, UserError, data, models
-from gan_zoo.examples import Examples
+from gan_zoo.keras_model.examples import Examples
 from gan_zoo.losses import mean
+from gan_zoo.models import DCGAN, VARIANTS, ProgressiveGAN, VanillaGAN
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, size=(40, 8, 8, 3)).astype("float32")

@@ -9,12 +9,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.export import saved_model
-from gan_zoo.models import DCGAN, VanillaGAN
 
 import gan_zoo
-from gan_zoo import images, layers
-from gan_zoo.errors import UserError
+from gan_zoo import layers
+from gan_zoo.export import saved_model
+from gan_zoo.models import DCGAN, VanillaGAN
+from gan_zoo.util import pictures
+from gan_zoo.util.errors import UserError
 
 from .small_models import VAE, conditional
 
@@ -70,7 +71,7 @@ def test_endpoints_are_signatures_with_a_dynamic_batch(loaded):
 def test_uint8_is_that_of_pictures(loaded):
     got = loaded.sample_uint8(64, 3)
     assert got.dtype == tf.uint8
-    np.testing.assert_array_equal(got, images.to_uint8(loaded.sample(64, 3).numpy()))
+    np.testing.assert_array_equal(got, pictures.to_uint8(loaded.sample(64, 3).numpy()))
 
 
 def test_sampling_repeats_and_depends_on_the_seed(folder, loaded):

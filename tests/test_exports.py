@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gan_zoo.export import release, saved_model
-from gan_zoo.models import VanillaGAN
 
 import gan_zoo
-from gan_zoo import pretrained, sample
-from gan_zoo.errors import UserError
+from gan_zoo import sample
+from gan_zoo.export import release, saved_model
+from gan_zoo.models import VanillaGAN
 from gan_zoo.releases import exports
+from gan_zoo.sampling import pretrained
+from gan_zoo.util.errors import UserError
 
 
 @pytest.fixture(autouse=True)

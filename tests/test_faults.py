@@ -15,10 +15,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from gan_zoo.models import VanillaGAN
 
-from gan_zoo import checkpoints, curves, errors, events, runs, training
-from gan_zoo.errors import NotWritten
+from gan_zoo.models import VanillaGAN
+from gan_zoo.run_folder import checkpoints, loss_curves, ownership, tensorboard
+from gan_zoo.training import pipeline
+from gan_zoo.util import errors
+from gan_zoo.util.errors import NotWritten
 
 from .waiting import HANGING
 from .weights import arrays, assert_same, checkpoint
@@ -40,7 +42,7 @@ def config(**changes):
         **dict(sample_every=3, checkpoint_every=2, log_every=1, health_every=0),
         **changes,
     }
-    return training.Config(**values)
+    return pipeline.Config(**values)
 
 
 # Damaged checkpoints.
@@ -102,10 +104,10 @@ def test_any_damage_to_a_checkpoint_is_found_and_the_one_before_is_taken(saved, 
 
 
 def test_a_fallback_ends_where_an_undamaged_run_does(tmp_path):
-    training.run(config(run_dir="whole"))
-    training.run(config(steps=4))
+    pipeline.run(config(run_dir="whole"))
+    pipeline.run(config(steps=4))
     flip(tmp_path / "run" / "checkpoints" / "00000004" / checkpoints.MODEL, random.Random(SEED))
-    training.run(config())
+    pipeline.run(config())
     assert_same(arrays(checkpoint(tmp_path / "run", 6)), arrays(checkpoint(tmp_path / "whole", 6)))
 
 
@@ -123,12 +125,12 @@ def test_saving_again_makes_no_optimizers(saved, monkeypatch):
 
 
 def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
-    training.run(config(run_dir="whole"))
+    pipeline.run(config(run_dir="whole"))
     real, random_ = time.time, random.Random(SEED)
     monkeypatch.setattr(time, "time", lambda: real() + random_.choice([-1, 1]) * random_.uniform(0, 1e9))
     start = time.perf_counter()
-    training.run(config(steps=3))
-    training.run(config())
+    pipeline.run(config(steps=3))
+    pipeline.run(config())
     elapsed = time.perf_counter() - start
     assert_same(arrays(checkpoint(tmp_path / "run", 6)), arrays(checkpoint(tmp_path / "whole", 6)))
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -153,14 +155,14 @@ def test_a_run_folder_that_is_removed_under_way(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoints, "save", removing)
     with pytest.raises(NotWritten, match=r"run/.*: Not a directory\. Training has stopped; no checkpoint"):
-        training.run(config())
+        pipeline.run(config())
 
 
 @pytest.mark.parametrize("moment", [1, 3, 5])
 def test_a_disk_that_fills_up_at_any_write_leaves_what_was_there(tmp_path, monkeypatch, moment):
     """The n-th write fails because the disk is full."""
-    training.run(config(run_dir="whole"))
-    training.run(config(steps=2))
+    pipeline.run(config(run_dir="whole"))
+    pipeline.run(config(steps=2))
     before = arrays(checkpoint(tmp_path / "run", 2))
     count, fsync = 0, os.fsync
 
@@ -174,16 +176,16 @@ def test_a_disk_that_fills_up_at_any_write_leaves_what_was_there(tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(NotWritten, match="No space left on device. Training has stopped; the last good checkpoint"):
-            training.run(config())
+            pipeline.run(config())
     assert_same(arrays(checkpoint(tmp_path / "run", 2)), before)
-    training.run(config())
+    pipeline.run(config())
     assert_same(arrays(checkpoint(tmp_path / "run", 6)), arrays(checkpoint(tmp_path / "whole", 6)))
 
 
 def test_events_that_cannot_be_written_are_an_os_error(tmp_path):
     """Keras's `fit` would treat TensorFlow's error as the end of the data."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    log = events.Events(tmp_path / "events")
+    log = tensorboard.Events(tmp_path / "events")
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
     try:
         with pytest.raises(OSError, match="File too large") as caught:
@@ -195,7 +197,7 @@ def test_events_that_cannot_be_written_are_an_os_error(tmp_path):
 
 
 def test_training_that_ends_early_is_not_taken_for_a_finished_one(tmp_path):
-    job = training.Job(config())
+    job = pipeline.Job(config())
     whole = job.schedule.dataset
     job.schedule.dataset = lambda step: whole(step).take(4)
     with (
@@ -207,37 +209,37 @@ def test_training_that_ends_early_is_not_taken_for_a_finished_one(tmp_path):
 
 
 def test_what_killed_processes_left_is_cleared_away(tmp_path):
-    training.run(config(steps=2))
+    pipeline.run(config(steps=2))
     run = tmp_path / "run"
     (run / "saved_model").rename(run / ".saved_model.0123456789ab.old")  # as after a kill between two renames
     (run / ".saved_model.0123456789ab.partial").mkdir()
     (run / ".saved_model.0123456789ab.partial" / "saved_model.pb").write_text("half")
     (run / "samples" / ".0123456789ab.partial").write_text("half")
     (run / ".ba9876543210.partial").write_text("half")
-    runs.clear_leftovers(run)
+    ownership.clear_leftovers(run)
     assert not [path for path in run.rglob("*") if path.suffix in (".partial", ".old")]
     assert (run / "saved_model" / "saved_model.pb").exists()
-    training.run(config())
+    pipeline.run(config())
     assert checkpoints.list_checkpoints(run / "checkpoints")[-1].name == "00000006"
 
 
 def test_a_disk_that_is_full_when_the_model_is_exported(tmp_path, monkeypatch):
-    training.run(config())
+    pipeline.run(config())
     shutil.rmtree(tmp_path / "run" / "saved_model")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with monkeypatch.context() as patch:
-        patch.setattr(curves, "plot", lambda *paths: None)
+        patch.setattr(loss_curves, "plot", lambda *paths: None)
         resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, hard))
         try:
             with pytest.raises(
                 NotWritten, match=r"too large.*Training has stopped; the last good checkpoint"
             ) as caught:
-                training.run(config())
+                pipeline.run(config())
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "saved_model" in str(caught.value)
     assert not (tmp_path / "run" / "saved_model").exists()
-    training.run(config())
+    pipeline.run(config())
     assert (tmp_path / "run" / "saved_model" / "saved_model.pb").exists()
 
 
@@ -250,8 +252,8 @@ def test_steps_are_in_the_order_of_numbers(tmp_path):
 @pytest.mark.parametrize("strategy", [{}, dict(strategy="mirrored", num_virtual_devices=4)], ids=["one", "four"])
 def test_a_divergence_on_replicas_goes_back_with_lower_rates(tmp_path, strategy):
     settings = dict(steps=4, on_nan="restore", batch_size=8, **strategy)
-    training.run(config(**{**settings, "steps": 2}))
-    job = training.Job(config(**settings))
+    pipeline.run(config(**{**settings, "steps": 2}))
+    job = pipeline.Job(config(**settings))
     fit, calls = job.gan.fit, []
 
     def failing(*args, **kwargs):
@@ -315,7 +317,7 @@ def test_a_read_only_run_folder_is_refused_in_a_sentence(tmp_path):
 def test_a_second_process_on_a_run_folder_is_refused(tmp_path):
     assert call(tmp_path).returncode == 0
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    with runs.hold(tmp_path / "run"):
+    with ownership.hold(tmp_path / "run"):
         error = the_error(call(tmp_path, "--steps=40"), 2)
     assert "run is in use by another process" in error
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before

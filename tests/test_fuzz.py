@@ -21,12 +21,16 @@ import pytest
 import tensorflow as tf
 from absl import flags
 from absl import logging as absl_logging
-from gan_zoo.models import VARIANTS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gan_zoo import UserError, curves, job_report, networks, training, variants, workers
+from gan_zoo import UserError, networks
 from gan_zoo.data import tfds_images
+from gan_zoo.models import VARIANTS
+from gan_zoo.registry import variants
+from gan_zoo.replicas import workers
+from gan_zoo.run_folder import loss_curves
+from gan_zoo.training import job_report, pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = ROOT / "train.py"
@@ -71,7 +75,7 @@ def _nothing_begins(monkeypatch):
     def no_tpu(tpu=None):
         raise ValueError("there is no TPU")
 
-    monkeypatch.setattr(training.Job, "train", begin)
+    monkeypatch.setattr(pipeline.Job, "train", begin)
     monkeypatch.setattr(job_report, "dry_run", begin)
     monkeypatch.setattr(workers, "meet", begin)
     monkeypatch.setattr(socket, "getaddrinfo", unreachable)
@@ -451,7 +455,7 @@ def run(tmp_path_factory):
     work = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(work)
-        training.run(training.Config(**RUN, run_dir="run"))
+        pipeline.run(pipeline.Config(**RUN, run_dir="run"))
     return work / "run"
 
 
@@ -512,13 +516,12 @@ READERS = [
 @fuzz(30)
 @given(st.data())
 def test_run_json(run, monkeypatch, data):
+    from gan_zoo import refine
     from gan_zoo.export import saved_model
 
-    from gan_zoo import refine
-
-    monkeypatch.setattr(refine, "fine_tune", training.Job.train)
-    monkeypatch.setattr(saved_model, "export", training.Job.train)
-    monkeypatch.setattr("gan_zoo.sample.write_samples", training.Job.train, raising=True)
+    monkeypatch.setattr(refine, "fine_tune", pipeline.Job.train)
+    monkeypatch.setattr(saved_model, "export", pipeline.Job.train)
+    monkeypatch.setattr("gan_zoo.sample.write_samples", pipeline.Job.train, raising=True)
     script, line = data.draw(st.sampled_from(READERS))
     document = json.loads((run / "run.json").read_text())
     with folder() as root:
@@ -542,7 +545,7 @@ def test_metrics_of_any_form_are_left_out_of_the_curves(contents_of_file):
     with folder() as root:
         good = b'{"step": 1, "d_loss": 0.5}\n'
         (root / "metrics.jsonl").write_bytes(good + contents_of_file + b"\n" + good)
-        curves.plot(root / "metrics.jsonl", root / "curves.png")
+        loss_curves.plot(root / "metrics.jsonl", root / "curves.png")
         assert (root / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -693,7 +696,7 @@ TOOLS = {
 @given(st.data())
 def test_other_tools(run, monkeypatch, data):
     for work in ("pretrained.Pretrained.__call__", "refine.refine", "dynamics.report.examine", "compare.runner.work"):
-        monkeypatch.setattr(f"gan_zoo.{work}", training.Job.train)
+        monkeypatch.setattr(f"gan_zoo.{work}", pipeline.Job.train)
     script = data.draw(st.sampled_from(list(TOOLS)))
     good, flags_of_tool = TOOLS[script]
     names = data.draw(st.lists(st.sampled_from(list(flags_of_tool)), max_size=2, unique=True))

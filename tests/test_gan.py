@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import DCGAN, DRAGAN, WGAN, WGANGP, VanillaGAN
 from tensorflow.python.eager import context
 
 from gan_zoo import GAN, UserError
+from gan_zoo.models import DCGAN, DRAGAN, WGAN, WGANGP, VanillaGAN
 
 
 def points(n=8):

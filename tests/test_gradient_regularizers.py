@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import GANGP, R1GAN, R2GAN, RothGAN, VanillaGAN
 
 from gan_zoo import penalties, testing
-from gan_zoo.optimizers import updates
+from gan_zoo.models import GANGP, R1GAN, R2GAN, RothGAN, VanillaGAN
+from gan_zoo.nn.optimizers import updates
 
 from .dirac import dirac, step
 from .test_penalties import EPSILON, FAKE, INPUTS, REAL, VECTORS, Drawn, Quadratic

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import DCGAN, EBGAN, RaGAN, VanillaGAN
 
-from gan_zoo import health, training
-from gan_zoo.callbacks import MetricsLog
+from gan_zoo.callbacks import MetricsLog, health
 from gan_zoo.data import synthetic
 from gan_zoo.dynamics.dirac_gan import players
+from gan_zoo.models import DCGAN, EBGAN, RaGAN, VanillaGAN
+from gan_zoo.training import pipeline
 
 from .small_models import VAE, Pairs, conditional
 
@@ -193,7 +193,7 @@ def test_on_two_replicas(two_replicas):
 
 
 def test_every_run_has_it(tmp_path):
-    config = training.Config(
+    config = pipeline.Config(
         model="vanilla_gan",
         dataset="ring8",
         width=4,
@@ -203,7 +203,7 @@ def test_every_run_has_it(tmp_path):
         log_every=5,
         run_dir=str(tmp_path / "run"),
     )
-    training.run(config)
+    pipeline.run(config)
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [("modes" in row, "d_auc" in row) for row in rows] == [(False, False), (True, True)] * 2
 

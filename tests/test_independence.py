@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import DRAGAN, R1GAN, RGAN, WGANGP, ProgressiveGAN, RaGAN, RothGAN, VanillaGAN
 
 from gan_zoo import models, networks
-from gan_zoo.errors import UserError
+from gan_zoo.models import DRAGAN, R1GAN, RGAN, WGANGP, ProgressiveGAN, RaGAN, RothGAN, VanillaGAN
 from gan_zoo.networks import independence
 from gan_zoo.networks.dcgan import generator
 from gan_zoo.penalties import gradient_norm, zero_centered_penalty
+from gan_zoo.util.errors import UserError
 
 SHAPE = (8, 8, 1)
 LARGE = (16, 16, 1)  # the first convolution of the zoo's networks has no normalization

@@ -6,15 +6,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.export import saved_model
-from gan_zoo.models import DCGAN, EBGAN, ProgressiveGAN, VanillaGAN
 from keras.src.utils.rng_utils import get_random_seed
 
-from gan_zoo import callbacks, layers, load_pretrained, networks, runs, training
+from gan_zoo import callbacks, layers, load_pretrained, networks
 from gan_zoo.compare.settings import Settings
-from gan_zoo.errors import UserError
-from gan_zoo.methods import Method
+from gan_zoo.export import saved_model
 from gan_zoo.metrics import digits
+from gan_zoo.models import DCGAN, EBGAN, ProgressiveGAN, VanillaGAN
+from gan_zoo.registry.variant_lists import Method
+from gan_zoo.run_folder import trained_gan
+from gan_zoo.training import pipeline
+from gan_zoo.util.errors import UserError
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, size=(4, 16, 16, 3)).astype("float32")
 
@@ -97,21 +99,21 @@ def test_the_classifier_of_digits(channels_first):
 
 def config(path, **changes):
     settings = dict(model="vanilla_gan", dataset="ring8", width=4, batch_size=8, steps=4, health_every=2, log_every=2)
-    return training.Config(**{**settings, **changes, "run_dir": str(path)})
+    return pipeline.Config(**{**settings, **changes, "run_dir": str(path)})
 
 
 def digest(run_dir):
-    gan, _, _ = runs.load_gan(run_dir)
+    gan, _, _ = trained_gan.load_gan(run_dir)
     return np.concatenate([np.ravel(weight) for weight in gan.get_weights()])
 
 
 @pytest.mark.parametrize("value", ["float16"])
 def test_floatx_does_not_change_a_run(floatx, value, tmp_path):
     """In Keras, floatx is the dtype of inputs and of learning rates."""
-    training.run(config(tmp_path / "plain", model="r1_gan"))
+    pipeline.run(config(tmp_path / "plain", model="r1_gan"))
     expected = digest(tmp_path / "plain")
     floatx(value)
-    training.run(config(tmp_path / "other", model="r1_gan"))
+    pipeline.run(config(tmp_path / "other", model="r1_gan"))
     np.testing.assert_array_equal(digest(tmp_path / "other"), expected)
     assert keras.config.floatx() == value
 
@@ -148,16 +150,16 @@ def start():
 
 def diverge(path):
     with pytest.raises(Exception, match="diverged"):
-        training.run(config(path, learning_rate=1e30, steps=20))
+        pipeline.run(config(path, learning_rate=1e30, steps=20))
 
 
 def refuse(path):
     with pytest.raises(UserError):
-        training.run(config(path, batch_size=7, strategy="mirrored", num_virtual_devices=4))
+        pipeline.run(config(path, batch_size=7, strategy="mirrored", num_virtual_devices=4))
 
 
 def load(path):
-    runs.load_gan(path.parent / "kept")
+    trained_gan.load_gan(path.parent / "kept")
 
 
 def compare(path):
@@ -168,9 +170,9 @@ def compare(path):
 @pytest.mark.parametrize(
     "act",
     [
-        lambda path: training.run(config(path, precision="mixed_bfloat16")),
-        lambda path: training.dry_run(config(path)),
-        lambda path: training.Job(config(path)),
+        lambda path: pipeline.run(config(path, precision="mixed_bfloat16")),
+        lambda path: pipeline.dry_run(config(path)),
+        lambda path: pipeline.Job(config(path)),
         diverge,
         refuse,
         load,
@@ -179,7 +181,7 @@ def compare(path):
     ids=["run", "dry_run", "job", "diverge", "refuse", "load", "compare"],
 )
 def test_a_process_is_as_it_was(act, tmp_path):
-    training.run(config(tmp_path / "kept"))
+    pipeline.run(config(tmp_path / "kept"))
     start()
     expected = State()
     start()
@@ -189,8 +191,8 @@ def test_a_process_is_as_it_was(act, tmp_path):
 
 
 def test_a_run_does_not_depend_on_what_the_process_has_drawn(tmp_path):
-    training.run(config(tmp_path / "first"))
+    pipeline.run(config(tmp_path / "first"))
     random.random(), np.random.random(), keras.utils.set_random_seed(99)
     keras.config.set_dtype_policy("mixed_float16")
-    training.run(config(tmp_path / "second"))
+    pipeline.run(config(tmp_path / "second"))
     np.testing.assert_array_equal(digest(tmp_path / "first"), digest(tmp_path / "second"))

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import KLWGAN
 
 from gan_zoo import testing
 from gan_zoo.losses import density_ratio, wasserstein_discriminator
+from gan_zoo.models import KLWGAN
 
 from .dirac import dirac, step
 

@@ -13,13 +13,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import DCGAN, R1GAN, WGANGP, ProgressiveGAN, UnrolledGAN, VanillaGAN
 
 import gan_zoo
-from gan_zoo import arguments, checkpoints, curves, learning_rates, models, networks, registration
+from gan_zoo import models, networks
 from gan_zoo.callbacks import Checkpoint, GeneratorEMA, MetricsLog, SampleGrid
-from gan_zoo.errors import UserError
-from gan_zoo.events import Events
+from gan_zoo.models import DCGAN, R1GAN, WGANGP, ProgressiveGAN, UnrolledGAN, VanillaGAN
+from gan_zoo.nn import serialization
+from gan_zoo.registry import keras_classes
+from gan_zoo.run_folder import checkpoints, loss_curves
+from gan_zoo.run_folder.tensorboard import Events
+from gan_zoo.schedules import learning_rates
+from gan_zoo.util.errors import UserError
 
 Adam, SGD = keras.optimizers.Adam, keras.optimizers.SGD
 Decay = keras.optimizers.schedules.ExponentialDecay
@@ -101,7 +105,7 @@ def test_the_import_alone_lets_keras_load_every_variant_network_and_optimizer(tm
     gan.generator.save(tmp_path / "generator.h5")
     text = "import gan_zoo, keras" if len(models.VARIANTS) % 2 else "import keras, gan_zoo"
     code = f"""{text}, sys, pathlib, json
-assert not any(name.startswith(("gan_zoo.layers", "gan_zoo.models.", "gan_zoo.gan")) for name in sys.modules)
+assert not any(name.startswith(("gan_zoo.nn", "gan_zoo.models.", "gan_zoo.gan")) for name in sys.modules)
 found = {{path.name: keras.models.load_model(path) for path in sorted(pathlib.Path().glob("*.*"))}}
 print(json.dumps({{name: type(model).__name__ for name, model in found.items()}}))
 print(type(found["r1_gan.keras"].d_optimizer.learning_rate).__name__, found["half.keras"].d_optimizer.name)
@@ -113,7 +117,8 @@ print(type(found["r1_gan.keras"].d_optimizer.learning_rate).__name__, found["hal
 
 
 def test_layers_and_optimizers_are_deserialized_by_name_where_keras_came_first(tmp_path):
-    from gan_zoo import layers, optimizers
+    from gan_zoo import layers
+    from gan_zoo.nn import optimizers
 
     configs = [
         keras.saving.serialize_keras_object(layers.LeakyReLU(0.3)),
@@ -125,7 +130,7 @@ print(type(keras.layers.deserialize(layer)).__module__, type(keras.optimizers.de
 from gan_zoo.layers import LeakyReLU
 assert keras.saving.get_registered_object("gan_zoo>LeakyReLU") is LeakyReLU
 """
-    assert run(code, tmp_path, json.dumps(configs)).split() == ["gan_zoo.layers", "gan_zoo.optimizers"]
+    assert run(code, tmp_path, json.dumps(configs)).split() == ["gan_zoo.nn.layers", "gan_zoo.nn.optimizers"]
 
 
 def test_the_import_stays_cheap_and_other_imports_undisturbed(tmp_path):
@@ -133,7 +138,7 @@ def test_the_import_stays_cheap_and_other_imports_undisturbed(tmp_path):
 assert not {"keras", "tensorflow", "numpy"} & set(sys.modules)
 assert importlib.util.find_spec("keras").name == "keras"
 import keras
-assert not [finder for finder in sys.meta_path if type(finder).__module__.startswith("gan_zoo")]
+assert not [finder for finder in sys.meta_path if type(finder).__module__ == "gan_zoo.registry.keras_classes"]
 assert "gan_zoo>Adam" in keras.saving.get_custom_objects()
 """
     run(code, tmp_path)
@@ -149,10 +154,10 @@ def test_every_registered_class_of_the_zoo_has_a_stand_in():
         for name, cls in keras.saving.get_custom_objects().items()
         if name.startswith("gan_zoo") and getattr(cls, "__module__", "").startswith("gan_zoo.")
     }
-    hidden = {"gan_zoo.networks.growing>_Growing", "gan_zoo.refine>_FineTuner"}
-    missing = names - hidden - set(registration.stand_ins())
-    assert not missing, f"add to gan_zoo/registration.py: {sorted(missing)}"
-    for name, stand_in in registration.stand_ins().items():
+    hidden = {"gan_zoo.networks.growing>_Growing", "gan_zoo.sampling.refine>_FineTuner"}
+    missing = names - hidden - set(keras_classes.stand_ins())
+    assert not missing, f"add to gan_zoo/registry/keras_classes.py: {sorted(missing)}"
+    for name, stand_in in keras_classes.stand_ins().items():
         assert name in names, f"{stand_in} stands for nothing"
 
 
@@ -168,7 +173,7 @@ def users_class(module: str, name: str = "OfAUser"):
 
 @pytest.fixture
 def no_users_classes(monkeypatch):
-    monkeypatch.setattr(arguments, "_users_classes", {})
+    monkeypatch.setattr(serialization, "_users_classes", {})
     before = dict(keras.saving.get_custom_objects())
     yield
     keras.saving.get_custom_objects().clear()
@@ -178,7 +183,7 @@ def no_users_classes(monkeypatch):
 def forget(cls):
     """Removes a class from the registries, as in a process that has not imported its module."""
     keras.saving.get_custom_objects().pop(f"{cls.__module__}>{cls.__name__}", None)
-    arguments._users_classes.get(cls.__name__, {}).pop(cls.__module__, None)
+    serialization._users_classes.get(cls.__name__, {}).pop(cls.__module__, None)
 
 
 @pytest.mark.parametrize("saved", ["__main__", "old_package.gans", "here"])
@@ -626,6 +631,6 @@ def test_what_callbacks_write_makes_its_folder_from_text_and_home(tmp_path, monk
     ]
     train(gan, callbacks=callbacks)
     assert checkpoints.restore("~/a/b", gan) == 2
-    curves.plot("~/e/f/m.jsonl", "~/i/j/curves.png")
+    loss_curves.plot("~/e/f/m.jsonl", "~/i/j/curves.png")
     names = ("a/b/00000002", "c/d/step-00000002.png", "e/f/m.jsonl", "g/h", "i/j/curves.png")
     assert all((tmp_path / name).exists() for name in names)

@@ -15,7 +15,7 @@ import gan_zoo
 from gan_zoo import metrics
 from gan_zoo.data import synthetic
 from gan_zoo.data.synthetic.mixtures import Mixture
-from gan_zoo.errors import UserError
+from gan_zoo.util.errors import UserError
 
 from .waiting import HANGING
 

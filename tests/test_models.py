@@ -7,6 +7,9 @@ import math
 import keras
 import numpy as np
 import pytest
+
+from gan_zoo import models
+from gan_zoo.gan import GAN
 from gan_zoo.models import (
     DCGAN,
     DRAGAN,
@@ -30,9 +33,6 @@ from gan_zoo.models import (
     UnrolledGAN,
     VanillaGAN,
 )
-
-from gan_zoo import models
-from gan_zoo.gan import GAN
 
 from .dirac import dirac, step
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_zoo import optimizers
+from gan_zoo.nn import optimizers
 
 SETTINGS = [{}, {"beta_1": 0.5, "epsilon": 1e-8}, {"weight_decay": 0.01, "clipnorm": 0.5}, {"amsgrad": True}]
 

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import DRAGAN, RGAN, WGANGP, RaGAN
 
 from gan_zoo import penalties
+from gan_zoo.models import DRAGAN, RGAN, WGANGP, RaGAN
 
 from .oracle import tfgan_losses
 

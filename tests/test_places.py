@@ -14,14 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.export import release, saved_model
 
 import gan_zoo
-from gan_zoo import checks, cli, config, machine, output, pretrained, run_folders, tf_paths, training
 from gan_zoo.callbacks import Progress, StopOnSignal
 from gan_zoo.data import cache, tfds_images
-from gan_zoo.errors import UserError
-from gan_zoo.events import Events
+from gan_zoo.export import release, saved_model
+from gan_zoo.run_folder import ownership
+from gan_zoo.run_folder.tensorboard import Events
+from gan_zoo.sampling import pretrained
+from gan_zoo.training import config, pipeline
+from gan_zoo.util import checks, command_line, console, files, machine, tensorflow_paths
+from gan_zoo.util.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = [
@@ -95,8 +98,8 @@ def test_runs_samples_and_releases_in_folders_of_any_name(tmp_path, monkeypatch,
     (tmp_path / name / "tmp").mkdir(parents=True)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / name / "tmp"))
     run_dir = tmp_path / name / "run"
-    training.run(settings(tmp_path, run_dir=str(run_dir)))
-    training.run(settings(tmp_path, run_dir=str(run_dir), steps=4))
+    pipeline.run(settings(tmp_path, run_dir=str(run_dir)))
+    pipeline.run(settings(tmp_path, run_dir=str(run_dir), steps=4))
     assert list((run_dir / "events").iterdir())
     from gan_zoo.sample import write_samples
 
@@ -112,10 +115,10 @@ def test_runs_samples_and_releases_in_folders_of_any_name(tmp_path, monkeypatch,
 
 
 def test_a_link_serves_where_open_files_are_no_folders(tmp_path, monkeypatch):
-    monkeypatch.setattr(tf_paths, "_OPEN_FOLDERS", tmp_path / "none")
+    monkeypatch.setattr(tensorflow_paths, "_OPEN_FOLDERS", tmp_path / "none")
     folder = tmp_path / "x [1]"
     folder.mkdir()
-    with tf_paths.tensorflow_path(folder) as path:
+    with tensorflow_paths.tensorflow_path(folder) as path:
         assert "[" not in path
         (folder / "a").write_text("1")
         assert Path(path, "a").read_text() == "1"
@@ -124,7 +127,7 @@ def test_a_link_serves_where_open_files_are_no_folders(tmp_path, monkeypatch):
 
 
 def test_plain_folders_are_taken_as_they_are(tmp_path):
-    with tf_paths.tensorflow_path(tmp_path) as path:
+    with tensorflow_paths.tensorflow_path(tmp_path) as path:
         assert path == str(tmp_path)
 
 
@@ -145,7 +148,7 @@ def test_events_of_a_folder_with_brackets(tmp_path):
 def test_addresses_are_refused_before_anything_is_written(tmp_path, monkeypatch, address, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=f"--{name}={address} is an address .*local path"):
-        training.run(settings(tmp_path, **{name: address}))
+        pipeline.run(settings(tmp_path, **{name: address}))
     assert not list(tmp_path.iterdir())
 
 
@@ -218,9 +221,9 @@ def test_nothing_of_others_is_touched(tmp_path, monkeypatch, name, content):
     (folder / name).write_text(content)
     (folder / ".download.partial").write_text("x")
     before = {str(p) for p in folder.rglob("*")}
-    monkeypatch.setattr(training, "Job", lambda _: pytest.fail("the folder is looked at first"))
+    monkeypatch.setattr(pipeline, "Job", lambda _: pytest.fail("the folder is looked at first"))
     with pytest.raises(UserError, match=r"new or empty folder|another --run_dir"):
-        training.run(settings(tmp_path))
+        pipeline.run(settings(tmp_path))
     assert (folder / name).read_text() == content
     assert {str(p) for p in folder.rglob("*")} == before
 
@@ -233,21 +236,21 @@ def test_files_that_no_run_writes_may_lie_in_a_run_folder(tmp_path):
     (folder / ".0123456789ab.partial").write_text("of a run that was killed before its first record")
     (folder / "samples").mkdir()
     (folder / ".lock").touch()
-    training.run(settings(tmp_path))
-    training.run(settings(tmp_path, steps=4))
+    pipeline.run(settings(tmp_path))
+    pipeline.run(settings(tmp_path, steps=4))
     for name in ("notes.txt", "slurm-1.out", ".gitkeep", ".DS_Store", ".download.partial", "run.tmp", "metrics.tmp"):
         assert (folder / name).read_text() == name
     assert not (folder / ".0123456789ab.partial").exists()
 
 
 def test_a_run_that_lost_its_run_json_goes_on(tmp_path):
-    training.run(settings(tmp_path))
+    pipeline.run(settings(tmp_path))
     (tmp_path / "run" / "run.json").unlink()
-    run_folders.check_run_folder(tmp_path / "run")
+    ownership.check_run_folder(tmp_path / "run")
 
 
 def test_releases_do_not_replace_other_things(tmp_path):
-    training.run(settings(tmp_path))
+    pipeline.run(settings(tmp_path))
     out = tmp_path / "out"
     out.mkdir()
     (out / "samples.png").write_text("mine")
@@ -305,7 +308,7 @@ def test_home_of_an_unknown_user():
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1"])
 def test_output_that_lacks_letters(encoding):
     raw = io.BytesIO()
-    stream = output.Tolerant(io.TextIOWrapper(raw, encoding=encoding, errors="strict"))
+    stream = console.Tolerant(io.TextIOWrapper(raw, encoding=encoding, errors="strict"))
     print("ring 日本 \udcff", file=stream, flush=True)
     assert b"ring \\u65e5" in raw.getvalue()
 
@@ -317,10 +320,10 @@ class _Closed(io.StringIO):
 
 def test_training_goes_on_without_output(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(sys, "stdout", _Closed())
-    training.run(settings(tmp_path))
+    pipeline.run(settings(tmp_path))
     assert "Standard output cannot be written (Broken pipe)" in caplog.text
     monkeypatch.setattr(sys, "stdout", None)
-    training.run(settings(tmp_path, steps=4))
+    pipeline.run(settings(tmp_path, steps=4))
     Progress(1, int).on_train_end()
 
 
@@ -351,7 +354,7 @@ def test_training_in_a_thread_and_in_an_event_loop(tmp_path):
 
     def work():
         try:
-            training.run(settings(tmp_path))
+            pipeline.run(settings(tmp_path))
         except Exception as error:
             failures.append(error)
 
@@ -361,7 +364,7 @@ def test_training_in_a_thread_and_in_an_event_loop(tmp_path):
     assert not failures
 
     async def serve():
-        training.run(settings(tmp_path, run_dir=str(tmp_path / "other")))
+        pipeline.run(settings(tmp_path, run_dir=str(tmp_path / "other")))
 
     asyncio.run(serve())
     assert (tmp_path / "other" / "saved_model").is_dir()
@@ -426,9 +429,9 @@ def test_folders_that_cannot_be_synced(tmp_path, monkeypatch):
 
     (tmp_path / "a").touch()
     monkeypatch.setattr(os, "open", refuse)
-    machine.sync(tmp_path)
+    files.sync(tmp_path)
     with pytest.raises(PermissionError):
-        machine.sync(tmp_path / "a")
+        files.sync(tmp_path / "a")
 
 
 # Lists.
@@ -438,11 +441,11 @@ def test_lists_fit_the_terminal(monkeypatch):
     rows = [("gradient_regularized_gan", "a description of " + "many words " * 20), ("gan", "b"), ("...", "")]
     for width in (60, 80, 120):
         monkeypatch.setenv("COLUMNS", str(width))
-        lines = cli.described(rows).splitlines()
+        lines = command_line.described(rows).splitlines()
         assert max(map(len, lines)) <= width
         assert lines[0].startswith("  gradient_regularized_gan  a description")
     monkeypatch.setenv("COLUMNS", "10")
-    assert "gradient_regularized_gan  a" in cli.described(rows)
+    assert "gradient_regularized_gan  a" in command_line.described(rows)
 
 
 def _no_home(monkeypatch):
@@ -456,7 +459,7 @@ def _no_home(monkeypatch):
 
 
 def _no_images(count=0):
-    from gan_zoo.data.images import ImageSet, Record
+    from gan_zoo.data.decoding import ImageSet, Record
 
     return ImageSet(
         name="x",

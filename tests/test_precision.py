@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import R1GAN, VARIANTS, ConsensusGAN, GradientRegularizedGAN, UnrolledGAN, VanillaGAN
 
-from gan_zoo import GAN, models, optimizers, penalties, precision
+from gan_zoo import GAN, models, penalties
 from gan_zoo.losses import mean
+from gan_zoo.models import R1GAN, VARIANTS, ConsensusGAN, GradientRegularizedGAN, UnrolledGAN, VanillaGAN
+from gan_zoo.nn import optimizers, precision
 
 STEPS = 200
 RNG = np.random.default_rng(0)

@@ -13,14 +13,16 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-from gan_zoo.export import release, saved_model
-from gan_zoo.models import VanillaGAN
 
 import gan_zoo
-from gan_zoo import images, pretrained, releases
-from gan_zoo.errors import UserError
+from gan_zoo import releases
+from gan_zoo.export import release, saved_model
+from gan_zoo.models import VanillaGAN
 from gan_zoo.releases.files import describe
 from gan_zoo.releases.index import update_index
+from gan_zoo.sampling import pretrained
+from gan_zoo.util import pictures
+from gan_zoo.util.errors import UserError
 
 from .small_models import conditional
 
@@ -64,7 +66,7 @@ def test_without_a_seed_samples_differ(model):
 
 
 def test_uint8(model):
-    np.testing.assert_array_equal(model.sample_uint8(5, seed=3), images.to_uint8(model.sample(5, seed=3)))
+    np.testing.assert_array_equal(model.sample_uint8(5, seed=3), pictures.to_uint8(model.sample(5, seed=3)))
 
 
 def test_large_numbers_are_made_in_parts(model, monkeypatch):
@@ -113,7 +115,7 @@ def test_classes(labelled):
     boots = gan((z, tf.zeros([4], tf.int32)))
     for label in (0, np.int64(0), "ankle boot", "ANKLE-BOOT", "0"):
         np.testing.assert_allclose(model.sample(4, seed=0, label=label), boots, atol=1e-6)
-    np.testing.assert_array_equal(model.sample_uint8(4, 0, label="bag"), images.to_uint8(model.sample(4, 0, label=2)))
+    np.testing.assert_array_equal(model.sample_uint8(4, 0, label="bag"), pictures.to_uint8(model.sample(4, 0, label=2)))
     each = [0, "bag", 1, "bag"]
     np.testing.assert_allclose(model(z, each), gan((z, tf.constant([0, 2, 1, 2]))), atol=1e-6)
     way = model.interpolate(3, 8, steps=4, label="bag")
@@ -216,7 +218,7 @@ def test_the_zoos_own_releases_load():
     assert loaded.metadata["model"] == "wgan_gp"
     with PIL.Image.open(releases.clone_folder() / "wgan_gp-mnist" / "samples.png") as picture:
         expected = np.asarray(picture).astype(int)
-    got = images.grid(loaded.sample(64, seed=0)).squeeze()
+    got = pictures.grid(loaded.sample(64, seed=0)).squeeze()
     # Rounding differs between machines.
     assert np.abs(got - expected).max() <= 8
 

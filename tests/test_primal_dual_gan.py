@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import PrimalDualGAN, VanillaGAN
 
 from gan_zoo import UserError
 from gan_zoo.losses import kernel_density
+from gan_zoo.models import PrimalDualGAN, VanillaGAN
 
 ALL = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text())
 VECTORS = ALL["primal_dual"]

@@ -8,13 +8,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from gan_zoo import callbacks, layers, networks
 from gan_zoo.export import saved_model
 from gan_zoo.models import ProgressiveGAN
-
-from gan_zoo import callbacks, checkpoints, job_report, layers, networks, training
-from gan_zoo.errors import UserError
-from gan_zoo.growth import Growth, Phase, schedule
 from gan_zoo.networks import growing
+from gan_zoo.run_folder import checkpoints
+from gan_zoo.schedules.growth import Growth, Phase, schedule
+from gan_zoo.training import job_report, pipeline
+from gan_zoo.util.errors import UserError
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text())
 RNG = np.random.default_rng(0)
@@ -286,7 +288,7 @@ def test_the_exported_generator_has_the_current_resolution(tmp_path):
 
 
 def config(run_dir, **kwargs):
-    return training.Config(
+    return pipeline.Config(
         **{
             **dict(model="progressive_gan", dataset="digits", resolution=8, width=4, latent_dim=3, batch_size=8),
             **dict(set=("fade_kimg=0.08", "stabilize_kimg=0.04", "batch_sizes={4: 16}"), precision="float32"),
@@ -297,31 +299,31 @@ def config(run_dir, **kwargs):
 
 
 def test_a_run_continues_in_the_middle_of_a_fade(tmp_path, capsys):
-    training.run(config(tmp_path / "whole"))
+    pipeline.run(config(tmp_path / "whole"))
     steps = [checkpoints.read_step(p) for p in checkpoints.list_checkpoints(tmp_path / "whole" / "checkpoints")]
     assert steps == [3, 6, 9, 12, 13, 15, 18]
     # 3 steps of 16 examples at 4 x 4, then 10 steps of 8 during the fade to 8 x 8, then 5.
     rows = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
     assert [row["kimg"] for row in rows[:5]] == pytest.approx([0.016, 0.032, 0.048, 0.056, 0.064])
     assert "8 pixels fade 10 steps of 1 x 8 examples" in capsys.readouterr().out
-    training.run(config(tmp_path / "parts", steps=9))
+    pipeline.run(config(tmp_path / "parts", steps=9))
     assert not (tmp_path / "parts" / "checkpoints" / "00000012").exists()
-    training.run(config(tmp_path / "parts"))
+    pipeline.run(config(tmp_path / "parts"))
     files = [tmp_path / run / "checkpoints" / "00000018" / "checkpoint.json" for run in ("whole", "parts")]
     gans = []
     for file in files:
-        gan = training.Job(config(tmp_path / "unused")).gan
+        gan = pipeline.Job(config(tmp_path / "unused")).gan
         gan.load_weights(file.parent / checkpoints.MODEL)
         gans.append(gan)
     for one, other in zip(gans[0].variables, gans[1].variables, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=one.path)
-    middle = training.Job(config(tmp_path / "unused")).gan
+    middle = pipeline.Job(config(tmp_path / "unused")).gan
     middle.load_weights(tmp_path / "parts" / "checkpoints" / "00000009" / checkpoints.MODEL)
     assert (middle.generator.stage, float(middle.generator.alpha)) == (1, pytest.approx(0.6))
 
 
 def test_dry_run_goes_through_every_stage(tmp_path):
-    text = job_report.dry_run(training.Job(config(tmp_path / "run")), steps=2)
+    text = job_report.dry_run(pipeline.Job(config(tmp_path / "run")), steps=2)
     assert "for 18 steps" in text
     assert not (tmp_path / "run").exists()
 

@@ -14,7 +14,8 @@ import psutil
 import pytest
 import yaml
 
-from gan_zoo import errors, workers
+from gan_zoo.replicas import workers
+from gan_zoo.util import errors
 
 from .waiting import HANGING, wait_until
 

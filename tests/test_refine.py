@@ -7,11 +7,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import EBGAN, WGANGP, VanillaGAN
 
-from gan_zoo import checkpoints, data, refine, runs, sample, training
+from gan_zoo import data, refine, sample
 from gan_zoo.distribution import FixedStream
-from gan_zoo.errors import NonFiniteLoss, UserError
+from gan_zoo.models import EBGAN, WGANGP, VanillaGAN
+from gan_zoo.run_folder import checkpoints, run_json, trained_gan
+from gan_zoo.training import fine_tuning, pipeline
+from gan_zoo.util.errors import NonFiniteLoss, UserError
 
 from .small_models import VAE, Pairs, conditional
 
@@ -183,7 +185,7 @@ def test_a_discriminator_with_several_outputs_needs_a_score():
 def run_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("refine") / "run"
     settings = dict(steps=6, width=8, batch_size=16, n_critic=1, sample_every=0, log_every=6)
-    training.run(training.Config(model="wgan_gp", dataset="ring8", run_dir=str(folder), **settings))
+    pipeline.run(pipeline.Config(model="wgan_gp", dataset="ring8", run_dir=str(folder), **settings))
     return folder
 
 
@@ -196,7 +198,7 @@ def test_samples_of_a_run_are_refined(space, run_dir, tmp_path):
     sample.write_samples(str(run_dir), tmp_path / "plain.npz", trust=True, **options)
     refined, plain = (np.load(tmp_path / f"{name}.npz") for name in ("refined", "plain"))
     np.testing.assert_array_equal(refined["latents"], plain["latents"])
-    gan, step, _ = runs.load_gan(run_dir)
+    gan, step, _ = trained_gan.load_gan(run_dir)
     assert step == 6
     np.testing.assert_allclose(gan(plain["latents"]), plain["samples"], atol=1e-5)
     expected = refine.refine(gan, plain["latents"], seed=3, space=space, **numbers)
@@ -222,21 +224,21 @@ def test_an_output_that_cannot_be_written_is_told_before_training(run_dir, tmp_p
     monkeypatch.setattr(refine, "fine_tune", None)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--output=.*cannot be written"):
-        refine.fine_tune_run(run_dir, tmp_path / "file" / "tuned", 3)
+        fine_tuning.fine_tune_run(run_dir, tmp_path / "file" / "tuned", 3)
 
 
 def test_a_run_is_fine_tuned_into_a_new_folder(run_dir, tmp_path, capsys):
     dynamics = refine.Dynamics(space="pixel", steps=2, step_size=0.1)
-    output = refine.fine_tune_run(run_dir, tmp_path / "tuned", 3, dynamics, learning_rate=1e-3, turns=2)
+    output = fine_tuning.fine_tune_run(run_dir, tmp_path / "tuned", 3, dynamics, learning_rate=1e-3, turns=2)
     assert "step 3/3" in capsys.readouterr().out
-    record = runs.read_run(output)["settings"]["fine_tuned"]
+    record = run_json.read_run(output)["settings"]["fine_tuned"]
     assert (record["steps"], record["turns"], record["dynamics"]["space"], record["of"]) == (
         3,
         2,
         "pixel",
         str(run_dir),
     )
-    tuned, original = (runs.load_gan(folder)[0] for folder in (output, run_dir))
+    tuned, original = (trained_gan.load_gan(folder)[0] for folder in (output, run_dir))
     for one, other in zip(tuned.generator.variables, original.generator.variables, strict=True):
         np.testing.assert_array_equal(one, other)
     pairs = zip(tuned.discriminator.variables, original.discriminator.variables, strict=True)
@@ -244,21 +246,21 @@ def test_a_run_is_fine_tuned_into_a_new_folder(run_dir, tmp_path, capsys):
     for way in ("none", "latent"):
         sample.write_samples(str(output), tmp_path / f"{way}.png", num=4, refine=way, trust=way == "none")
     with pytest.raises(UserError, match="is there already: name a new folder"):
-        refine.fine_tune_run(run_dir, output, 3, dynamics)
+        fine_tuning.fine_tune_run(run_dir, output, 3, dynamics)
     # Its optimizers are missing, so training cannot continue there.
     with pytest.raises(UserError, match="fine_tuned"):
-        runs.open_run(output, runs.read_run(run_dir)["settings"])
+        run_json.open_run(output, run_json.read_run(run_dir)["settings"])
 
 
 def test_nothing_is_written_when_fine_tuning_diverges(run_dir, tmp_path):
     with pytest.raises(NonFiniteLoss):
-        refine.fine_tune_run(run_dir, tmp_path / "tuned", 50, learning_rate=1e30)
+        fine_tuning.fine_tune_run(run_dir, tmp_path / "tuned", 50, learning_rate=1e30)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_run_without_a_sound_checkpoint(run_dir, tmp_path):
     with pytest.raises(UserError, match="is not a run folder"):
-        refine.fine_tune_run(tmp_path, tmp_path / "tuned", 1)
+        fine_tuning.fine_tune_run(tmp_path, tmp_path / "tuned", 1)
     assert checkpoints.list_checkpoints(run_dir / "checkpoints")
     with pytest.raises(UserError, match="no undamaged checkpoint of step 5; steps that it has: 6"):
-        runs.load_gan(run_dir, 5)
+        trained_gan.load_gan(run_dir, 5)

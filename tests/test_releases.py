@@ -28,11 +28,11 @@ from hypothesis import strategies as st
 
 import gan_zoo
 from gan_zoo import releases
-from gan_zoo.errors import UserError
 from gan_zoo.releases import archives, downloads, files
 from gan_zoo.releases import index as index_module
 from gan_zoo.releases.files import File, describe
 from gan_zoo.releases.index import read_index, update_index
+from gan_zoo.util.errors import UserError
 
 from .waiting import HANGING, wait_until
 

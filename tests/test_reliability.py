@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_zoo import training
+from gan_zoo.training import pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "reliability.md").read_text()
@@ -38,7 +38,7 @@ def test_the_soak_on_the_page_is_the_one_that_was_measured():
 def test_a_short_soak(benchmarks):
     """The run of half an hour is started by hand."""
     soak = benchmarks("soak")
-    rows = soak.watch(training.Config("lsgan", "ring8", width=8, batch_size=8), every=20, chunk=25, looks=10)
+    rows = soak.watch(pipeline.Config("lsgan", "ring8", width=8, batch_size=8), every=20, chunk=25, looks=10)
     assert len(rows) == 10
     assert rows[-1]["traces"] == 1
     assert rows[-1]["files"] == rows[1]["files"]

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gan_zoo.export import saved_model
-from gan_zoo.models import DCGAN, VanillaGAN
 from PIL import Image
 
-from gan_zoo import checkpoints, images, pretrained, refine, sample
+from gan_zoo import refine, sample
 from gan_zoo.callbacks import average_of
-from gan_zoo.errors import UserError
+from gan_zoo.export import saved_model
+from gan_zoo.models import DCGAN, VanillaGAN
 from gan_zoo.releases.index import update_index
+from gan_zoo.run_folder import checkpoints
+from gan_zoo.sampling import pretrained
+from gan_zoo.util import pictures
+from gan_zoo.util.errors import UserError
 
 from .small_models import Labelled, conditional
 
@@ -39,7 +42,7 @@ def test_png_is_a_grid_of_the_samples(folder, model, tmp_path):
     path = tmp_path / "new" / "grid.PNG"
     line = sample.write_samples(str(folder), path, num=6, seed=4, columns=3, trust=True)
     assert line == f"{path}: 6 samples of vanilla_gan, 8x8x3, seed 4"
-    np.testing.assert_array_equal(pixels(path), images.grid(model.sample(6, seed=4), 3))
+    np.testing.assert_array_equal(pixels(path), pictures.grid(model.sample(6, seed=4), 3))
 
 
 def test_arrays(folder, model, tmp_path):
@@ -92,7 +95,7 @@ def test_rows_are_classes(labelled, tmp_path):
     line = sample.write_samples(labelled, tmp_path / "a.png", num=5, seed=1, trust=True)
     assert "6 samples" in line  # 3 classes, 2 of each: the square root of 5
     rows = model.sample(6, seed=1, label=[0, 0, 1, 1, 2, 2])
-    np.testing.assert_array_equal(pixels(tmp_path / "a.png"), images.grid(rows, 2)[..., 0])
+    np.testing.assert_array_equal(pixels(tmp_path / "a.png"), pictures.grid(rows, 2)[..., 0])
     sample.write_samples(labelled, tmp_path / "b.npz", num=8, seed=1, columns=2, interpolate=True, trust=True)
     with np.load(tmp_path / "b.npz") as arrays:
         np.testing.assert_array_equal(arrays["labels"], [0, 0, 1, 1, 2, 2, 0, 0])
@@ -129,7 +132,7 @@ def test_points_are_scattered(tmp_path):
     gan = VanillaGAN.for_points(width=4, depth=1)
     folder = saved_model.export(gan, tmp_path / "m")
     sample.write_samples(folder, tmp_path / "a.png", num=50, trust=True)
-    np.testing.assert_array_equal(pixels(tmp_path / "a.png"), images.scatter(gan(gan.sample_latent(50, 0))))
+    np.testing.assert_array_equal(pixels(tmp_path / "a.png"), pictures.scatter(gan(gan.sample_latent(50, 0))))
 
 
 def test_grey_images_stay_grey(tmp_path):
@@ -173,7 +176,7 @@ def test_a_full_disk_is_one_sentence(folder, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(images, "save_png", fail)
+    monkeypatch.setattr(pictures, "save_png", fail)
     with pytest.raises(UserError, match="cannot be written: No space left on device"):
         sample.write_samples(folder, tmp_path / "a.png", num=2, trust=True)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from gan_zoo import specs
-from gan_zoo.errors import UserError
+from gan_zoo.util import specs
+from gan_zoo.util.errors import UserError
 
 
 @dataclasses.dataclass

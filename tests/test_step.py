@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import DCGAN, KLWGAN, R1GAN, VARIANTS, WGANGP, HingeGAN, RaGAN, VanillaGAN
 
 from gan_zoo import models, testing
 from gan_zoo.losses import mean
+from gan_zoo.models import DCGAN, KLWGAN, R1GAN, VARIANTS, WGANGP, HingeGAN, RaGAN, VanillaGAN
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(12, 2)).astype("float32")

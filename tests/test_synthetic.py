@@ -9,7 +9,7 @@ from scipy import integrate, optimize, stats
 
 from gan_zoo import data
 from gan_zoo.data import synthetic
-from gan_zoo.errors import UserError
+from gan_zoo.util.errors import UserError
 
 N = 40_000
 ALL = (

@@ -14,10 +14,11 @@ import pytest
 import tensorflow as tf
 
 import gan_zoo
-from gan_zoo import testing, training
-from gan_zoo.errors import UserError
+from gan_zoo import testing
 from gan_zoo.model import GenerativeModel
 from gan_zoo.players import Player
+from gan_zoo.training import pipeline
+from gan_zoo.util.errors import UserError
 
 from . import systems
 from .waiting import HANGING
@@ -100,10 +101,10 @@ def test_a_killed_run_continues_bit_for_bit_exports_and_samples(name, killed, tm
     run, whole = killed / name, tmp_path / "whole"
     assert not checkpoint(run, STEPS).exists()
     for folder in (run, whole):
-        training.run(training.Config(**settings(name, folder)))
+        pipeline.run(pipeline.Config(**settings(name, folder)))
     assert_same(arrays(checkpoint(run, STEPS)), arrays(checkpoint(whole, STEPS)))
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    model = training.Job(training.Config(**settings(name, tmp_path / "unused"))).gan
+    model = pipeline.Job(pipeline.Config(**settings(name, tmp_path / "unused"))).gan
     assert [row["step"] for row in rows] == [2, 4, 6]
     assert {f"{player.key}_loss" for player in model.players()} <= rows[-1].keys()
     samples = gan_zoo.load_pretrained(run).sample(5, seed=1)
@@ -114,13 +115,13 @@ def test_a_killed_run_continues_bit_for_bit_exports_and_samples(name, killed, tm
 def test_rates_are_those_of_players(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(FILE.parent))
     asked = {**settings("AAE", tmp_path), "learning_rate": 1e-3, "learning_rates": {"autoencoder": 5e-4}}
-    gan = training.Job(training.Config(**asked)).gan
+    gan = pipeline.Job(pipeline.Config(**asked)).gan
     rates = {name: float(optimizer.learning_rate) for name, optimizer in gan.optimizers().items()}
     assert rates == pytest.approx({"autoencoder_optimizer": 5e-4, "d_optimizer": 1e-3, "g_optimizer": 1e-3})
     with pytest.raises(UserError, match="--judge_learning_rate: AAE has no such player; its rates are --autoencoder_"):
-        training.Job(training.Config(**{**asked, "learning_rates": {"judge": 1.0}}))
+        pipeline.Job(pipeline.Config(**{**asked, "learning_rates": {"judge": 1.0}}))
     with pytest.raises(UserError, match="--n_critic: AAE has no argument n_critic"):
-        training.Job(training.Config(**{**asked, "n_critic": 2}))
+        pipeline.Job(pipeline.Config(**{**asked, "n_critic": 2}))
 
 
 def test_what_a_model_must_say():

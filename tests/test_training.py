@@ -10,7 +10,11 @@ import keras
 import numpy as np
 import pytest
 
-from gan_zoo import UserError, checkpoints, errors, job_report, precision, runs, training
+from gan_zoo import UserError
+from gan_zoo.nn import precision
+from gan_zoo.run_folder import checkpoints, ownership, trained_gan
+from gan_zoo.training import job_report, pipeline
+from gan_zoo.util import errors
 
 from .weights import arrays, assert_same, checkpoint
 
@@ -24,22 +28,22 @@ def _isolated(tmp_path, monkeypatch):
     keras.config.set_dtype_policy(policy)
 
 
-def config(**changes) -> training.Config:
+def config(**changes) -> pipeline.Config:
     """Returns the configuration of a run on points that takes a few seconds."""
     values = {
         **dict(model="wgan_gp", dataset="ring8", batch_size=8, width=8, steps=6, n_critic=2, run_dir="run"),
         **dict(sample_every=3, checkpoint_every=2, log_every=1),
         **changes,
     }
-    return training.Config(**values)
+    return pipeline.Config(**values)
 
 
-def image_config(**changes) -> training.Config:
+def image_config(**changes) -> pipeline.Config:
     return config(**{**dict(model="dcgan", dataset="digits", resolution=8, n_critic=1, precision="float32"), **changes})
 
 
 def test_run_folder_is_complete(tmp_path, capsys):
-    path = training.run(config())
+    path = pipeline.run(config())
     run = tmp_path / "run"
     assert path.resolve() == run / "saved_model"
     assert (run / "saved_model" / "saved_model.pb").exists()
@@ -70,9 +74,9 @@ def test_run_folder_is_complete(tmp_path, capsys):
 
 @pytest.mark.parametrize("make", [config, image_config])
 def test_a_continued_run_equals_an_uninterrupted_one(tmp_path, make):
-    training.run(make(run_dir="whole"))
-    training.run(make(run_dir="parts", steps=3))
-    training.run(make(run_dir="parts"))
+    pipeline.run(make(run_dir="whole"))
+    pipeline.run(make(run_dir="parts", steps=3))
+    pipeline.run(make(run_dir="parts"))
     assert_same(arrays(checkpoint(tmp_path / "whole", 6)), arrays(checkpoint(tmp_path / "parts", 6)))
     whole, parts = (
         [
@@ -88,49 +92,49 @@ def test_a_continued_run_equals_an_uninterrupted_one(tmp_path, make):
 
 
 def test_a_finished_run_exports_again_without_training(tmp_path):
-    training.run(config())
+    pipeline.run(config())
     before = arrays(checkpoint(tmp_path / "run", 6))
     shutil.rmtree(tmp_path / "run" / "saved_model")
-    training.run(config())
+    pipeline.run(config())
     assert (tmp_path / "run" / "saved_model" / "saved_model.pb").exists()
     assert_same(before, arrays(checkpoint(tmp_path / "run", 6)))
 
 
 def test_other_settings_are_refused_by_name(tmp_path):
-    training.run(config(steps=2))
+    pipeline.run(config(steps=2))
     before = (tmp_path / "run" / "run.json").read_bytes()
     with pytest.raises(UserError, match=r"batch_size \(8, now 16\).*learning_rate|batch_size \(8, now 16\)") as caught:
-        training.run(config(steps=2, batch_size=16, g_learning_rate=1e-3))
+        pipeline.run(config(steps=2, batch_size=16, g_learning_rate=1e-3))
     assert "g_optimizer" in str(caught.value)
     assert "d_optimizer" not in str(caught.value)
     with pytest.raises(UserError, match="holds a run of 2 steps"):
-        training.run(config(steps=1))
+        pipeline.run(config(steps=1))
     assert (tmp_path / "run" / "run.json").read_bytes() == before
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
-    training.run(config(run_dir="whole"))
-    training.run(config(steps=4))
+    pipeline.run(config(run_dir="whole"))
+    pipeline.run(config(steps=4))
     newest = tmp_path / "run" / "checkpoints" / "00000004" / "model.weights.h5"
     newest.write_bytes(newest.read_bytes()[:-100])
     with caplog.at_level(logging.WARNING, "gan_zoo"):
-        training.run(config())
+        pipeline.run(config())
     assert "00000004 is damaged (model.weights.h5 does not match its checksum)" in caplog.text
     assert_same(arrays(checkpoint(tmp_path / "whole", 6)), arrays(checkpoint(tmp_path / "run", 6)))
 
 
 def test_damaged_checkpoints_only(tmp_path):
-    training.run(config(steps=2))
+    pipeline.run(config(steps=2))
     (tmp_path / "run" / "checkpoints" / "00000002" / "checkpoint.json").write_text("{")
     with pytest.raises(UserError, match="Every checkpoint in .* is damaged"):
-        training.run(config(steps=4))
+        pipeline.run(config(steps=4))
 
 
 def test_leftovers_of_a_killed_save_are_removed(tmp_path):
     leftover = tmp_path / "run" / "checkpoints" / ".writing-00000009"
     leftover.mkdir(parents=True)
     (leftover / "model.weights.h5").write_bytes(b"half")
-    training.run(config(steps=2))
+    pipeline.run(config(steps=2))
     assert not leftover.exists()
 
 
@@ -151,14 +155,14 @@ class Sabotage(keras.callbacks.Callback):
 
 
 def sabotaged(times, **changes):
-    job = training.Job(config(**{"steps": 10, "checkpoint_every": 1, **changes}))
+    job = pipeline.Job(config(**{"steps": 10, "checkpoint_every": 1, **changes}))
     fit, sabotage = job.gan.fit, Sabotage(times)
     job.gan.fit = lambda *args, callbacks, **kwargs: fit(*args, callbacks=[*callbacks, sabotage], **kwargs)
     return job
 
 
 def test_divergence_stops_with_step_and_loss_and_keeps_the_last_good_checkpoint(tmp_path):
-    training.run(config(steps=4, checkpoint_every=1))
+    pipeline.run(config(steps=4, checkpoint_every=1))
     message = r"Training diverged: d_loss = nan.* at step 7; the last good checkpoint is .*00000006\."
     with pytest.raises(errors.NonFiniteLoss, match=message):
         sabotaged(1).train(tmp_path / "run")
@@ -167,7 +171,7 @@ def test_divergence_stops_with_step_and_loss_and_keeps_the_last_good_checkpoint(
 
 
 def test_divergence_goes_on_from_the_last_good_checkpoint_with_lower_rates(tmp_path, caplog):
-    training.run(config(steps=4, checkpoint_every=1))
+    pipeline.run(config(steps=4, checkpoint_every=1))
     job = sabotaged(2, on_nan="restore")
     rate = float(job.gan.d_optimizer.learning_rate)
     with caplog.at_level(logging.WARNING, "gan_zoo"):
@@ -183,13 +187,13 @@ def test_divergence_goes_on_from_the_last_good_checkpoint_with_lower_rates(tmp_p
 
 
 def test_divergence_gives_up_in_the_end(tmp_path):
-    training.run(config(steps=4, checkpoint_every=1))
+    pipeline.run(config(steps=4, checkpoint_every=1))
     with pytest.raises(errors.NonFiniteLoss, match="Halving the learning rates 5 times has not helped"):
         sabotaged(100, on_nan="restore", checkpoint_every=0).train(tmp_path / "run")
 
 
 def test_a_state_that_is_not_finite_is_not_saved(tmp_path):
-    job = training.Job(config())
+    job = pipeline.Job(config())
     job.gan.generator.trainable_variables[0].assign(job.gan.generator.trainable_variables[0].value * math.inf)
     with pytest.raises(FloatingPointError, match="kernel is not finite at step 5"):
         checkpoints.save(tmp_path / "checkpoints", job.gan, 5)
@@ -197,7 +201,7 @@ def test_a_state_that_is_not_finite_is_not_saved(tmp_path):
 
 
 def test_dry_run_writes_nothing(tmp_path):
-    text = job_report.dry_run(training.Job(config(steps=1000)))
+    text = job_report.dry_run(pipeline.Job(config(steps=1000)))
     assert not (tmp_path / "run").exists()
     for pattern in (
         r"generator +\d+ parameters, output \(2,\)",
@@ -210,8 +214,8 @@ def test_dry_run_writes_nothing(tmp_path):
 
 
 def test_steps_per_execution_gives_the_same_weights(tmp_path):
-    training.run(config(run_dir="one", ema_decay=0.0))
-    training.run(config(run_dir="two", ema_decay=0.0, steps_per_execution=2))
+    pipeline.run(config(run_dir="one", ema_decay=0.0))
+    pipeline.run(config(run_dir="two", ema_decay=0.0, steps_per_execution=2))
     one, two = arrays(checkpoint(tmp_path / "one", 6)), arrays(checkpoint(tmp_path / "two", 6))
     assert_same(two, one, atol=1e-6)
 
@@ -227,19 +231,19 @@ def test_steps_per_execution_gives_the_same_weights(tmp_path):
     ],
 )
 def test_points_take_as_many_steps_at_a_time_as_fit_every_cadence(changes, execution):
-    assert training.Job(config(**changes)).gan.steps_per_execution == execution
+    assert pipeline.Job(config(**changes)).gan.steps_per_execution == execution
 
 
 def test_images_take_one_step_at_a_time():
     cadence = dict(log_every=50, sample_every=500, checkpoint_every=1000, steps=10_000)
-    assert training.Job(image_config(**cadence)).gan.steps_per_execution == 1
+    assert pipeline.Job(image_config(**cadence)).gan.steps_per_execution == 1
 
 
 def test_a_run_made_longer_may_go_on_between_two_multiples(tmp_path):
     """After 10 steps, 10 per call, 6 steps remain, which run 2 per call."""
     cadence = dict(log_every=10, sample_every=0, checkpoint_every=0)
-    training.run(config(**{**cadence, "steps": 10}))
-    training.run(config(**{**cadence, "steps": 16}))
+    pipeline.run(config(**{**cadence, "steps": 10}))
+    pipeline.run(config(**{**cadence, "steps": 16}))
     assert checkpoints.list_checkpoints(tmp_path / "run" / "checkpoints")[-1].name == "00000016"
 
 
@@ -317,29 +321,29 @@ def test_a_run_made_longer_may_go_on_between_two_multiples(tmp_path):
 def test_bad_input_is_one_sentence_before_anything_is_written(tmp_path, monkeypatch, changes, sentence):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UserError, match=sentence):
-        training.run(config(**changes))
+        pipeline.run(config(**changes))
     assert not (tmp_path / "run").exists()
 
 
 def test_workers_and_tf_config_do_not_go_together(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{}")
     with pytest.raises(UserError, match="both name the workers"):
-        training.run(config(strategy="multi_worker", workers="a:1,b:1", worker_index=0))
+        pipeline.run(config(strategy="multi_worker", workers="a:1,b:1", worker_index=0))
 
 
 def test_one_process_to_a_run_folder(tmp_path):
-    training.run(config(steps=10))
+    pipeline.run(config(steps=10))
     before = (tmp_path / "run" / "run.json").read_bytes()
-    with runs.hold(tmp_path / "run"), pytest.raises(UserError, match="in use by another process"):
-        training.run(config(steps=20))
+    with ownership.hold(tmp_path / "run"), pytest.raises(UserError, match="in use by another process"):
+        pipeline.run(config(steps=20))
     assert (tmp_path / "run" / "run.json").read_bytes() == before
-    training.run(config(steps=20))  # the lock is released
+    pipeline.run(config(steps=20))  # the lock is released
 
 
 def test_an_unwritable_run_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
-        training.run(config(run_dir="file/run"))
+        pipeline.run(config(run_dir="file/run"))
 
 
 def test_a_model_of_ones_own(tmp_path):
@@ -355,24 +359,24 @@ def test_a_model_of_ones_own(tmp_path):
         "    def generator_loss(self, x, z):\n"
         "        return tf.reduce_mean((self.D(self.G(z)) - 1) ** 2)\n"
     )
-    training.run(config(model="my_quick_gan:MyGAN", set=("scale=2",), n_critic=1))
+    pipeline.run(config(model="my_quick_gan:MyGAN", set=("scale=2",), n_critic=1))
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["settings"]["arguments"]["scale"] == 2.0
     with pytest.raises(UserError, match="code that would be imported and run with your rights. If you trust it"):
-        runs.load_gan("run")
-    assert runs.load_gan("run", trust=True)[0].scale == 2.0
+        trained_gan.load_gan("run")
+    assert trained_gan.load_gan("run", trust=True)[0].scale == 2.0
 
 
 def test_learning_rates(tmp_path):
-    job = training.Job(config(learning_rate=3e-3, g_learning_rate=5e-3))
+    job = pipeline.Job(config(learning_rate=3e-3, g_learning_rate=5e-3))
     assert float(job.gan.d_optimizer.learning_rate) == pytest.approx(3e-3)
     assert float(job.gan.g_optimizer.learning_rate) == pytest.approx(5e-3)
-    job = training.Job(config())
+    job = pipeline.Job(config())
     assert float(job.gan.d_optimizer.learning_rate) == pytest.approx(1e-4)
 
 
 def test_norm_network_and_width_reach_the_networks():
-    job = training.Job(image_config(network="resnet", norm="spectral", width=4, latent_dim=3))
+    job = pipeline.Job(image_config(network="resnet", norm="spectral", width=4, latent_dim=3))
     assert any("spectral" in layer.name for layer in job.gan.discriminator.layers)
     assert any("up_sampling" in layer.name for layer in job.gan.generator.layers)
     assert job.gan.latent_dim == 3
@@ -388,11 +392,10 @@ def test_precision(monkeypatch):
 
 
 def test_a_checkpoint_of_a_run_can_be_exported(tmp_path):
+    from gan_zoo import load_pretrained
     from gan_zoo.export import saved_model
 
-    from gan_zoo import load_pretrained
-
-    exported = load_pretrained(training.run(image_config(steps=4)), trust=True)
+    exported = load_pretrained(pipeline.run(image_config(steps=4)), trust=True)
     again = load_pretrained(saved_model.export_run("run", "elsewhere"), trust=True)
     np.testing.assert_array_equal(again.sample(3, seed=1), exported.sample(3, seed=1))
     assert again.metadata["step"] == 4

@@ -7,10 +7,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import UnrolledGAN, VanillaGAN
 
-from gan_zoo import UserError, losses, optimizers, testing
+from gan_zoo import UserError, losses, testing
 from gan_zoo.gan import batch_size
+from gan_zoo.models import UnrolledGAN, VanillaGAN
+from gan_zoo.nn import optimizers
 from gan_zoo.penalties import gradient_penalty, interpolate
 
 from .dirac import dirac

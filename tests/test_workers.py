@@ -16,10 +16,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_zoo.models import DCGAN, ConsensusGAN, RaGAN
 
-from gan_zoo import layers, workers
-from gan_zoo.errors import UserError, WorkerLost
+from gan_zoo import layers
+from gan_zoo.models import DCGAN, ConsensusGAN, RaGAN
+from gan_zoo.replicas import workers
+from gan_zoo.util.errors import UserError, WorkerLost
 
 from .waiting import HANGING, wait_until
 from .weights import arrays, assert_same, checkpoint

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from absl import flags
 
-from gan_zoo import checks, cli
 from gan_zoo.compare.settings import OPTIMIZERS, Settings
-from gan_zoo.errors import UserError
+from gan_zoo.util import checks, command_line
+from gan_zoo.util.errors import UserError
 
 USAGE = """
 Compares methods on data of which the truth is known: python -m gan_zoo.compare --models=dcgan,wgan_gp --dataset=ring8
@@ -79,10 +79,10 @@ def main() -> int:
 
     import dataclasses
 
-    from gan_zoo import methods as method_flags
-    from gan_zoo import runs
     from gan_zoo.compare import report, runner
-    from gan_zoo.images import atomic_file
+    from gan_zoo.registry import variant_lists as method_flags
+    from gan_zoo.run_folder import ownership
+    from gan_zoo.util.files import atomic_file
 
     settings = Settings(**{field.name: values[field.name].value for field in dataclasses.fields(Settings)})
     settings.check()
@@ -99,7 +99,7 @@ def main() -> int:
     source = found.open()
     runner.open_folder(folder, settings)
     wanted = runner.jobs(methods, range(values.first_seed, values.first_seed + values.seeds), folder)
-    with runs.hold(folder, "--output"):
+    with ownership.hold(folder, "--output"):
         status = _run_missing(wanted, settings, folder, values.workers or os.cpu_count() or 1)
         if status:
             return status
@@ -160,4 +160,4 @@ def _run_missing(wanted, settings, folder: Path, workers: int) -> int:
 
 if __name__ == "__main__":
     define_flags()
-    cli.main(main, USAGE, GROUPS)
+    command_line.main(main, USAGE, GROUPS)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gan_zoo import images
-from gan_zoo.errors import UserError
+from gan_zoo.util import pictures
+from gan_zoo.util.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,7 +121,7 @@ def curve(results: dict[str, Any], metric: dict[str, Any], axis: str, theme: The
     """
     figure = _figure(4.8, 3.0, 160, theme)
     _draw_curves(figure.add_subplot(), results, metric, axis, theme)
-    return images.figure_png(figure)
+    return pictures.figure_png(figure)
 
 
 def all_curves(results: dict[str, Any], metrics: Sequence[dict[str, Any]], axis: str) -> bytes:
@@ -148,7 +148,7 @@ def all_curves(results: dict[str, Any], metrics: Sequence[dict[str, Any]], axis:
     legend = figure.legend(handles, names, loc="outside right upper", fontsize=8, frameon=False, handlelength=4)
     for text in legend.get_texts():
         text.set_parse_math(False)  # a name is no formula
-    return images.figure_png(figure)
+    return pictures.figure_png(figure)
 
 
 def losses(results: dict[str, Any], method: str, theme: Theme = LIGHT) -> bytes:
@@ -164,7 +164,7 @@ def losses(results: dict[str, Any], method: str, theme: Theme = LIGHT) -> bytes:
     """
     figure = _figure(3.8, 2.7, 150, theme)
     _draw_losses(figure, results, method, theme)
-    return images.figure_png(figure)
+    return pictures.figure_png(figure)
 
 
 def all_losses(results: dict[str, Any]) -> bytes:
@@ -182,7 +182,7 @@ def all_losses(results: dict[str, Any]) -> bytes:
         panel.set_facecolor(LIGHT.background)
         panel.suptitle(textwrap.fill(name, 44), fontsize=8, color=LIGHT.text, parse_math=False)
         _draw_losses(panel, results, name, LIGHT)
-    return images.figure_png(figure)
+    return pictures.figure_png(figure)
 
 
 # Samples.
@@ -249,7 +249,7 @@ def reference(results: dict[str, Any]) -> Reference:
         )
     origin = axes = None
     if dimensions > 2:
-        origin, axes = images.principal_axes(data if len(data) else np.zeros((1, dimensions)))
+        origin, axes = pictures.principal_axes(data if len(data) else np.zeros((1, dimensions)))
     projection = Reference((0, 1), origin, axes)
     placed = projection.place(data)
     known = dataset["limits"] if dimensions == 2 else None
@@ -306,7 +306,7 @@ def sample_panel(points: np.ndarray, reference: Reference) -> bytes:
         _draw_histogram(axes, placed[:, 0], reference)
     else:
         _draw_points(axes, placed, reference)
-    return images.figure_png(figure)
+    return pictures.figure_png(figure)
 
 
 def image_panel(samples: np.ndarray, count: int) -> bytes:
@@ -316,7 +316,7 @@ def image_panel(samples: np.ndarray, count: int) -> bytes:
         samples: uint8 [N, H, W, C].
         count: How many of them, at most.
     """
-    return images.png(images.grid(samples[:count], pad=1, scale=1))
+    return pictures.png(pictures.grid(samples[:count], pad=1, scale=1))
 
 
 def images_shown(runs: Iterable[dict[str, Any]]) -> int:
@@ -366,7 +366,7 @@ def all_samples(results: dict[str, Any], panels: dict[tuple[str, int], bytes]) -
             if word == "diverged" or (name, seed) not in opened:
                 word = "no samples" if word == "done" else word
                 figure.text(left + width / 2, bottom + height - 24, word, **look)
-    return images.figure_png(figure)
+    return pictures.figure_png(figure)
 
 
 # Parts.

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from gan_zoo import checks
 from gan_zoo.compare import page, plots
-from gan_zoo.errors import UserError
-from gan_zoo.images import atomic_file
+from gan_zoo.util import checks
+from gan_zoo.util.errors import UserError
+from gan_zoo.util.files import atomic_file
 
 BETTER = ("lower", "higher")
 

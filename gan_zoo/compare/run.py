@@ -10,10 +10,10 @@ import numpy as np
 from gan_zoo import metrics
 from gan_zoo.callbacks import Means, StepCallback, StopOnNonFinite
 from gan_zoo.compare.settings import Settings
-from gan_zoo.errors import NonFiniteLoss
-from gan_zoo.images import to_uint8
-from gan_zoo.methods import Method
-from gan_zoo.randomness import seeded, stream
+from gan_zoo.registry.variant_lists import Method
+from gan_zoo.util.errors import NonFiniteLoss
+from gan_zoo.util.pictures import to_uint8
+from gan_zoo.util.seeds import seeded, stream
 
 POINTS_KEPT, IMAGES_KEPT = 1000, 16
 """Samples that a result holds, for pictures."""

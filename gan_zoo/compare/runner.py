@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gan_zoo import cli, data, metrics, runs
+from gan_zoo import data, metrics
 from gan_zoo.compare import page, report
 from gan_zoo.compare.settings import Settings
-from gan_zoo.errors import UserError
-from gan_zoo.images import atomic_file
-from gan_zoo.methods import Method
-from gan_zoo.randomness import stream
+from gan_zoo.registry.variant_lists import Method
+from gan_zoo.util import command_line, versions
+from gan_zoo.util.errors import UserError
+from gan_zoo.util.files import atomic_file
+from gan_zoo.util.seeds import stream
 
 SETTINGS = "compare.json"
 
@@ -68,9 +69,9 @@ def open_folder(folder: Path, settings: Settings) -> None:
     """
     document = check_folder(folder, settings)
     if document is None:
-        document = {"settings": settings.asdict(), **runs.circumstances()}
+        document = {"settings": settings.asdict(), **versions.circumstances()}
     else:
-        document["continued"] = [*document.get("continued", []), runs.circumstances()]
+        document["continued"] = [*document.get("continued", []), versions.circumstances()]
     _write(folder / SETTINGS, document)
 
 
@@ -347,7 +348,7 @@ def table_rows(results: dict[str, Any], key: str) -> list[list[str]]:
 
 def text_table(results: dict[str, Any], key: str) -> str:
     """A ranking as aligned text."""
-    return cli.aligned(table_rows(results, key))
+    return command_line.aligned(table_rows(results, key))
 
 
 def _cell(value: dict[str, Any], digits: int) -> str:

@@ -5,10 +5,10 @@ import math
 from typing import Any
 
 from gan_zoo import data, metrics
-from gan_zoo.errors import UserError
-from gan_zoo.methods import Method
 from gan_zoo.metrics import digits
-from gan_zoo.randomness import seeded, stream
+from gan_zoo.registry.variant_lists import Method
+from gan_zoo.util.errors import UserError
+from gan_zoo.util.seeds import seeded, stream
 
 OPTIMIZERS = ("own", "adam", "rmsprop", "sgd")
 
@@ -98,7 +98,7 @@ class Settings:
     @property
     def sizes(self) -> dict[str, int]:
         """Width and Z of the networks: what is set, or else what training takes for such data."""
-        from gan_zoo.config import DEFAULTS
+        from gan_zoo.training.config import DEFAULTS
 
         defaults = DEFAULTS["points" if self.points else "image"]
         return {name: getattr(self, name) or defaults[name] for name in ("width", "latent_dim")}
@@ -112,7 +112,7 @@ class Settings:
 
     def build(self, method: Method, shape: tuple[int, ...], seed: int):
         """A method's model, compiled. The networks have the same initial weights for all methods with one seed."""
-        from gan_zoo.variants import build_gan
+        from gan_zoo.registry.variants import build_gan
 
         sizes = self.sizes
         arguments = {"latent_dim": sizes["latent_dim"], "seed": seed, **method.arguments}
@@ -134,7 +134,8 @@ class Settings:
     def _optimizer(self, gan, player: str):
         import keras
 
-        from gan_zoo import learning_rates, optimizers
+        from gan_zoo.nn import optimizers
+        from gan_zoo.schedules import learning_rates
 
         if self.optimizer == "adam":
             return optimizers.Adam(self.learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8)

@@ -17,8 +17,8 @@ import traceback
 from pathlib import Path
 
 from gan_zoo.compare.settings import Settings
-from gan_zoo.images import atomic_file
-from gan_zoo.methods import Method
+from gan_zoo.registry.variant_lists import Method
+from gan_zoo.util.files import atomic_file
 
 
 def main() -> None:

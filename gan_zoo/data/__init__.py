@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from gan_zoo.data.cache import MEMORY_LIMIT
 from gan_zoo.data.color_mnist import ColorMNISTSource
+from gan_zoo.data.decoding import MAX_SKIPPED
 from gan_zoo.data.find import find_source, open_source
-from gan_zoo.data.images import MAX_SKIPPED
 from gan_zoo.data.sources import Found, ImageSource, PointSource, Source
 from gan_zoo.data.table import DATASETS, OTHER, Dataset, lookup
-from gan_zoo.specs import suggest
+from gan_zoo.util.specs import suggest
 
 if TYPE_CHECKING:
     import tensorflow as tf

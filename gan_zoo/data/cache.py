@@ -23,9 +23,9 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 
-from gan_zoo import checks
-from gan_zoo.data.images import PIXELS_VERSION, ImageSet, Report, check_skipped, decode_all
-from gan_zoo.errors import UserError
+from gan_zoo.data.decoding import PIXELS_VERSION, ImageSet, Report, check_skipped, decode_all
+from gan_zoo.util import checks
+from gan_zoo.util.errors import UserError
 
 MEMORY_LIMIT = 2 * 2**30
 """Bytes. Decoded datasets up to this size are kept in memory; larger ones are memory-mapped from the disk."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gan_zoo.data.images import ImageSet, Record
+from gan_zoo.data.decoding import ImageSet, Record
 
 NAME = "digits"
 

@@ -6,11 +6,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from gan_zoo.checks import whole
 from gan_zoo.data import cache, color_mnist, digits, folder, synthetic, table, tfds_images
-from gan_zoo.data.images import MAX_SKIPPED, ImageSet, Report
+from gan_zoo.data.decoding import MAX_SKIPPED, ImageSet, Report
 from gan_zoo.data.sources import Found, ImageSource, PointSource, Source
-from gan_zoo.errors import UserError
+from gan_zoo.util.checks import whole
+from gan_zoo.util.errors import UserError
 
 MIN_RESOLUTION = 4
 

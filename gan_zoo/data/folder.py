@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_zoo import checks
 from gan_zoo.data import formats
-from gan_zoo.data.images import ImageSet, Record, Report, is_grey, pixel_limit
-from gan_zoo.errors import UserError
+from gan_zoo.data.decoding import ImageSet, Record, Report, is_grey, pixel_limit
+from gan_zoo.util import checks
+from gan_zoo.util.errors import UserError
 
 PREFIX = "folder:"
 

@@ -6,7 +6,7 @@ Importing this module does not import Pillow.
 import os
 from pathlib import Path
 
-from gan_zoo import machine
+from gan_zoo.util import machine
 
 PILLOWS_LIMIT = 89_478_485
 """Pillow's own limit in pixels. Larger images are decoded one at a time."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import google_crc32c
 import numpy as np
 
-from gan_zoo.checks import whole
 from gan_zoo.data import cache, synthetic
-from gan_zoo.data.images import no_labels
-from gan_zoo.errors import UserError
-from gan_zoo.randomness import stream
+from gan_zoo.data.decoding import no_labels
+from gan_zoo.util.checks import whole
+from gan_zoo.util.errors import UserError
+from gan_zoo.util.seeds import stream
 
 if TYPE_CHECKING:
     import tensorflow as tf

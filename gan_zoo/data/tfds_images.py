@@ -22,13 +22,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from gan_zoo import checks
 from gan_zoo.data import tfrecords
-from gan_zoo.data.images import ImageSet, Record, no_labels
+from gan_zoo.data.decoding import ImageSet, Record, no_labels
 from gan_zoo.data.synthetic import SYNTHETIC
 from gan_zoo.data.table import DATASETS
-from gan_zoo.errors import UserError
-from gan_zoo.specs import suggest
+from gan_zoo.util import checks
+from gan_zoo.util.errors import UserError
+from gan_zoo.util.specs import suggest
 
 PROBE_TIMEOUT = 10
 """Seconds to wait for the answer of a server before a download counts as impossible."""

@@ -4,8 +4,8 @@ import math
 
 from absl import flags
 
-from gan_zoo import checks, cli
-from gan_zoo.errors import UserError
+from gan_zoo.util import checks, command_line
+from gan_zoo.util.errors import UserError
 
 USAGE = """
 Draws training methods on the Dirac-GAN, and prints eigenvalues and verdicts: python -m gan_zoo.dynamics --models=all
@@ -83,4 +83,4 @@ def _point(text: str) -> tuple[float, float]:
 
 if __name__ == "__main__":
     define_flags()
-    cli.main(main, USAGE, GROUPS)
+    command_line.main(main, USAGE, GROUPS)

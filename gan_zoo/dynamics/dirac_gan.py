@@ -12,14 +12,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gan_zoo import specs
-from gan_zoo.building import BuildsNetworks
 from gan_zoo.dynamics.game import Game
-from gan_zoo.errors import UserError
-from gan_zoo.methods import Method, parse
+from gan_zoo.keras_model.network_building import BuildsNetworks
 from gan_zoo.model import GenerativeModel
 from gan_zoo.models import VARIANTS
-from gan_zoo.variants import find_model
+from gan_zoo.registry.variant_lists import Method, parse
+from gan_zoo.registry.variants import find_model
+from gan_zoo.util import specs
+from gan_zoo.util.errors import UserError
 
 # The authors' penalties, g / 2 (|psi| - 1)^2 with g = 0.7, are 0.35 of the zoo's.
 _CENTRED = {"gp_weight": 0.35}

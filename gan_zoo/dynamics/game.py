@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gan_zoo.errors import UserError
 from gan_zoo.model import GenerativeModel
 from gan_zoo.players import Player
+from gan_zoo.util.errors import UserError
 
 SCHEDULES = ("simultaneous", "alternating")
 """SimGD: all players move from the same point. AltGD: G moves, then D from where G has gone; of players other than

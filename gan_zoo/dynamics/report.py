@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_zoo import cli
 from gan_zoo.dynamics import game as games
 from gan_zoo.dynamics.dirac_gan import dirac
-from gan_zoo.images import atomic_file, figure_png
-from gan_zoo.methods import Method
+from gan_zoo.registry.variant_lists import Method
+from gan_zoo.util import command_line
+from gan_zoo.util.files import atomic_file
+from gan_zoo.util.pictures import figure_png
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#9a9a9a"
 _ON_AXIS = 1e-9
@@ -125,7 +126,7 @@ def rows(found: Sequence[Found], step_size: float, steps: int) -> list[tuple[str
 
 def table(found: Sequence[Found], step_size: float, steps: int) -> str:
     """`rows` as aligned text."""
-    return cli.aligned(rows(found, step_size, steps))
+    return command_line.aligned(rows(found, step_size, steps))
 
 
 def _figure(found: Sequence[Found], limit: float):

@@ -17,7 +17,6 @@ import numpy as np
 
 from gan_zoo.data import synthetic
 from gan_zoo.data.synthetic import Distribution
-from gan_zoo.errors import UserError
 from gan_zoo.metrics.arrays import finite, points
 from gan_zoo.metrics.divergences import js, kl, total_variation
 from gan_zoo.metrics.frechet import squared_frechet, squared_frechet_of_samples
@@ -25,7 +24,8 @@ from gan_zoo.metrics.mmd import median_bandwidth, squared_mmd
 from gan_zoo.metrics.modes import coverage
 from gan_zoo.metrics.parzen import LogLikelihood, parzen_log_likelihood
 from gan_zoo.metrics.wasserstein import sliced_wasserstein, wasserstein1
-from gan_zoo.specs import suggest
+from gan_zoo.util.errors import UserError
+from gan_zoo.util.specs import suggest
 
 if TYPE_CHECKING:
     from gan_zoo.metrics.digits import ColorMNIST

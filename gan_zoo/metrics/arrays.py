@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gan_zoo.errors import UserError
+from gan_zoo.util.errors import UserError
 
 
 def points(argument: str, x: np.ndarray, dim: int | None = None, least: int = 1) -> np.ndarray:

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags
 
-from gan_zoo import checks, cli, randomness, releases, runs
-from gan_zoo.errors import UserError
+from gan_zoo import releases
+from gan_zoo.util import checks, command_line, seeds, versions
+from gan_zoo.util.errors import UserError
 
 if TYPE_CHECKING:
     import keras
@@ -227,7 +228,7 @@ def train(
     except OSError as error:
         raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
 
-    with randomness.seeded(randomness.stream(seed, "weights")):
+    with seeds.seeded(seeds.stream(seed, "weights")):
         model = network()
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -245,7 +246,7 @@ def train(
             "parameters": model.count_params(),
         },
         "accuracy": accuracy,
-        "versions": {name: runs.versions()[name] for name in ("python", "tensorflow", "keras", "numpy")},
+        "versions": {name: versions.versions()[name] for name in ("python", "tensorflow", "keras", "numpy")},
     }
     # Saved without the optimizer, which would triple the size of the file.
     bare = network()
@@ -322,4 +323,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("batch_size", 128, "Digits in a minibatch.")
     flags.DEFINE_float("learning_rate", 2e-3, "Of Adam, at the start.")
     flags.DEFINE_integer("seed", 0, "Of weights, order and dropout.")
-    cli.main(main, USAGE, GROUPS)
+    command_line.main(main, USAGE, GROUPS)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gan_zoo.data.synthetic import Distribution
-from gan_zoo.errors import UserError
+from gan_zoo.util.errors import UserError
 
 MAX_POINTS = 2**22
 """Largest number of points of a quadrature. Structure that is too fine for it is an error."""

@@ -7,8 +7,8 @@ References:
 
 import numpy as np
 
-from gan_zoo.errors import UserError
 from gan_zoo.metrics.arrays import finite, pair
+from gan_zoo.util.errors import UserError
 
 
 def squared_frechet(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.ndarray) -> float:

@@ -6,8 +6,8 @@ References:
 
 import numpy as np
 
-from gan_zoo.errors import UserError
 from gan_zoo.metrics.arrays import finite, pair
+from gan_zoo.util.errors import UserError
 
 
 def squared_mmd(x: np.ndarray, y: np.ndarray, bandwidth: float | None = None, *, biased: bool = False) -> float:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gan_zoo.errors import UserError
 from gan_zoo.metrics.arrays import finite, points
+from gan_zoo.util.errors import UserError
 
 FAIR_SHARE = 0.2
 """A mode counts as covered if it gets at least this part of its expected number of samples."""

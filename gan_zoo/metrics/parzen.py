@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gan_zoo.errors import UserError
 from gan_zoo.metrics.arrays import finite, points
+from gan_zoo.util.errors import UserError
 
 BANDWIDTHS = np.logspace(-1, 0, 10)
 """Candidate bandwidths. The published protocol chooses the one with the highest likelihood of validation points."""

@@ -7,8 +7,8 @@ References:
 
 import numpy as np
 
-from gan_zoo.errors import UserError
 from gan_zoo.metrics.arrays import finite, pair
+from gan_zoo.util.errors import UserError
 
 _ITERATIONS = 10_000_000
 

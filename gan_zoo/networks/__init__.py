@@ -10,8 +10,8 @@ Layers take Keras's dtype policy. Inputs and outputs are float32, or float64 und
 
 from typing import Any
 
-from gan_zoo.errors import UserError
 from gan_zoo.networks.builder import CONDITIONS, FAMILIES, NORMS, Builder
+from gan_zoo.networks.building_blocks import doublings, inputs, kernel, normalization
 
 __all__ = [
     "CONDITIONS",
@@ -91,52 +91,6 @@ def features(network, x: Any, layer: str | None = None, training: bool = True) -
     from gan_zoo.networks import activations
 
     return activations.at(network, x, layer, training)
-
-
-def doublings(shape: tuple[int, int, int]) -> tuple[int, int]:
-    """The side a network starts from, 4 or 7, and how often it doubles to reach the images' side.
-
-    Raises:
-        UserError: If the images are not square, or their side is neither 4 * 2^k nor 7 * 2^k from 8 to 256.
-    """
-    height, side, _ = shape
-    for base in (4, 7):
-        for times in range(1, 7):
-            if height == side == base * 2**times <= 256:
-                return base, times
-    raise UserError(
-        f"convolutional networks need square images with a side of 4 or 7 times a power of two from 8 to 256 "
-        f"(8, 14, 16, 28, 32, 56, 64, ...), not {height} x {side}: set the resolution to one of these."
-    )
-
-
-def inputs(shape: tuple[int, ...]):
-    """A network's symbolic input, [B, *shape], in the dtype that the present policy takes: see `precision`."""
-    import keras
-
-    from gan_zoo import precision
-
-    return keras.Input(shape, dtype=precision.interface_dtype())
-
-
-def normalization(norm: str, rank: int = 4):
-    """A discriminator's normalization layer for activations, [B, H, W, C] or [B, C] (rank 2); None if it has none."""
-    import keras
-
-    from gan_zoo import layers
-
-    if norm == "batch":
-        return layers.BatchNormalization(gamma_initializer=keras.initializers.RandomNormal(1.0, 0.02))
-    if norm == "layer":
-        return keras.layers.LayerNormalization(axis=tuple(range(1, rank)), epsilon=1e-5)
-    return None
-
-
-def kernel(layer, norm: str):
-    """The layer, or with norm "spectral" the layer with its kernel divided by its spectral norm."""
-    from gan_zoo import layers
-
-    return layers.SpectralNormalization(layer) if norm == "spectral" else layer
 
 
 def one_pass_pays(network) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras.src.models.functional import Functional  # the type of keras.Model(inputs, outputs)
 
-from gan_zoo.errors import UserError
+from gan_zoo.util.errors import UserError
 
 LAYER = "features"
 """Name of the layer before the last in the zoo's discriminators and encoders, and of the code's in autoencoders."""

@@ -9,29 +9,12 @@ import math
 
 import keras
 
-from gan_zoo import layers, networks
-from gan_zoo.networks import conditions, doublings, kernel, nhwc, normalization
-from gan_zoo.precision import interface_dtype
+from gan_zoo.networks import conditions, nhwc
+from gan_zoo.networks.building_blocks import doublings, kernel, normalization
+from gan_zoo.nn import layers
+from gan_zoo.nn.precision import interface_dtype
 
 _MAX_FACTOR = 8  # the deepest layer has at most 8 times the channels of the shallowest
-
-
-def for_images(network: str, shape: tuple[int, int, int], **kwargs):
-    """As `gan_zoo.networks.for_images`, with an autoencoder: a perceptron for "mlp", convolutions for the rest."""
-    return _pair(networks.Builder(shape, network=network, **kwargs))
-
-
-def for_points(dim: int, **kwargs):
-    """As `gan_zoo.networks.for_points`, with an autoencoder."""
-    return _pair(networks.Builder((dim,), **kwargs))
-
-
-def _pair(builder):
-    generator = builder.generator()
-    if builder.classes is None:
-        # Takes its random numbers, so that a seed goes on giving an autoencoder the weights that it has always given.
-        builder.discriminator()
-    return generator, builder.autoencoder()
 
 
 def perceptron(

@@ -5,8 +5,8 @@ import importlib
 import numbers
 from typing import TYPE_CHECKING
 
-from gan_zoo.checks import whole
-from gan_zoo.errors import UserError
+from gan_zoo.util.checks import whole
+from gan_zoo.util.errors import UserError
 
 if TYPE_CHECKING:
     import keras

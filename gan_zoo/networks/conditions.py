@@ -6,9 +6,10 @@ neither [B, 1] nor one-hot. What a network makes of another number is not define
 
 import keras
 
-from gan_zoo import layers
-from gan_zoo.networks import inputs, nhwc
-from gan_zoo.precision import interface_dtype
+from gan_zoo.networks import nhwc
+from gan_zoo.networks.building_blocks import inputs
+from gan_zoo.nn import layers
+from gan_zoo.nn.precision import interface_dtype
 
 LEAST_LATENT_LABEL = 16
 """The numbers of a label that are joined to z, at least."""

@@ -7,9 +7,10 @@ network has width 128.
 
 import keras
 
-from gan_zoo import layers
-from gan_zoo.networks import conditions, doublings, kernel, nhwc, normalization
-from gan_zoo.precision import interface_dtype
+from gan_zoo.networks import conditions, nhwc
+from gan_zoo.networks.building_blocks import doublings, kernel, normalization
+from gan_zoo.nn import layers
+from gan_zoo.nn.precision import interface_dtype
 
 _MAX_FACTOR = 8  # the paper's deepest layer has 8 times the channels of its shallowest
 

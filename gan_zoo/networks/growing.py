@@ -13,12 +13,13 @@ networks for 1024 x 1024 have width 16.
 import keras
 import tensorflow as tf
 
-from gan_zoo import layers
-from gan_zoo.arguments import KeepsArguments
-from gan_zoo.errors import UserError
-from gan_zoo.loop import Retraces
-from gan_zoo.networks import activations, conditions, inputs, nhwc
-from gan_zoo.precision import interface_dtype, policy
+from gan_zoo.networks import activations, conditions, nhwc
+from gan_zoo.networks.building_blocks import inputs
+from gan_zoo.nn import layers
+from gan_zoo.nn.precision import interface_dtype, policy
+from gan_zoo.nn.serialization import KeepsArguments
+from gan_zoo.replicas.steps import Retraces
+from gan_zoo.util.errors import UserError
 
 BASE = 4
 """Pixels. The side of the images of stage 0."""

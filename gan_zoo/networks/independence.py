@@ -3,7 +3,7 @@
 import keras
 from keras.src.models.functional import Functional  # the type of keras.Model(inputs, outputs)
 
-from gan_zoo import layers as zoo
+from gan_zoo.nn import layers as zoo
 
 _BY_EXAMPLE = {
     *(keras.layers.InputLayer, keras.layers.Identity, keras.layers.Activation, keras.layers.Dense),

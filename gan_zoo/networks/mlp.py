@@ -4,8 +4,9 @@ import math
 
 import keras
 
-from gan_zoo.networks import conditions, kernel, normalization
-from gan_zoo.precision import interface_dtype
+from gan_zoo.networks import conditions
+from gan_zoo.networks.building_blocks import kernel, normalization
+from gan_zoo.nn.precision import interface_dtype
 
 
 def generator(

@@ -7,7 +7,7 @@ import functools
 
 import keras
 
-from gan_zoo import layers
+from gan_zoo.nn import layers
 
 
 def _channels_last(layer):

@@ -8,9 +8,10 @@ keep the side.
 
 import keras
 
-from gan_zoo import layers
-from gan_zoo.networks import conditions, doublings, inputs, kernel, nhwc, normalization
-from gan_zoo.precision import interface_dtype
+from gan_zoo.networks import conditions, nhwc
+from gan_zoo.networks.building_blocks import doublings, inputs, kernel, normalization
+from gan_zoo.nn import layers
+from gan_zoo.nn.precision import interface_dtype
 
 
 def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:

@@ -26,10 +26,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from gan_zoo import checks
-from gan_zoo.errors import UserError
 from gan_zoo.releases import archives, downloads, files
 from gan_zoo.releases.index import Release, read_index
+from gan_zoo.util import checks
+from gan_zoo.util.errors import UserError
 
 __all__ = ["MIRROR", "Release", "clone_folder", "default_cache", "is_here", "opened", "read_index"]
 

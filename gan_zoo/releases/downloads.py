@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-from gan_zoo.errors import UserError
 from gan_zoo.releases.files import File, matches
+from gan_zoo.util.errors import UserError
 
 _CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection to a server."""

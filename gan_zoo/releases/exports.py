@@ -22,10 +22,10 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from gan_zoo.errors import UserError
 from gan_zoo.releases import default_cache, files
 from gan_zoo.releases.files import File, Mismatch
 from gan_zoo.releases.index import contents
+from gan_zoo.util.errors import UserError
 
 _VERSION = 1
 _MOST = 500

@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gan_zoo import checks
-from gan_zoo.errors import UserError
-from gan_zoo.images import atomic_file
 from gan_zoo.releases import archives, files
 from gan_zoo.releases.files import File
+from gan_zoo.util import checks
+from gan_zoo.util.errors import UserError
+from gan_zoo.util.files import atomic_file
 
 PATH = Path(__file__).with_name("index.json")
 """Path of the package's own index."""

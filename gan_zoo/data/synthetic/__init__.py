@@ -38,7 +38,7 @@ from gan_zoo.data.synthetic.mixtures import gaussian, grid25, mixture1d, ring8
 from gan_zoo.data.synthetic.names import build
 from gan_zoo.data.synthetic.planes import gaussian_hyperplane, gaussian_line
 from gan_zoo.data.synthetic.roll import swiss_roll
-from gan_zoo.errors import UserError
+from gan_zoo.util.errors import UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf

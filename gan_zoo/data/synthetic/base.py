@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gan_zoo.errors import UserError
+from gan_zoo.util.errors import UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from gan_zoo.checks import number
 from gan_zoo.data.synthetic.base import Distribution, streams
+from gan_zoo.util.checks import number
 
 
 def two_lines(theta: float = 0.0) -> "Segments":

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gan_zoo.checks import number
 from gan_zoo.data.synthetic.base import Distribution, streams
-from gan_zoo.errors import UserError
+from gan_zoo.util.checks import number
+from gan_zoo.util.errors import UserError
 
 RING_RADIUS = 2.0
 RING_STD = 0.02

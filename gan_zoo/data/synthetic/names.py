@@ -3,9 +3,9 @@
 import inspect
 from collections.abc import Callable
 
-from gan_zoo import specs
 from gan_zoo.data.synthetic.base import Distribution
-from gan_zoo.errors import UserError
+from gan_zoo.util import specs
+from gan_zoo.util.errors import UserError
 
 
 def build(name: str, factories: dict[str, Callable[..., Distribution]]) -> Distribution:

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from gan_zoo.checks import number, whole
 from gan_zoo.data.synthetic.base import Distribution, streams
-from gan_zoo.errors import UserError
+from gan_zoo.util.checks import number, whole
+from gan_zoo.util.errors import UserError
 
 MAX_DIM = 1024
 

@@ -1,0 +1,271 @@
+"""The health of a run: numbers that tell when a model goes wrong, and a word, once, about what usually helps."""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from gan_zoo.callbacks import MetricsLog, StepCallback
+from gan_zoo.nn.image_leaves import batch_size, images_of, takes
+from gan_zoo.nn.precision import cast_floats, dtype_of, inner_gradient
+from gan_zoo.players import name_of
+from gan_zoo.util.seeds import stream
+
+if TYPE_CHECKING:
+    from gan_zoo.data.synthetic import Distribution
+    from gan_zoo.metrics.digits import ColorMNIST
+
+_log = logging.getLogger("gan_zoo")
+
+EXAMPLES = 256
+"""Real and generated examples that a look compares, at most."""
+MODE_SAMPLES = 2000
+"""Samples in which modes are counted."""
+
+SATURATED = 0.995
+"""Probability that D scores a real example above a generated one, from which on it is said to tell them apart."""
+VANISHED = 0.01
+"""Share of the largest gradient norm so far below which the generator is said to get nothing any more."""
+EXPLODED = 100.0
+"""Times the median gradient norm so far."""
+DUPLICATED = 0.25
+"""Share of samples with a near-duplicate."""
+_USUAL = 5
+"""Looks that it takes to know a usual gradient."""
+
+
+class Health(StepCallback):
+    """Measures what goes wrong in training, writes it to `metrics.jsonl`, and warns, once for each kind of trouble.
+
+    d_auc: The probability that D scores a real example above a generated one: 0.5 is chance, 1 is a discriminator that
+        tells all of them apart. Wasserstein critics may do so; where the generator's gradient vanishes, too, the
+        discriminator is saturated (Arjovsky & Bottou, 2017, Section 2). Absent where D does not give one score for
+        what the generator makes, as in a BiGAN, whose D sees pairs; a class's own `score(x)` gives it there.
+    d_gradient, g_gradient: Norms of the players' gradients, each over all of its weights; "<player>_gradient" of
+        players of other names.
+    duplicates: The share of samples that have a near-duplicate among the others, nearer than half the distance that
+        only 1 % of as many real examples have to their nearest neighbour. The birthday test of Arora & Zhang (2017),
+        with a measure in the place of an eye: if s samples hold duplicates about half the time, the generator makes
+        about s^2 different ones.
+    modes: How many modes of a distribution with known modes the samples reach: see `gan_zoo.metrics`.
+
+    A look changes nothing: the networks' statistics, the random stream and all else are put back, so that training goes
+    on as if nobody had looked. It takes about the time of a few steps; for points, whose steps take a millisecond, of
+    a few dozen.
+
+    Args:
+        real: Gives real examples for a step, [N, ...], as the losses get them: with `classes`, (images, labels). The
+            latents then have these labels.
+        every: Steps between looks; 0 for none.
+        log: Gets the numbers, for the line of the same step.
+        target: Of which modes can be counted, or None.
+        seed: Of the latents.
+        step: The step that training starts from.
+        warns: Whether to say what is wrong. All workers look, since a look takes all replicas; one of them tells.
+
+    References:
+        Arjovsky & Bottou, 2017, https://arxiv.org/abs/1701.04862
+        Arora & Zhang, 2017, https://arxiv.org/abs/1706.08224
+    """
+
+    def __init__(
+        self,
+        real: Callable[[int], Any],
+        every: int = 500,
+        log: MetricsLog | None = None,
+        target: "Distribution | ColorMNIST | None" = None,
+        seed: int = 0,
+        step: int = 0,
+        warns: bool = True,
+    ):
+        super().__init__(step)
+        self.warns = warns
+        self.real, self.every, self.log, self.target, self.seed = real, every, log, target, seed
+        self.history: list[dict[str, float]] = []
+        self._warned: set[str] = set()
+
+    def on_step(self, previous, logs):
+        if not self.passed(self.every, previous):
+            return
+        found = self.look()
+        self.history.append(found)
+        if self.log:
+            self.log.note(found)
+        for trouble, sentence in diagnose(self.history):
+            if self.warns and trouble not in self._warned:
+                self._warned.add(trouble)
+                _log.warning("step %d: %s", self.step, sentence)
+
+    def look(self) -> dict[str, float]:
+        """The numbers of the model as it stands."""
+        model = self.model
+        x = tf.nest.map_structure(lambda t: tf.convert_to_tensor(t)[:EXAMPLES], self.real(self.step))
+        x = cast_floats(x, dtype_of(*model.networks().values()))
+        seed = stream(self.seed, "health")
+        labels = {}
+        if model.classes is not None:
+            x = x[0], tf.cast(x[1], tf.int32)  # as a step does
+            labels = {"label": x[1]}
+        z = model.sample_latent(int(batch_size(x)), seed=seed, **labels)
+        with model.recording():
+            replicated = model.distribute_strategy.run(lambda: _measure(model, x, z))
+        here = tf.nest.map_structure(
+            lambda value: np.asarray(model.distribute_strategy.experimental_local_results(value)[0], np.float64),
+            replicated,
+        )
+        found = {"d_auc": auc(*here["scores"])} if here["scores"] else {}
+        found |= {name: float(norm) for name, norm in here["gradients"].items()}
+        found["duplicates"] = duplicates(here["samples"], np.asarray(images_of(x)))
+        if self.target is not None:
+            from gan_zoo import metrics
+
+            many = np.asarray(model(model.sample_latent(MODE_SAMPLES, seed=seed)), np.float32)
+            found["modes"] = float(metrics.mode_coverage(self.target, many)["modes"])
+        return found
+
+
+def mode_target(dataset: str, shape: tuple[int, ...]) -> "Distribution | ColorMNIST | None":
+    """What the modes of samples are counted against: see `gan_zoo.metrics.target`. None where they are not known.
+
+    Those of color_mnist need the classifier of digits, which is part of a clone, and its resolution.
+
+    Args:
+        dataset: The name.
+        shape: Of one sample.
+    """
+    from gan_zoo.data import synthetic
+    from gan_zoo.metrics import digits
+
+    if synthetic.is_synthetic(dataset):
+        distribution = synthetic.get(dataset)
+        return distribution if distribution.modes is not None and len(distribution.modes[0]) > 1 else None
+    if dataset == digits.ColorMNIST.name and shape == digits.ColorMNIST.shape and digits.has_classifier():
+        return digits.ColorMNIST()
+    return None
+
+
+def _measure(model, x, z) -> dict[str, Any]:
+    """The players' gradient norms, scores and samples at x and z. Whatever the computation moves is put back."""
+    trainable = {id(variable) for variable in model.trainable_variables}
+    state = [variable for variable in model.variables if id(variable) not in trainable]
+    kept = [tf.identity(variable.value) for variable in state]
+    model.begin_turn(x)
+    norms = {}
+    for player in model.players():
+        values = [variable.value for variable in player.variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            value = player.loss(x, z)
+        norms[f"{player.key}_gradient"] = tf.linalg.global_norm(inner_gradient(tape, value, values))
+    samples = model.G(z) if hasattr(model, "G") else model(z)
+    results = {"gradients": norms, "scores": _scores(model, x, samples), "samples": images_of(samples)}
+    for variable, value in zip(state, kept, strict=True):
+        variable.assign(value)
+    return results
+
+
+def _scores(model, x, samples) -> tuple[tf.Tensor, ...]:
+    """Scores of real and generated examples, [B, 1] or [B]; none where the model has no score for one example."""
+    if hasattr(model, "score"):
+        return model.score(x), model.score(samples)
+    discriminator = model.networks().get("discriminator")
+    if not hasattr(model, "D") or discriminator is None or not takes(discriminator, samples):
+        return ()
+    scores = model.D(x), model.D(samples)
+    return scores if all(tf.is_tensor(score) and score.shape[1:] in ([], [1]) for score in scores) else ()
+
+
+def auc(real: np.ndarray, fake: np.ndarray) -> float:
+    """The probability that a real example's score is above a generated one's, ties counted half; NaN if one is NaN."""
+    from scipy.stats import rankdata
+
+    real, fake = np.ravel(real), np.ravel(fake)
+    if not (np.isfinite(real).all() and np.isfinite(fake).all()):
+        return float("nan")
+    ranks = rankdata(np.concatenate([real, fake]))[: len(real)]
+    return float((ranks.sum() - len(real) * (len(real) + 1) / 2) / (len(real) * len(fake)))
+
+
+def duplicates(samples: np.ndarray, real: np.ndarray) -> float:
+    """The share of samples that have a near-duplicate among the others; see `Health`.
+
+    Args:
+        samples: [N, ...], N from 2 up.
+        real: As many real examples, [N, ...].
+    """
+    usual = np.quantile(_nearest(real), 0.01)
+    if not np.isfinite(samples).all():
+        return float("nan")
+    return float((_nearest(samples) < usual / 2).mean())
+
+
+def _nearest(points: np.ndarray) -> np.ndarray:
+    """Each point's distance to the nearest other one."""
+    from scipy.spatial.distance import pdist, squareform
+
+    distances = squareform(pdist(np.reshape(points, (len(points), -1)).astype(np.float64)))
+    np.fill_diagonal(distances, np.inf)
+    return distances.min(axis=1)
+
+
+def diagnose(history: list[dict[str, float]]) -> list[tuple[str, str]]:
+    """The troubles that the looks so far, the last one among them, point to: (kind, what it is and what helps).
+
+    Args:
+        history: What `Health.look` returned, oldest first.
+    """
+    last, found = history[-1], []
+
+    def in_the_last(looks: int, wrong: Callable[[dict[str, float]], bool]) -> bool:
+        return len(history) > looks and all(wrong(look) for look in history[-looks:])
+
+    is_gan = {"d_gradient", "g_gradient"} <= {*last}
+    largest = max(look.get("g_gradient", 0.0) for look in history)
+    told_apart = in_the_last(3, lambda look: look.get("d_auc", 0.0) >= SATURATED)
+    if told_apart and is_gan and last["g_gradient"] <= VANISHED * largest:
+        sentence = (
+            f"the discriminator tells real from generated examples apart nearly always (AUC {last['d_auc']:.3f}), and "
+            f"the generator's gradient has fallen to {100 * last['g_gradient'] / largest:.2g} % of its largest: it "
+            f"hardly learns any more. A lower --d_learning_rate, noise (--set instance_noise=0.1) or a variant with a "
+            f"penalty (r1_gan, wgan_gp) usually helps."
+        )
+        found.append(("saturation", sentence))
+    for name in (name for name in last if name.endswith("_gradient")):
+        usual = np.median([look[name] for look in history[:-1]]) if len(history) > _USUAL else np.inf
+        if last[name] > EXPLODED * usual > 0:
+            key = name.removesuffix("_gradient")
+            helps = f"A lower --{key}_learning_rate"
+            if key in ("d", "g"):
+                helps = "A lower learning rate, --norm=spectral or a variant with a penalty (r1_gan, wgan_gp)"
+            sentence = (
+                f"the {name_of(key)}'s gradient is {last[name] / usual:.0f} times as large as usual. {helps} "
+                f"usually helps."
+            )
+            found.append((f"{name} exploded", sentence))
+    repeats, loses = "A larger batch or a lower --learning_rate", "A lower --learning_rate"
+    if is_gan:
+        repeats = (
+            "More discriminator turns (--n_critic), a larger batch, a lower --g_learning_rate or another variant "
+            "(unrolled_gan, ragan, wgan_gp)"
+        )
+        loses = (
+            "More discriminator turns (--n_critic), a lower learning rate or another variant (unrolled_gan, "
+            "consensus_gan, wgan_gp)"
+        )
+    who = "generator" if is_gan else "model"
+    if in_the_last(2, lambda look: look["duplicates"] >= DUPLICATED):
+        sentence = (
+            f"{100 * last['duplicates']:.0f} % of the samples have a near-duplicate among the others: the {who} "
+            f"repeats itself. {repeats} usually helps."
+        )
+        found.append(("duplicates", sentence))
+    most = max(look.get("modes", 0) for look in history)
+    if in_the_last(2, lambda look: look.get("modes", most) < most / 2):
+        sentence = (
+            f"samples reach {last['modes']:.0f} modes, where they had reached {most:.0f}: the {who} is losing modes. "
+            f"{loses} usually helps."
+        )
+        found.append(("lost modes", sentence))
+    return found

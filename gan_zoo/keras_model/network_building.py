@@ -1,0 +1,154 @@
+"""Construction of models together with their networks, from the shape of the examples and a few settings."""
+
+from typing import Any
+
+import keras
+
+from gan_zoo import networks
+from gan_zoo.networks import independence
+from gan_zoo.nn.precision import policy
+from gan_zoo.util.errors import UserError
+
+
+class BuildsNetworks:
+    """A mixin for a `GenerativeModel`: `for_images` and `for_points`, and class attributes for their defaults.
+
+    Attributes:
+        discriminator_norm: Normalization of the paper's discriminator: "none", "batch", "layer" or "spectral".
+        default_network: The family of networks that the method needs, or None.
+        gradient_penalty_argument: Name of the argument with the weight of a penalty on the discriminator's gradient at
+            each example; None if the losses have no such penalty. Unless the weight is 0, the discriminator may not use
+            batch normalization: `for_images` builds it without, and training raises an error.
+    """
+
+    discriminator_norm = "batch"
+    default_network = None
+    gradient_penalty_argument = None
+
+    @classmethod
+    def build_networks(cls, builder: networks.Builder) -> dict[str, keras.Model]:
+        """The networks by the names of the constructor's arguments.
+
+        `for_images`, `for_points` and `train.py` call this. A class with networks of its own overrides it:
+
+            return {**super().build_networks(builder), "encoder": builder.encoder(builder.latent_dim)}
+
+        Args:
+            builder: Builds networks for the examples: see `gan_zoo.networks.Builder`.
+
+        Returns:
+            A generator and a discriminator, if they are arguments of the constructor.
+        """
+        makers = {"generator": builder.generator, "discriminator": builder.discriminator}
+        return {name: make() for name, make in makers.items() if name in cls.network_names()}
+
+    @classmethod
+    def for_images(
+        cls,
+        shape: tuple[int, int, int],
+        *,
+        network: str | None = None,
+        latent_dim: int = 128,
+        width: int = 64,
+        norm: str | None = None,
+        condition: str | None = None,
+        **kwargs,
+    ) -> Any:
+        """Returns a model of this class with networks for images.
+
+        Args:
+            shape: (H, W, C) of the images.
+            network: One of `gan_zoo.networks.FAMILIES`; by default the variant's own, or the first.
+            latent_dim: Z.
+            width: Channels at the images' own resolution.
+            norm: The discriminator's normalization, "none", "batch", "layer" or "spectral"; by default the variant's
+                own. But if that is "batch" and the network is a perceptron, the default is "none".
+            condition: With `classes`, how the discriminator reads labels: "projection" or "concat"; None is the
+                default of its family. See `gan_zoo.networks.Builder`.
+            **kwargs: The class's own arguments. `dtype`, a Keras dtype policy, also applies to the networks.
+        """
+        network = network or cls.default_network or networks.FAMILIES[0]
+        norm = norm or cls.default_norm(network, kwargs)
+        with policy(kwargs.get("dtype")):
+            builder = networks.Builder(
+                tuple(shape),
+                network=network,
+                latent_dim=latent_dim,
+                width=width,
+                norm=norm,
+                classes=kwargs.get("classes"),
+                condition=condition,
+            )
+            return cls._on(builder, kwargs)
+
+    @classmethod
+    def _on(cls, builder: networks.Builder, arguments: dict[str, Any]) -> Any:
+        if "latent_dim" in cls.parameters():
+            arguments = {"latent_dim": builder.latent_dim, **arguments}
+        built = cls.build_networks(builder)
+        missing = [name for name in cls.network_names() if name not in built]
+        if missing:
+            raise UserError(
+                f"{cls.__name__} does not say how to build its {missing[0]}: override build_networks(builder), which "
+                f"returns the networks {', '.join(cls.network_names())} by name."
+            )
+        return cls(**built, **arguments)
+
+    @classmethod
+    def default_norm(cls, network: str, arguments: dict[str, Any]) -> str:
+        """The discriminator's normalization if the caller does not choose one.
+
+        Args:
+            network: The family of networks.
+            arguments: The variant's own arguments, other than the defaults.
+        """
+        norm = networks.default_norm(network, cls.discriminator_norm)
+        name = cls.gradient_penalty_argument
+        penalized = name and arguments.get(name, cls.parameters()[name].default)
+        return "none" if penalized and norm == "batch" else norm
+
+    def check_penalty(self) -> None:
+        """Checks that the discriminator has no batch normalization if the losses penalise its gradient.
+
+        With batch normalization each score depends on all examples, so no gradient belongs to one example's score only.
+
+        Raises:
+            UserError: If there are both a penalty and batch normalization.
+        """
+        name = self.gradient_penalty_argument
+        discriminator = self.networks().get("discriminator")
+        if name and getattr(self, name) and discriminator and independence.has_batch_normalization(discriminator):
+            raise UserError(
+                f"{type(self).__name__}: {name}={getattr(self, name):g} penalizes the discriminator's gradient at each "
+                f"example, and batch normalization mixes the examples of a minibatch: build the discriminator without "
+                f"it (norm='none', 'layer' or 'spectral')."
+            )
+
+    @classmethod
+    def for_points(
+        cls,
+        dim: int = 2,
+        *,
+        latent_dim: int = 2,
+        width: int = 128,
+        depth: int = 2,
+        condition: str | None = None,
+        **kwargs,
+    ) -> Any:
+        """Returns a model with perceptrons for points, [B, dim]; see `for_images` and `gan_zoo.networks.mlp`."""
+        with policy(kwargs.get("dtype")):
+            builder = networks.Builder(
+                (dim,),
+                network="mlp",
+                latent_dim=latent_dim,
+                width=width,
+                depth=depth,
+                classes=kwargs.get("classes"),
+                condition=condition,
+            )
+            return cls._on(builder, kwargs)
+
+    def make_train_function(self, force: bool = False):
+        """Calls `check_penalty`, then makes the function that `fit` and `train_on_batch` call."""
+        self.check_penalty()
+        return super().make_train_function(force)

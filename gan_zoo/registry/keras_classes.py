@@ -1,0 +1,104 @@
+"""Registration of the zoo's classes, so that Keras loads them in a process that has only imported `gan_zoo`.
+
+Keras looks up the classes of a `.keras` file in a dictionary, `keras.saving.get_custom_objects()`. A class is added to
+it when its module is imported, and Keras imports only its own modules. So this module adds a placeholder for every
+class of the zoo. When a file uses the class, the placeholder imports it, and the class replaces the placeholder in the
+dictionary.
+
+Neither this module nor the placeholders import Keras, so `import gan_zoo` is fast. The dictionary is filled as soon as
+any code imports Keras.
+"""
+
+import importlib
+import importlib.abc
+import sys
+from typing import Any
+
+from gan_zoo.models import VARIANTS
+
+_CLASSES = {
+    "gan_zoo.nn.layers": (
+        "BatchNormalization",
+        "ConditionalBatchNormalization",
+        "Conv2D",
+        "Conv2DTranspose",
+        "Embedding",
+        "EqualizedConv2D",
+        "EqualizedDense",
+        "LeakyReLU",
+        "MinibatchStd",
+        "PixelNormalization",
+        "SpectralNormalization",
+        "UpSampling2D",
+    ),
+    "gan_zoo.nn.optimizers": ("Adam", "LossScaleOptimizer", "RMSprop"),
+    "gan_zoo.schedules.learning_rates": ("Scaled",),
+    "gan_zoo.dynamics.dirac_gan": ("Point",),
+}
+"""Classes that are registered as "gan_zoo>Class", by module."""
+
+_MODELS = {
+    "gan_zoo.model": ("GenerativeModel",),
+    "gan_zoo.gan": ("GAN",),
+    "gan_zoo.networks.growing": ("GrowingGenerator", "GrowingDiscriminator"),
+    **{f"gan_zoo.models.{file}": (class_name,) for file, class_name in VARIANTS.items()},
+}
+"""Classes that are registered as "module>Class", by module: see `gan_zoo.nn.serialization.KeepsArguments`."""
+
+
+class _StandIn:
+    """Placeholder of a class until a file uses the class."""
+
+    def __init__(self, module: str, name: str):
+        self._module, self._name = module, name
+
+    def from_config(self, config: dict[str, Any], custom_objects: dict | None = None) -> Any:
+        """Returns an object of the class. Keras calls this method."""
+        cls = getattr(importlib.import_module(self._module), self._name)
+        return cls.from_config(config)
+
+    def __repr__(self) -> str:
+        return f"<{self._module}.{self._name}, not yet imported>"
+
+
+def stand_ins() -> dict[str, _StandIn]:
+    """The placeholders by the registered names of their classes."""
+    found = {f"gan_zoo>{name}": _StandIn(module, name) for module, names in _CLASSES.items() for name in names}
+    found |= {f"{module}>{name}": _StandIn(module, name) for module, names in _MODELS.items() for name in names}
+    return found
+
+
+def register() -> None:
+    """Adds the placeholders to Keras's dictionary, now or when Keras is imported."""
+    if "keras" in sys.modules:
+        _enter()
+    else:
+        sys.meta_path.insert(0, _WhenKerasIsImported())
+
+
+def _enter() -> None:
+    registered = sys.modules["keras"].saving.get_custom_objects()
+    for name, stand_in in stand_ins().items():
+        registered.setdefault(name, stand_in)
+
+
+class _WhenKerasIsImported(importlib.abc.MetaPathFinder):
+    """Import finder that finds `keras` with the other finders, and adds the placeholders after its import."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != "keras":
+            return None
+        others = [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
+        spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+            _enter()
+
+        spec.loader.exec_module = exec_module
+        return spec

@@ -1,0 +1,56 @@
+"""Methods on a command line: variants by name, with arguments of their own in parentheses.
+
+--models=dcgan,wgan_gp(gp_weight=0.1, n_critic=1),my_gan:MyGAN
+"""
+
+import dataclasses
+from typing import Any
+
+from gan_zoo.models import VARIANTS
+from gan_zoo.registry.variants import find_model, parse_arguments
+from gan_zoo.util import specs
+from gan_zoo.util.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A variant with its arguments.
+
+    Attributes:
+        name: As it is shown; by default as it was written.
+        model: As for `--model`.
+        arguments: Of the class's constructor, other than the defaults.
+    """
+
+    name: str
+    model: str
+    arguments: dict[str, Any]
+
+    @property
+    def cls(self) -> type:
+        return find_model(self.model)
+
+
+def parse(text: str) -> list[Method]:
+    """The methods that a flag names, in its order: "all", or names with arguments, separated by commas.
+
+    Raises:
+        UserError: If there is no such variant or argument, a method stands there twice, or there are none.
+    """
+    if text.strip() == "all":
+        return [Method(name, name, {}) for name in VARIANTS]
+    found = []
+    for part in specs.split(text, f"--models={text}"):
+        subject = f"--models={part}"
+        model, assignments = specs.parse(part, subject)
+        arguments = parse_arguments(find_model(model, "--models"), assignments, subject)
+        if "seed" in arguments:
+            raise UserError(f"{subject}: seeds are given to all methods alike: leave seed out.")
+        found.append(Method(specs.write(model, arguments), model, arguments))
+    names = [method.name for method in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"--models has {name} twice: name each method once.")
+    if not found:
+        raise UserError("--models is empty: name some, such as --models=dcgan,wgan_gp, or --models=all.")
+    return found

@@ -1,0 +1,278 @@
+"""Samples from a trained generator: `python -m gan_zoo.sample --model=wgan_gp-celeb_a --output=faces.png`."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from gan_zoo.sampling import pretrained
+from gan_zoo.util import checks, command_line, files, pictures
+from gan_zoo.util.class_names import find_labels, shown_classes
+from gan_zoo.util.errors import UserError
+
+USAGE = """
+Draws samples from a trained generator: python -m gan_zoo.sample --model=wgan_gp-celeb_a --output=faces.png
+
+The same model, number and seed give the same samples again. A model that was trained with labels makes samples of a
+class with --label; without it, a picture has a row for each class.
+"""
+
+GROUPS = {
+    "What": ["model", "num", "seed", "label", "interpolate"],
+    "Where released models come from, and others": ["mirror", "index", "trust"],
+    "Refinement": ["refine", "refine_steps", "refine_step_size", "refine_noise", "refine_gradient_clip"],
+    "Result": ["output", "columns"],
+}
+
+_SUFFIXES = (".png", ".npy", ".npz")
+_MOST = 10**6
+"""Samples of a file."""
+REFINEMENTS = ("none", "latent", "pixel")
+
+
+def define_flags() -> None:
+    """Defines the tool's flags; not at import, since other tools have flags of the same names."""
+    flags.DEFINE_string("model", None, "A released model's name, or the path of a SavedModel or a run folder.")
+    flags.DEFINE_string(
+        "mirror", None, "An http(s) address or a folder; by default $GAN_ZOO_MIRROR, or pretrained/ of the clone."
+    )
+    flags.DEFINE_string("index", None, "Sizes and SHA-256 of the releases, in place of the package's own index.")
+    flags.DEFINE_bool(
+        "trust",
+        False,
+        "Load a SavedModel that is neither a release nor your own export: its graph is code that runs as you.",
+    )
+    flags.DEFINE_integer(
+        "num", 64, "How many samples. A picture with a row for each class has about the square root of it in a row."
+    )
+    flags.DEFINE_integer("seed", 0, "Of the latents.")
+    flags.DEFINE_string("label", None, "The class of all samples: its label or its name, such as 3 or ankle_boot.")
+    flags.DEFINE_bool("interpolate", False, "Let each row lead from one random sample to another.")
+    flags.DEFINE_string(
+        "output", "samples.png", "The file: .png is a picture, .npy and .npz hold float32 arrays, images in [-1, 1]."
+    )
+    flags.DEFINE_enum(
+        "refine",
+        "none",
+        list(REFINEMENTS),
+        "Langevin dynamics on the discriminator of a run folder: see gan_zoo.refine.",
+    )
+    flags.DEFINE_integer("refine_steps", 20, "Steps of it.")
+    flags.DEFINE_float("refine_step_size", 0.1, "Its step, in units of the latents or of the samples.")
+    flags.DEFINE_float(
+        "refine_noise", 0.1, "Factor of its noise; 1 is the paper's, 0 climbs the discriminator's score."
+    )
+    flags.DEFINE_float("refine_gradient_clip", 0.0, "Bound of each component of its gradient; 0 is none.")
+    flags.DEFINE_integer("columns", None, "Images in a row; by default the picture is about square.")
+
+
+def main() -> None:
+    values = flags.FLAGS
+    print(
+        write_samples(
+            values.model,
+            values.output,
+            num=values.num,
+            seed=values.seed,
+            label=values.label,
+            interpolate=values.interpolate,
+            columns=values.columns,
+            trust=values.trust,
+            mirror=values.mirror,
+            index=values.index,
+            refine=values.refine,
+            steps=values.refine_steps,
+            step_size=values.refine_step_size,
+            noise=values.refine_noise,
+            gradient_clip=values.refine_gradient_clip,
+        )
+    )
+
+
+def write_samples(
+    model: str | None,
+    output: str | Path,
+    *,
+    num: int = 64,
+    seed: int = 0,
+    label: int | str | None = None,
+    interpolate: bool = False,
+    columns: int | None = None,
+    trust: bool = False,
+    mirror: str | Path | None = None,
+    index: str | Path | None = None,
+    refine: str = "none",
+    **dynamics: float,
+) -> str:
+    """Samples a model and writes the samples to a file.
+
+    Args:
+        model: As for `gan_zoo.load_pretrained`.
+        output: The file. ".png" is a picture, a grid of images or a cloud of points; ".npy" is the samples as a
+            float32 array, [num, ...]; ".npz" is the same, compressed, under "samples", and "latents", [num, Z]; of a
+            model with classes "labels", [num], too.
+        num: How many samples. A picture of images of a model with classes, without `label`, has a row for each class,
+            or for 16 of them, of `columns` samples, by default the square root of `num`.
+        seed: Decides the samples.
+        label: The class of all samples, its label or its name; for models with classes. None takes all classes: in the
+            rows of a picture and of interpolations one after the other, and else at random.
+        interpolate: Whether each row of the picture leads from one random sample to another.
+        columns: Images in a row. With `interpolate` it must divide `num`.
+        trust: As for `gan_zoo.load_pretrained`; likewise `mirror` and `index`. Refinement needs trust
+            for runs of a class of one's own, whose module is imported.
+        mirror: Where released models come from.
+        index: The index of the releases.
+        refine: "none", or the space in which the samples are refined by the discriminator, "latent" or "pixel"; the
+            model must be a run folder then.
+        **dynamics: Numbers of `gan_zoo.refine.Dynamics`.
+
+    Returns:
+        One line that says what was written.
+
+    Raises:
+        UserError: If the model cannot be had, the file cannot be written, a number does not fit, or there is no such
+            class.
+    """
+    if not model:
+        raise UserError(f"--model is missing. {pretrained.hint(index=index)}")
+    for name, value in (("num", num), ("columns", columns)):
+        if value is not None and value < 1:
+            raise UserError(f"--{name} must be 1 or more, not {value}.")
+        if value is not None and value > _MOST:
+            raise UserError(f"--{name} must be at most {_MOST}, not {value}.")
+    if not -(2**63) <= seed < 2**63:
+        raise UserError(f"seed must be a 64-bit integer, not {seed}.")
+    if interpolate:
+        columns = _steps(num, columns)
+    output = checks.path("--output", output)
+    checks.path("--model", model)
+    if output.suffix.lower() not in _SUFFIXES:
+        raise UserError(f"--output={output} must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}.")
+    if output.is_dir():
+        raise UserError(f"--output={output} is a folder: name a file.")
+    # Told now rather than after the sampling, which may take long.
+    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"--output={output} cannot be written: {folder} is no folder that can be written in.")
+    if refine == "none":
+        generator = pretrained.load_pretrained(model, trust=trust, mirror=mirror, index=index)
+    else:
+        generator = _Refined(model, seed, refine, dynamics, trust)
+    in_rows = output.suffix.lower() == ".png" and len(generator.metadata["shape"]) == 3 and not interpolate
+    if generator.classes and label is None and in_rows:
+        columns = columns or math.isqrt(num)
+        num = columns * len(shown_classes(len(generator.classes)))
+        if num > _MOST:
+            raise UserError(f"--columns={columns} makes {num} samples of all classes: at most {_MOST} go in a file.")
+    labels = _labels(generator, label, num, seed, columns if interpolate or in_rows else None)
+    latents = _latents(generator, num, seed, columns if interpolate else None)
+    samples = generator(latents, labels)
+    try:
+        if output.suffix.lower() == ".png":
+            pictures.save_png(pictures.picture(samples, columns=columns), output)
+        else:
+            _save_arrays(output, samples, latents, labels)
+    except OSError as error:
+        raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
+    shape = "x".join(str(side) for side in generator.metadata["shape"])
+    of_class = "" if label is None else f", class {generator.classes[labels[0]]}"
+    return f"{output}: {num} samples of {generator.metadata['model']}, {shape}, seed {seed}{of_class}"
+
+
+def _save_arrays(output: Path, samples: np.ndarray, latents: np.ndarray, labels: np.ndarray | None) -> None:
+    with files.atomic_file(output) as file:
+        if output.suffix.lower() == ".npy":
+            np.save(file, samples)
+        else:
+            more = {} if labels is None else {"labels": labels}
+            np.savez_compressed(file, samples=samples, latents=latents, **more)
+
+
+class _Refined:
+    """The GAN of a run folder, whose samples its discriminator refines; for the rest like `pretrained.Pretrained`."""
+
+    def __init__(self, run_dir: str | Path, seed: int, space: str, dynamics: dict[str, float], trust: bool):
+        from gan_zoo.run_folder import checkpoints, trained_gan
+        from gan_zoo.sampling.refine import Dynamics
+
+        try:
+            self._dynamics = {"space": space, **dynamics}
+            Dynamics(**self._dynamics)
+        except UserError as error:
+            raise UserError(f"--refine_{error}") from None
+        run_dir = checks.path("--model", run_dir)
+        if not checkpoints.list_checkpoints(run_dir / "checkpoints"):
+            if str(run_dir) not in pretrained.released():
+                pretrained.find(run_dir)  # says so if there is no such model at all
+            raise UserError(
+                f"--refine={space} needs the discriminator, which the run folder of train.py has: {run_dir} is none. A "
+                f"SavedModel holds the generator alone."
+            )
+        self._gan, _, settings = trained_gan.load_gan(run_dir, trust=trust)
+        self._seed = seed
+        self.metadata = {
+            "model": f"{settings['model']}, refined in {space} space",
+            "shape": self._gan.sampling_network.output_shape[1:],
+            "prior": self._gan.prior,
+        }
+        self.classes = None
+        if self._gan.classes is not None:
+            self.classes = tuple(settings["data"].get("classes") or map(str, range(self._gan.classes)))
+
+    def latents(self, n: int, seed: int) -> np.ndarray:
+        return self._draw(n, seed)[0].numpy()
+
+    def labels(self, n: int, seed: int) -> np.ndarray:
+        return self._draw(n, seed)[1].numpy()
+
+    def _draw(self, n: int, seed: int):
+        z = self._gan.sample_latent(n, seed)
+        return (z, None) if self.classes is None else z
+
+    def __call__(self, z: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        from gan_zoo.sampling.refine import refine
+
+        latents = z if labels is None else (z, labels)
+        return refine(self._gan, latents, seed=self._seed, **self._dynamics).numpy()
+
+
+def _steps(num: int, columns: int | None) -> int:
+    """The samples of one interpolation: `columns`, or else the divisor of `num` that makes the picture most square."""
+    if num < 2:
+        raise UserError(f"--num must be 2 or more to interpolate, not {num}.")
+    if columns is None:
+        return next(k for k in range(max(2, math.isqrt(num - 1) + 1), num + 1) if num % k == 0)
+    if columns < 2 or num % columns:
+        raise UserError(f"--columns must be 2 or more and divide --num={num} to interpolate, which {columns} does not.")
+    return columns
+
+
+def _labels(generator, label, num: int, seed: int, columns: int | None) -> np.ndarray | None:
+    """The labels of the samples, [num]: one class, a class for each row of `columns`, or random classes."""
+    if generator.classes is None:
+        if label is not None:
+            raise UserError(
+                f"--label={label}: {generator.metadata['model']} was trained without labels: leave --label out."
+            )
+        return None
+    if label is not None:
+        return find_labels(label, generator.classes, num, "--label")
+    if columns is None:
+        return generator.labels(num, seed)
+    shown = shown_classes(len(generator.classes))
+    return np.array([shown[k // columns % len(shown)] for k in range(num)], np.int32)
+
+
+def _latents(generator, num: int, seed: int, steps: int | None) -> np.ndarray:
+    if steps is None:
+        return generator.latents(num, seed)
+    pairs = generator.latents(2 * num // steps, seed).reshape(num // steps, 2, -1)
+    prior = generator.metadata["prior"]
+    return np.concatenate([pretrained.interpolate(*pair, steps, prior=prior) for pair in pairs])
+
+
+if __name__ == "__main__":
+    define_flags()
+    command_line.main(main, USAGE, GROUPS)

@@ -1,0 +1,127 @@
+"""The configuration of a run: the flags of `train.py` as one object, their defaults and their ranges."""
+
+import dataclasses
+from pathlib import Path
+
+from gan_zoo import data
+from gan_zoo.util import checks
+from gan_zoo.util.errors import UserError
+
+ON_NAN = ("stop", "restore")
+
+MOST = 10**12
+"""Largest number of steps, and of all that is counted in steps."""
+MOST_TURNS = 1000
+"""Largest number of D's turns in a step: each adds its own part to the graph."""
+_RANGES = {
+    **dict.fromkeys(("steps", "keep_checkpoints", "log_every"), (1, MOST)),
+    **dict.fromkeys(("sample_every", "checkpoint_every", "health_every", "max_skipped", "crop"), (0, MOST)),
+    "batch_size": (1, 2**31 - 1),
+    "n_critic": (1, MOST_TURNS),
+    "latent_dim": (1, 2**20),
+    "width": (1, 2**14),
+    "resolution": (1, 2**14),
+    "steps_per_execution": (1, 10**6),
+    "num_virtual_devices": (1, 256),
+    "seed": (0, 2**32 - 1),
+}
+"""Smallest and largest values of the integer flags."""
+_LONGEST_WAIT = 10**6
+"""Longest wait in seconds."""
+
+
+@dataclasses.dataclass
+class Config:
+    """Settings of a run. None selects the default of the dataset or the variant.
+
+    The fields are the flags of `train.py`, which documents them. `learning_rates` holds the learning rates of players
+    other than the discriminator and the generator, by the player's name: the flags `--<name>_learning_rate`.
+    """
+
+    model: str
+    dataset: str
+    data_dir: str | None = None
+    split: str = "train"
+    resolution: int | None = None
+    crop: int | None = None
+    cache_dir: str | None = None
+    max_skipped: int = data.MAX_SKIPPED
+    batch_size: int | None = None
+    steps: int | None = None
+    n_critic: int | None = None
+    balance: str | None = None
+    learning_rate: float | None = None
+    d_learning_rate: float | None = None
+    g_learning_rate: float | None = None
+    learning_rates: dict[str, float] = dataclasses.field(default_factory=dict)
+    latent_dim: int | None = None
+    width: int | None = None
+    network: str | None = None
+    norm: str | None = None
+    conditional: bool = False
+    condition: str | None = None
+    set: tuple[str, ...] = ()
+    ema_decay: float = 0.999
+    seed: int = 0
+    precision: str = "auto"
+    strategy: str = "auto"
+    num_virtual_devices: int | None = None
+    workers: str | None = None
+    worker_index: int | None = None
+    worker_timeout: float = 600.0
+    tpu: str | None = None
+    sync_batch_norm: bool = False
+    on_nan: str = "stop"
+    jit_compile: bool = False
+    run_dir: str | None = None
+    sample_every: int = 500
+    checkpoint_every: int = 1000
+    keep_checkpoints: int = 2
+    log_every: int = 50
+    health_every: int = 500
+    steps_per_execution: int | None = None
+
+
+# Values of settings that neither the flags nor the variant give. For images: the usual batch size and width of small
+# GANs. For points: the sizes of the 2-D experiments in the WGAN-GP and unrolled GAN papers.
+DEFAULTS = {
+    "image": {"batch_size": 64, "width": 64, "latent_dim": 128, "steps": 50_000},
+    "points": {"batch_size": 256, "width": 128, "latent_dim": 2, "steps": 10_000},
+}
+
+
+def rates(config: Config) -> dict[str, float]:
+    """Returns the learning rates that were given, by their flags: "learning_rate", "d_learning_rate" and so on."""
+    found = {name: getattr(config, name) for name in ("learning_rate", "d_learning_rate", "g_learning_rate")}
+    found |= {f"{player}_learning_rate": rate for player, rate in config.learning_rates.items()}
+    return {name: rate for name, rate in found.items() if rate is not None}
+
+
+def check(config: Config) -> None:
+    """Checks that the numbers and folders of a configuration are valid.
+
+    Raises:
+        UserError: If one is not.
+    """
+    for name, (least, most) in _RANGES.items():
+        value = getattr(config, name)
+        if value is not None and value < least:
+            never = " (never before the end)" if name.endswith("_every") and not least else ""
+            raise UserError(f"--{name} must be {least}{never} or more, not {value}.")
+        if value is not None and value > most:
+            raise UserError(f"--{name} must be at most {most}, not {value}.")
+    for name, value in rates(config).items():
+        if not 0 < value < 1e38:
+            raise UserError(f"--{name} must be positive, not {value}.")
+    if config.condition and not config.conditional:
+        raise UserError(f"--condition={config.condition} says how networks read labels: add --conditional.")
+    if not 0 < config.worker_timeout <= _LONGEST_WAIT:
+        raise UserError(f"--worker_timeout must be positive and at most {_LONGEST_WAIT}, not {config.worker_timeout}.")
+    for name in ("data_dir", "cache_dir", "run_dir"):
+        value = getattr(config, name)
+        if value is not None:
+            folder = (checks.data_folder if name == "data_dir" else checks.path)(f"--{name}", value)
+            if name == "run_dir" and folder.resolve() == Path(folder.anchor):
+                raise UserError(f"--run_dir={config.run_dir} is the root of the file system: name a folder in it.")
+    if not 0 <= config.ema_decay < 1:
+        raise UserError(f"--ema_decay must be in [0, 1), not {config.ema_decay}.")

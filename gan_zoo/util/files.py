@@ -1,0 +1,83 @@
+"""Files that are never half written, and the names of half-written ones."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from gan_zoo.util import checks
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Opens a file for writing under a temporary name, and renames it when it is complete.
+
+    Missing folders are created, and "~" is expanded to the home folder. If the body raises, an existing file at `path`
+    is kept.
+
+    Raises:
+        UserError: If `path` is not a valid path.
+        OSError: If the file cannot be written.
+    """
+    path = checks.path("path", path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{uuid.uuid4().hex[:12]}.partial")
+    try:
+        with partial.open("xb") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+_NO_SYNC = {errno.EACCES, errno.EPERM, errno.EBADF, errno.EINVAL, errno.EISDIR, errno.ENOSYS, errno.EOPNOTSUPP}
+"""Errors of systems and file systems that cannot sync a folder. Windows cannot even open one."""
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or a folder's list of files, is on the disk; skips folders if the system cannot sync them.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    folder = path.is_dir()
+    try:
+        # Windows syncs only files that are open for writing.
+        descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if not folder or error.errno not in _NO_SYNC:
+            raise
+
+
+_PARTIAL = re.compile(r"\.([^/]+\.)?[0-9a-f]{12}\.partial")
+
+
+_LONGEST = 200
+"""Largest length of a name in bytes to which 30 more can be added: file systems allow 255."""
+
+
+def partial_of(folder: Path) -> Path:
+    """Returns a new temporary name next to a folder, for its replacement."""
+    name = folder.name
+    if len(os.fsencode(name)) > _LONGEST:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    return folder.with_name(f".{name}.{uuid.uuid4().hex[:12]}.partial")
+
+
+def partials(folder: Path) -> list[Path]:
+    """Returns the zoo's incomplete files and folders in a folder that a run holds."""
+    return [path for path in entries(folder) if _PARTIAL.fullmatch(path.name)]
+
+
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing where there is none."""
+    return list(folder.iterdir()) if folder.is_dir() else []
