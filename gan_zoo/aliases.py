@@ -1,8 +1,8 @@
-"""Public and former names of modules that lie in a package.
+"""Public and former names of modules that are in a package.
 
-`gan_zoo.layers` is the module `gan_zoo.nn.layers`: `import gan_zoo.layers`, `from gan_zoo.layers import Conv2D`,
-pickles and a user's own variants find it under both names. `python -m gan_zoo.sample` runs `gan_zoo.sampling.sample`. A
-module is imported when it is asked for.
+`gan_zoo.layers` is an alias of `gan_zoo.nn.layers`. `import gan_zoo.layers`, `from gan_zoo.layers import Conv2D`,
+pickles and users' variants work with both names. `python -m gan_zoo.sample` runs `gan_zoo.sampling.sample`. A module is
+imported at its first use.
 """
 
 import importlib
@@ -32,24 +32,24 @@ MODULES = {
     "sample": "sampling.sample",
     "variants": "registry.variants",
 }
-"""The place in `gan_zoo` of each module that has an alias, by the alias."""
+"""Aliases, with the modules in `gan_zoo` that they stand for."""
 
 COMMANDS = {"refine": "training.fine_tuning"}
-"""What `python -m` runs, where that is another module than the one of the name."""
+"""Modules that `python -m` runs, if they differ from those of `MODULES`."""
 
 
 class _Alias(Loader):
-    """Loads the module that an alias stands for, as one object under both names."""
+    """Loads the module of an alias, so that both names give the same object."""
 
     def __init__(self, target: str, command: ModuleSpec):
         self._target, self._command = target, command
 
     def exec_module(self, module) -> None:
-        """Puts the target in the place of the empty module that the import system has made."""
+        """Replaces the empty module that the import system has created with the target."""
         sys.modules[module.__spec__.name] = importlib.import_module(self._target)
 
     def get_code(self, fullname: str):
-        """The code that `python -m` runs."""
+        """Returns the code that `python -m` runs."""
         return self._command.loader.get_code(self._command.name)
 
 
@@ -65,6 +65,6 @@ class _Finder(MetaPathFinder):
 
 
 def register() -> None:
-    """Makes the aliases known to Python's import system."""
+    """Adds the aliases to Python's import system."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())

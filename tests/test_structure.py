@@ -1,4 +1,4 @@
-"""The structure of gan_zoo: imports run from the later to the earlier of `ORDER`, and aliases find their modules."""
+"""The structure of gan_zoo: modules import only earlier ones of `ORDER`, and aliases give their modules."""
 
 import ast
 import importlib
@@ -17,11 +17,11 @@ ORDER = (
     *("keras_model", "model", "gan", "models", "registry", "releases", "metrics", "run_folder", "callbacks"),
     *("sampling", "export", "testing", "training", "compare", "dynamics"),
 )
-"""Packages and modules of gan_zoo; each may import those before it."""
+"""Packages and modules of gan_zoo. Each may import those before it."""
 
 
 def modules() -> dict[str, Path]:
-    """{dotted name: file} of the library."""
+    """Returns {dotted name: file} of the library."""
     found = {}
     for folder, package in FOLDERS.items():
         for file in (ROOT / folder).rglob("*.py"):
@@ -31,7 +31,7 @@ def modules() -> dict[str, Path]:
 
 
 def nodes(file: Path) -> Iterator[ast.AST]:
-    """All that a file does; imports for annotations alone aside."""
+    """Yields the nodes of a file, without imports that only annotations use."""
     left = [ast.parse(file.read_text())]
     while left:
         node = left.pop()
@@ -41,7 +41,7 @@ def nodes(file: Path) -> Iterator[ast.AST]:
 
 
 def imports(known: dict[str, Path]) -> dict[str, set[str]]:
-    """The modules that each module imports, at its top or in a function, under their real names."""
+    """Returns the modules that each module imports, at its top or in a function, by their real names."""
     found = {}
     for name, file in known.items():
         wanted = set()
@@ -73,7 +73,7 @@ def test_no_modules_import_each_other():
     while free := [name for name, wanted in left.items() if not wanted & left.keys()]:
         for name in free:
             del left[name]
-    # What only hangs on a circle is not part of it.
+    # A module that only imports a cycle is not part of it.
     while outer := [name for name in left if not any(name in wanted for wanted in left.values())]:
         for name in outer:
             del left[name]

@@ -1,4 +1,4 @@
-"""What the families of networks are built of: inputs, normalizations, the number of doublings."""
+"""Common parts of the families of networks: inputs, normalizations, the number of doublings."""
 
 from gan_zoo.util.errors import UserError
 
@@ -21,7 +21,7 @@ def doublings(shape: tuple[int, int, int]) -> tuple[int, int]:
 
 
 def inputs(shape: tuple[int, ...]):
-    """A network's symbolic input, [B, *shape], in the dtype that the present policy takes: see `precision`."""
+    """A network's symbolic input, [B, *shape], in the dtype of the current policy: see `precision`."""
     import keras
 
     from gan_zoo.nn import precision

@@ -1,4 +1,4 @@
-"""What networks and models are made of: layers, convolution, optimizers, precision, saving by arguments.
+"""Building blocks of networks and models: layers, convolution, optimizers, precision, saving by arguments.
 
 Imports `util` and `replicas`.
 """

@@ -1,4 +1,4 @@
-"""The networks of a model that the moving average takes, as one network."""
+"""Combines the networks of a model that the moving average replaces into one network."""
 
 import keras
 

@@ -46,7 +46,7 @@ def map_images(function: Callable[..., tf.Tensor], *xs: Any) -> Any:
 def takes(network: Any, x: Any) -> bool:
     """Whether a network has as many inputs, of the same shapes, as the example `x` has tensors.
 
-    A network of another kind than functional or sequential, whose inputs are not known, is taken to.
+    True for networks with unknown inputs, which are neither functional nor sequential.
     """
     inputs = getattr(network, "inputs", None)
     if not inputs:

@@ -1,4 +1,4 @@
-"""Methods on a command line: variants by name, with arguments of their own in parentheses.
+"""Parses lists of methods on a command line: variants by name, with optional arguments in parentheses.
 
 --models=dcgan,wgan_gp(gp_weight=0.1, n_critic=1),my_gan:MyGAN
 """
@@ -17,9 +17,9 @@ class Method:
     """A variant with its arguments.
 
     Attributes:
-        name: As it is shown; by default as it was written.
-        model: As for `--model`.
-        arguments: Of the class's constructor, other than the defaults.
+        name: Name for display. Defaults to the text of the flag.
+        model: Name of the variant, as for `--model`.
+        arguments: Arguments of the class's constructor that differ from the defaults.
     """
 
     name: str
@@ -32,10 +32,10 @@ class Method:
 
 
 def parse(text: str) -> list[Method]:
-    """The methods that a flag names, in its order: "all", or names with arguments, separated by commas.
+    """Returns the methods of a flag, in its order: "all", or names with arguments, separated by commas.
 
     Raises:
-        UserError: If there is no such variant or argument, a method stands there twice, or there are none.
+        UserError: If there is no such variant or argument, a method is listed twice, or the list is empty.
     """
     if text.strip() == "all":
         return [Method(name, name, {}) for name in VARIANTS]

@@ -1,4 +1,4 @@
 """Run folders: `run.json`, checkpoints, loss curves, TensorBoard files, and the GAN of a run.
 
-Imports `util`, `nn` and `registry`; used by callbacks, sampling, export and training.
+Imports `util`, `nn` and `registry`; `callbacks`, `sampling`, `export` and `training` import it.
 """

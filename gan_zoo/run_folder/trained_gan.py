@@ -1,4 +1,4 @@
-"""The GAN of a run folder, rebuilt from its settings and a checkpoint."""
+"""Rebuilds the GAN of a run folder from its settings and a checkpoint."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from gan_zoo.run_folder.run_json import read_settings
 
 
 def load_gan(run_dir: str | Path, step: int | None = None, trust: bool = False) -> tuple["GAN", int, dict]:
-    """The model of a run's checkpoint, with the moving average in the place of the networks that make samples.
+    """Returns the model of a run's checkpoint, with the moving average in place of the networks that make samples.
 
     Args:
         run_dir: A run folder of `train.py`.

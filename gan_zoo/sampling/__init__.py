@@ -1,4 +1,4 @@
 """Samples of trained GANs: released models by name, samples in files, refinement by the discriminator.
 
-Imports all that models are made of, `run_folder`, `releases` and `callbacks`; not `export` and `training`.
+Imports the packages of models, `run_folder`, `releases` and `callbacks`, but not `export` and `training`.
 """

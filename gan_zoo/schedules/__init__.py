@@ -1,4 +1,4 @@
-"""What changes while a GAN trains: the balance of turns, the stages of growing networks, learning rates.
+"""Schedules of training: the balance of turns, the stages of growing networks, learning rates.
 
 Imports `util`, `replicas`, `nn` and `networks`.
 """

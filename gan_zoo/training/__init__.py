@@ -1,4 +1,4 @@
-"""From the flags of `train.py` to a trained, exported generator: configuration, devices, the run.
+"""Trains and exports a generator from the flags of `train.py`: configuration, devices, the run.
 
-May import every package but `compare` and `dynamics`.
+May import every package except `compare` and `dynamics`.
 """

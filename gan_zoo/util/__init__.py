@@ -1,4 +1,4 @@
-"""What every package uses: errors, checks of arguments, files, seeds, pictures, the command line.
+"""Utilities of all packages: errors, checks of arguments, files, seeds, pictures, the command line.
 
 Imports no other package of gan_zoo.
 """

@@ -1,4 +1,4 @@
-"""Classes by name: what users write for a label, "ankle boot" for "Ankle_boot"."""
+"""Labels of classes from names that users write, such as "ankle boot" for "Ankle_boot"."""
 
 import difflib
 import operator
@@ -10,20 +10,20 @@ import numpy as np
 from gan_zoo.util.errors import UserError
 
 _MOST_ROWS = 16
-"""Classes that a picture shows."""
+"""Largest number of classes in a picture."""
 
 
 def find_label(label: Any, names: Sequence[str], argument: str = "label") -> int:
-    """The label of a class.
+    """Returns the label of a class.
 
     Args:
         label: The label, a whole number from 0 to K - 1, or the name of the class. Case, spaces, underscores and
             hyphens of a name do not matter. A string of digits that is not a name is a label.
         names: Names of the K classes, by label.
-        argument: What errors call it.
+        argument: Name of the argument in error messages.
 
     Raises:
-        UserError: If there is no such class, or a name stands for several.
+        UserError: If there is no such class, or a name matches several.
     """
     if isinstance(label, str):
         return _find_name(label, names, argument)
@@ -37,18 +37,18 @@ def find_label(label: Any, names: Sequence[str], argument: str = "label") -> int
 
 
 def find_labels(label: Any, names: Sequence[str], n: int, argument: str = "label") -> np.ndarray:
-    """The labels of n samples, int32, [n].
+    """Returns the labels of n samples, int32 [n].
 
     Args:
-        label: One class for all, or a class for each, [n]: see `find_label`.
+        label: One class for all samples, or one class for each, [n]: see `find_label`.
         names: Names of the K classes, by label.
         n: Number of samples.
-        argument: What errors call it.
+        argument: Name of the argument in error messages.
 
     Raises:
         UserError: As for `find_label`, or if there are not n labels.
     """
-    if np.ndim(label) == 0:  # a string's, too
+    if np.ndim(label) == 0:  # also 0 for a string
         return np.full(n, find_label(np.asarray(label).item(), names, argument), "int32")
     found = [find_label(one, names, argument) for one in list(label)]
     if len(found) != n:
@@ -86,6 +86,6 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def shown_classes(classes: int) -> list[int]:
-    """The labels of the classes that a picture has a row for: all K of them, or 16 at equal distances."""
+    """Returns the labels of the classes with a row in a picture: all K, or 16 at equal distances."""
     rows = min(classes, _MOST_ROWS)
     return [classes * row // rows for row in range(rows)]

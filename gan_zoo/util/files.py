@@ -1,4 +1,4 @@
-"""Files that are never half written, and the names of half-written ones."""
+"""Atomic writing of files, and the names of incomplete files."""
 
 import contextlib
 import errno
@@ -79,5 +79,5 @@ def partials(folder: Path) -> list[Path]:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What lies in a folder; nothing where there is none."""
+    """Returns the contents of a folder. Empty if there is no folder."""
     return list(folder.iterdir()) if folder.is_dir() else []

@@ -1,14 +1,14 @@
-"""Text such as "warm_up(turns=50)" and "gp_weight=0.1", read and checked against a signature.
+"""Parses text such as "warm_up(turns=50)" and "gp_weight=0.1", and checks it against a signature.
 
     name, assignments = parse("warm_up(turns=50)", "balance")          # "warm_up", ["turns=50"]
     bind(assignments, inspect.signature(WarmUp).parameters, name, "balance")    # {"turns": 50}
     write("warm_up", {"turns": 50})                                    # "warm_up(turns=50)"
 
-Flags, the argument `balance` and names of datasets have this form. A value is a literal of Python; anything else is
-text, so objective=hinge needs no quotation marks. `subject` is what an error sentence begins with: the flag or argument
-that holds the text.
+Flags, the argument `balance` and names of datasets have this form. A value is a Python literal. Anything else is text,
+so objective=hinge needs no quotation marks. `subject` is the flag or argument that contains the text; error messages
+begin with it.
 
-Importing this module costs no TensorFlow start-up.
+Importing this module does not import TensorFlow.
 """
 
 import ast
@@ -26,7 +26,7 @@ from typing import Any
 from gan_zoo.util.errors import UserError
 
 _TOKENS = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|.""", re.DOTALL)
-"""A text in quotation marks, or one character."""
+"""Matches a text in quotation marks, or one character."""
 
 _WORDS = {
     int: "a whole number",
@@ -40,12 +40,12 @@ _WORDS = {
 
 
 def split(text: str, subject: str) -> list[str]:
-    """The parts of a text between its commas, except for commas within brackets and quotation marks.
+    """Splits a text at its commas, except for commas in brackets and quotation marks.
 
-    Empty parts are left out.
+    Empty parts are removed.
 
     Raises:
-        UserError: If a bracket or quotation mark has no partner.
+        UserError: If a bracket or quotation mark is not closed.
     """
     parts, depth = [""], 0
     for token in _TOKENS.findall(text):
@@ -63,10 +63,10 @@ def split(text: str, subject: str) -> list[str]:
 
 
 def parse(text: str, subject: str) -> tuple[str, list[str]]:
-    """The name and the assignments of "name(argument=value, ...)"; the parentheses may be left out.
+    """Returns the name and the assignments of "name(argument=value, ...)". The parentheses are optional.
 
     Raises:
-        UserError: If the text is of another form.
+        UserError: If the text has another form.
     """
     parts = split(text, subject)
     name, parenthesis, inside = text.strip().partition("(")
@@ -78,19 +78,19 @@ def parse(text: str, subject: str) -> tuple[str, list[str]]:
 def bind(
     assignments: Iterable[str], parameters: Mapping[str, inspect.Parameter], owner: str, subject: str
 ) -> dict[str, Any]:
-    """The values that assignments of the form "name=value" give to parameters.
+    """Returns the values that assignments of the form "name=value" give to parameters.
 
-    A value is of a type that the parameter's annotation names, or else of its default's type. For a float a whole
-    number will do. Numbers are finite, and whole numbers have at most 63 bits.
+    A value must have a type of the parameter's annotation, or otherwise the type of its default. Integers are accepted
+    for floats. Numbers must be finite, and integers must have at most 63 bits.
 
     Args:
-        assignments: Such as ["gp_weight=0.1", "n_critic=1"].
-        parameters: Those that may be set, by name.
-        owner: Name of the function or class that they belong to.
-        subject: The flag or argument that holds the assignments.
+        assignments: Assignments such as ["gp_weight=0.1", "n_critic=1"].
+        parameters: The parameters that may be set, by name.
+        owner: Name of their function or class.
+        subject: The flag or argument that contains the assignments.
 
     Raises:
-        UserError: If an assignment is of another form, or a name is unknown or given twice, or a value will not do.
+        UserError: If an assignment has another form, a name is unknown or given twice, or a value is not valid.
     """
     values = {}
     for assignment in assignments:
@@ -106,28 +106,28 @@ def bind(
 
 
 def write(name: str, arguments: Mapping[str, Any]) -> str:
-    """The text that `parse` and `bind` read: "name(argument=value, ...)", or the name alone."""
+    """Returns the text that `parse` and `bind` read: "name(argument=value, ...)", or the name alone."""
     inside = ", ".join(f"{argument}={value!r}" for argument, value in arguments.items())
     return f"{name}({inside})" if inside else name
 
 
 def unknown(name: str, known: Iterable[str], owner: str) -> str:
-    """The sentences that say that a function or class has no argument of a name."""
+    """Returns the message that a function or class has no argument with this name."""
     known = list(known)
     return f"{owner} has no argument {name!r}.{suggest(name, known)} It has {', '.join(known) or 'none'}."
 
 
 def suggest(name: str, names: Iterable[str]) -> str:
-    """A hint for the end of an error about an unknown name.
+    """Returns a hint for an error about an unknown name.
 
     Args:
-        name: What the user wrote.
-        names: What the user may have meant.
+        name: The name that the user gave.
+        names: The known names.
 
     Returns:
-        " Did you mean 'celeb_a'?" with the nearest name, or "" when none is near.
+        " Did you mean 'celeb_a'?" with the nearest name, or "" if none is near.
     """
-    # CelebA, celebA and celeb-a all mean celeb_a.
+    # CelebA, celebA and celeb-a are spellings of celeb_a.
     plain = {}
     for candidate in names:
         plain.setdefault(_plain(candidate), candidate)
@@ -140,15 +140,15 @@ def _plain(name: str) -> str:
 
 
 def _read(text: str) -> Any:
-    """The literal that a text is, or the text."""
+    """Returns the Python literal in a text, or the text itself."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # also of what is too deep or too long
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # also if it is too deep or too long
         return text
 
 
 def _kinds(parameter: inspect.Parameter) -> tuple[type, ...]:
-    """The types that a parameter takes; none where neither its annotation nor its default says so."""
+    """Returns the types that a parameter takes. Empty if neither its annotation nor its default has one."""
     annotation, default = parameter.annotation, parameter.default
     union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
     kinds = [typing.get_origin(kind) or kind for kind in (typing.get_args(annotation) if union else (annotation,))]
@@ -160,7 +160,7 @@ def _kinds(parameter: inspect.Parameter) -> tuple[type, ...]:
 
 
 def _convert(subject: str, value: Any, kinds: tuple[type, ...]) -> Any:
-    """A value in the type that a parameter takes."""
+    """Converts a value to a type that a parameter takes."""
     fits = not kinds or type(value) in kinds or (isinstance(value, list | tuple) and collections.abc.Sequence in kinds)
     if not fits and float in kinds and type(value) is int:
         try:
