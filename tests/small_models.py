@@ -1,4 +1,4 @@
-"""Small models of other forms than G(z) against D(x): with labels, with one player, with pairs."""
+"""Small models other than G(z) against D(x): with labels, with one player, with pairs."""
 
 import keras
 import tensorflow as tf
@@ -11,7 +11,7 @@ from gan_zoo.players import Player
 
 
 def dense(shape, units, *, classes=0, end=(), dtype=None):
-    """A network of one dense layer on inputs of `shape`; with classes on a pair of them and labels, one-hot."""
+    """Returns a network of one dense layer on inputs of `shape`; with classes, on pairs of these and one-hot labels."""
     x, y = keras.Input(shape, dtype=dtype), keras.Input((), dtype="int32")
     h = keras.layers.Flatten()(x)
     if classes:
@@ -22,7 +22,7 @@ def dense(shape, units, *, classes=0, end=(), dtype=None):
 
 
 def conditional(cls=VanillaGAN, shape=(8, 8, 1), classes=3, latent_dim=4, **kwargs):
-    """A GAN of the class on perceptrons that read labels."""
+    """Returns a GAN of the given class with perceptrons that take labels."""
     size = 1
     for side in shape:
         size *= side
@@ -33,7 +33,7 @@ def conditional(cls=VanillaGAN, shape=(8, 8, 1), classes=3, latent_dim=4, **kwar
 
 
 class Labelled(VanillaGAN):
-    """`conditional` as a class that builds its networks."""
+    """The GAN of `conditional` as a class that builds its own networks."""
 
     @classmethod
     def build_networks(cls, builder):
@@ -42,7 +42,7 @@ class Labelled(VanillaGAN):
 
 
 class VAE(GenerativeModel):
-    """One player that moves two networks."""
+    """A model with one player that updates two networks."""
 
     averaged = ("decoder",)
 
@@ -71,7 +71,7 @@ class VAE(GenerativeModel):
 
 
 class Pairs(GAN):
-    """A BiGAN: D sees pairs of an example and a code, and the encoder moves with G."""
+    """A BiGAN: D takes pairs of an example and a code, and G and the encoder are one player."""
 
     def __init__(self, generator, discriminator, encoder, **kwargs):
         super().__init__(generator, discriminator, **kwargs)

@@ -38,7 +38,7 @@ def random_weights(model, seed=1):
 def test_labels_change_what_networks_make(network):
     generator, discriminator = builder(network).generator(), builder(network).discriminator()
     random_weights(discriminator)
-    # Classes that start alike have to part.
+    # Classes with equal initial weights must become different.
     for variable in generator.trainable_variables:
         if "gains" in variable.path:
             variable.assign(np.arange(variable.shape[0])[:, None] + np.ones(variable.shape))
@@ -48,7 +48,7 @@ def test_labels_change_what_networks_make(network):
         made, other = model((first, Y)), model((first, others))
         assert made.dtype == "float32" and made.shape == (4, *model.output_shape[1:])
         assert np.all(np.abs(np.reshape(made - other, (4, -1))).max(1) > 1e-6)
-        # One example's label is nothing to another example.
+        # The label of one example does not affect other examples.
         if model is generator or network != "growing":
             mixed = model((first, tf.concat([Y[:1], others[1:]], 0)))
             np.testing.assert_allclose(mixed[:1], made[:1], atol=1e-6)
@@ -79,7 +79,7 @@ def test_conditional_networks_in_other_precisions(policy, norm):
 
 
 def projection(discriminator, size, outputs=1):
-    """V as [classes, outputs, F]."""
+    """Returns V as [classes, outputs, F]."""
     table = discriminator.get_layer("projection").embeddings.numpy()
     return table.reshape(len(table), outputs, size)
 
@@ -94,7 +94,7 @@ def test_the_label_is_projected_on_the_features(network, outputs):
     rows = projection(part, features.shape[1], outputs)
     expected = psi + np.einsum("bof,bf->bo", rows[Y.numpy()], features)
     np.testing.assert_allclose(discriminator((X, Y)), expected, rtol=1e-4, atol=1e-4)
-    # V = 0 leaves the score without labels.
+    # With V = 0 the score equals that without labels.
     table = part.get_layer("projection").embeddings
     table.assign(np.zeros(table.shape))
     np.testing.assert_allclose(discriminator((X, Y)), psi, rtol=1e-5, atol=1e-5)
@@ -224,7 +224,7 @@ WEIGHTS = {
     "mlp spectral": (180.34332, 171.95654),
     "autoencoder-dcgan batch": (116.02832, 4.0642977),
 }
-"""The sums of the weights' absolute values in pairs made with the seed 7 before there were labels."""
+"""Sums of the absolute weights of pairs with seed 7, from the version before labels existed."""
 
 
 @pytest.mark.parametrize("network", WEIGHTS)
@@ -243,7 +243,7 @@ def test_the_layer_of_features_has_no_place_in_weight_files(make, tmp_path):
     model.save_weights(tmp_path / "new.weights.h5")
     with h5py.File(tmp_path / "new.weights.h5", "a") as file:
         if "identity" in file["layers"]:
-            del file["layers/identity"]  # files of earlier releases have none
+            del file["layers/identity"]  # files of earlier releases have no such layer
     expected = model.get_weights()
     random_weights(model)
     model.load_weights(tmp_path / "new.weights.h5")

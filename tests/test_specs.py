@@ -1,4 +1,4 @@
-"""Text of the form name(argument=value): what is read, which types fit, and the sentences where it cannot be read."""
+"""Text of the form name(argument=value): parsing, types, and error messages."""
 
 import dataclasses
 import inspect
@@ -22,7 +22,7 @@ class Thing:
 
 
 def thing(whole: int = 1, real=0.5, free=None, needed=inspect.Parameter.empty):
-    """With annotations, defaults alone, or neither."""
+    """Has parameters with annotations, with defaults only, and with neither."""
 
 
 FIELDS = inspect.signature(Thing).parameters
