@@ -283,7 +283,7 @@ class _FineTuner(GAN):
             gan.generator, gan.discriminator, prior=gan.prior, latent_dim=gan.latent_dim, classes=gan.classes
         )
         self.gan, self.dynamics = gan, dynamics
-        self.turns, self.hinge, self.score_weight = turns, hinge, score_weight
+        self.updates, self.hinge, self.score_weight = turns, hinge, score_weight
         self.random = gan.random
 
     @property
@@ -310,7 +310,7 @@ class _FineTuner(GAN):
         fake = refined(self.gan, self.gan.latents_for(x), self.random, self.dynamics)
         if self.classes is not None:
             fake = (fake, x[1])
-        for _ in range(self.turns):
+        for _ in range(self.updates):
             self.discriminator_step((x, fake))
 
 
