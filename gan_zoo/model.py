@@ -200,7 +200,7 @@ class GenerativeModel(
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """All players' turns on the minibatches of one dataset batch; returns the logs."""
         with self.recording() as recorded:
-            self.play(self.split(Examples.of(self).bring(data)))
+            self.play(self.split(Examples.of(self).convert(data)))
             return {name: global_log(values) for name, values in recorded.items()}
 
     def play(self, minibatches: list[Any]) -> None:
@@ -278,7 +278,7 @@ class GenerativeModel(
         n = batch_size(data)
         if isinstance(n, int) and n % turns:
             own = dataclasses.replace(Examples.of(self), replicas=1)
-            raise UserError(own.count_told(n))
+            raise UserError(own.count_message(n))
         if not isinstance(n, int):
             with tf.control_dependencies([count_assertion(n, n % turns == 0, is_part=True)]):
                 data = tf.nest.map_structure(tf.identity, data)

@@ -155,10 +155,10 @@ def test_every_registered_class_of_the_zoo_has_a_stand_in():
         if name.startswith("gan_zoo") and getattr(cls, "__module__", "").startswith("gan_zoo.")
     }
     hidden = {"gan_zoo.networks.growing>_Growing", "gan_zoo.sampling.refine>_FineTuner"}
-    missing = names - hidden - set(keras_classes.stand_ins())
+    missing = names - hidden - set(keras_classes.placeholders())
     assert not missing, f"add to gan_zoo/registry/keras_classes.py: {sorted(missing)}"
-    for name, stand_in in keras_classes.stand_ins().items():
-        assert name in names, f"{stand_in} stands for nothing"
+    for name, placeholder in keras_classes.placeholders().items():
+        assert name in names, f"{placeholder} stands for nothing"
 
 
 def users_class(module: str, name: str = "OfAUser"):

@@ -161,10 +161,10 @@ def test_losses_are_told_in_one_sentence():
         "Lost another worker, which": "Socket closed",
     }
     for sentence, text in texts.items():
-        with pytest.raises(WorkerLost, match=sentence) as caught, workers.noticing_losses():
+        with pytest.raises(WorkerLost, match=sentence) as caught, workers.detect_lost_workers():
             raise tf.errors.UnavailableError(None, None, text)
         assert caught.value.exit_status == 75
-    with pytest.raises(tf.errors.InternalError), workers.noticing_losses():
+    with pytest.raises(tf.errors.InternalError), workers.detect_lost_workers():
         raise tf.errors.InternalError(None, None, "something else")
 
 

@@ -33,7 +33,7 @@ class Evaluates:
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Returns the losses of one batch of held-out data, scalars by name. It does not change the model."""
-        x = Examples.of(self).bring(data)
+        x = Examples.of(self).convert(data)
         draws = tf.stack([self.random.state.value[0], _FIRST_DRAW + _DRAWS * tf.cast(self._batch_index, tf.int64)])
         # The scope catches the assignments of layers and the random stream, so no variable changes.
         with self.recording() as recorded, in_every_turn(), keras.StatelessScope([(self.random.state, draws)]):
@@ -83,7 +83,7 @@ class Evaluates:
     def _held_out(self, x: Any, y: Any, sample_weight: Any, batch_size: int | None, steps: int | None) -> Feed:
         wanted = dataclasses.replace(Examples.of(self, probe=True), n_critic=1, replicas=1)
         own = {"x": x, "y": y, "sample_weight": sample_weight, "class_weight": None, "batch_size": batch_size}
-        return feed(wanted, source_of(x), shuffle=False, steps=steps, tell=lambda low, high: None, **own)
+        return feed(wanted, source_of(x), shuffle=False, steps=steps, on_range=lambda low, high: None, **own)
 
     def make_test_function(self, force: bool = False):
         """Makes the function that `evaluate` calls: it evaluates `steps_per_execution` batches and returns the means.

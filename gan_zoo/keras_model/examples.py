@@ -70,7 +70,7 @@ class Examples:
         untouched: Whether the class's own `train_step` gets the data without any change.
         limit: The largest accepted absolute value; None for no limit.
         n_critic: The number of minibatches in a batch.
-        counted: Name of the setting that gives the number of minibatches, for error messages.
+        turns_name: Name of the setting that gives the number of minibatches, for error messages.
         classes: Number of classes of the labels in (images, labels); None for examples without labels.
         replicas: The number of replicas that share a batch.
     """
@@ -82,7 +82,7 @@ class Examples:
     limit: float | None
     n_critic: int
     replicas: int
-    counted: str = "n_critic"
+    turns_name: str = "n_critic"
     classes: int | None = None
 
     @classmethod
@@ -105,7 +105,7 @@ class Examples:
             limit=_limit(gan, shape, probe),
             n_critic=max(player.turns for player in players),
             replicas=gan.distribute_strategy.num_replicas_in_sync,
-            counted="n_critic" if hasattr(gan, "n_critic") else "turns",
+            turns_name="n_critic" if hasattr(gan, "n_critic") else "turns",
             classes=gan.classes,
         )
 
@@ -114,12 +114,12 @@ class Examples:
         """The number of which the size of a batch must be a multiple."""
         return self.n_critic * self.replicas
 
-    def parts_told(self) -> str:
+    def parts_text(self) -> str:
         """`parts` in words, "n_critic=5" or "n_critic=5 times 2 replicas"."""
         replicas = f"{self.replicas} replicas"
         if self.n_critic == 1:
             return replicas
-        return f"{self.counted}={self.n_critic}" + (f" times {replicas}" if self.replicas > 1 else "")
+        return f"{self.turns_name}={self.n_critic}" + (f" times {replicas}" if self.replicas > 1 else "")
 
     # Static checks: structure, dtype and shape of tensors, arrays or their specifications.
 
@@ -137,7 +137,7 @@ class Examples:
             x = self._check_labels(x, source)
         elif tf.nest.is_nested(x):
             if not self.structures:
-                raise UserError(self.structure_told(x, source))
+                raise UserError(self.structure_message(x, source))
             return
         if isinstance(x, tf.RaggedTensor | tf.RaggedTensorSpec):
             raise UserError(
@@ -179,9 +179,9 @@ class Examples:
         """
         low, high = _extremes(labels)
         if low < 0 or high >= self.classes:
-            raise UserError(self.label_told(low, high, source))
+            raise UserError(self.label_message(low, high, source))
 
-    def label_told(self, low: float, high: float, source: Source) -> str:
+    def label_message(self, low: float, high: float, source: Source) -> str:
         """The error message for labels that are out of range."""
         return (
             f"{source.name} has labels from {low:g} to {high:g}, and this model has classes={self.classes}, from 0 to "
@@ -195,9 +195,9 @@ class Examples:
         if not dtype.is_integer and not dtype.is_bool:
             raise UserError(f"{source.name} holds values of type {dtype.name}, and the networks take floats.")
         low, high = _extremes(x) if hasattr(x, "__array__") else (None, None)
-        raise UserError(self.integers_told(dtype, low, high, source))
+        raise UserError(self.integers_message(dtype, low, high, source))
 
-    def integers_told(self, dtype: tf.DType, low: float | None, high: float | None, source: Source) -> str:
+    def integers_message(self, dtype: tf.DType, low: float | None, high: float | None, source: Source) -> str:
         """The error message for integers and booleans; `low` and `high` are None if the range is not known."""
         x = "tf.cast(x, tf.float32)" if source.symbolic else "x"
         seen = "" if low is None else f" from {low:g} to {high:g}"
@@ -215,9 +215,9 @@ class Examples:
     def _check_shape(self, shape: tf.TensorShape, source: Source) -> None:
         if self.shape is None or shape.is_compatible_with([None, *self.shape]):
             return
-        raise UserError(self.shape_told(tuple(shape), source))
+        raise UserError(self.shape_message(tuple(shape), source))
 
-    def shape_told(self, shape: tuple[int | None, ...], source: Source) -> str:
+    def shape_message(self, shape: tuple[int | None, ...], source: Source) -> str:
         """The error message for batches whose shape differs from the generator's."""
         advice = self._reshaping(shape, source)
         what = "shape" if source is ARRAY else "batches of shape"
@@ -270,7 +270,7 @@ class Examples:
     def _is_image(self) -> bool:
         return self.shape is not None and len(self.shape) == 3
 
-    def structure_told(self, x: Any, source: Source) -> str:
+    def structure_message(self, x: Any, source: Source) -> str:
         """The error message for labels, dicts and lists if the networks take one tensor."""
         if isinstance(x, dict):
             keys = list(x)
@@ -317,26 +317,26 @@ class Examples:
             UserError: If it cannot be divided into `n_critic` minibatches for each replica.
         """
         if n % self.parts:
-            raise UserError(self.count_told(n, argument))
+            raise UserError(self.count_message(n, argument))
 
-    def count_told(self, n: int, argument: str = "batch the dataset by") -> str:
+    def count_message(self, n: int, argument: str = "batch the dataset by") -> str:
         """The error message for a batch that cannot be divided into minibatches and replicas."""
         below, above = n - n % self.parts, n - n % self.parts + self.parts
         nearest = f"{below} or {above}" if below else f"{above}"
         holds = (
-            f"One dataset batch holds {self.counted} minibatches, and"
+            f"One dataset batch holds {self.turns_name} minibatches, and"
             if self.n_critic > 1
             else "Replicas share a batch:"
         )
         return (
-            f"{holds} {n} examples cannot be divided by {self.parts_told()}: {argument} a multiple of {self.parts}, "
+            f"{holds} {n} examples cannot be divided by {self.parts_text()}: {argument} a multiple of {self.parts}, "
             f"such as {nearest}."
         )
 
-    def too_few_told(self, n: int, source: Source) -> str:
+    def too_few_message(self, n: int, source: Source) -> str:
         """The error message for data that are too few for one step."""
         return (
-            f"{source.name} has {n} examples in all, and a step takes a multiple of {self.parts} ({self.parts_told()})."
+            f"{source.name} has {n} examples in all, and a step takes a multiple of {self.parts} ({self.parts_text()})."
         )
 
     # Checks of values.
@@ -349,10 +349,10 @@ class Examples:
         """
         low, high = _extremes(x)
         if not (math.isfinite(low) and math.isfinite(high)) or (self.limit and max(-low, high) > self.limit):
-            raise UserError(self.range_told(low, high, source))
+            raise UserError(self.range_message(low, high, source))
         return low, high
 
-    def range_told(self, low: float, high: float, source: Source) -> str:
+    def range_message(self, low: float, high: float, source: Source) -> str:
         """The error message for values that are out of range."""
         if not (math.isfinite(low) and math.isfinite(high)):
             return f"{source.name} has values that are NaN or infinite: remove or replace them."
@@ -369,7 +369,7 @@ class Examples:
             return x
         return tf.ensure_shape(x, [None, *self.shape])
 
-    def bring(self, data: Any, source: Source = ARRAY) -> Any:
+    def convert(self, data: Any, source: Source = ARRAY) -> Any:
         """Checks and converts one batch, of tensors or arrays in one of Keras's forms, to the input of the losses.
 
         Values are checked in eager mode only, not while a graph is traced.
@@ -380,18 +380,18 @@ class Examples:
         x = unpack(data)
         self.check(x, source)
         if self.classes:
-            return self._bring_images(x[0], source), self._bring_labels(x[1], source)
+            return self._convert_images(x[0], source), self._convert_labels(x[1], source)
         if tf.nest.is_nested(x):
             return self.cast(tf.nest.map_structure(tf.convert_to_tensor, x))
-        return self._bring_images(x, source)
+        return self._convert_images(x, source)
 
-    def _bring_labels(self, labels: Any, source: Source) -> tf.Tensor:
+    def _convert_labels(self, labels: Any, source: Source) -> tf.Tensor:
         labels = tf.convert_to_tensor(labels)
         if tf.executing_eagerly():
             self.check_label_values(labels, source)
         return tf.cast(labels, tf.int32)
 
-    def _bring_images(self, x: Any, source: Source) -> tf.Tensor:
+    def _convert_images(self, x: Any, source: Source) -> tf.Tensor:
         x = self.with_shape(self.cast(tf.convert_to_tensor(x)))
         if self.shape is None and x.shape.rank is None:
             raise UserError(f"{source.name} has an unknown shape: give the dataset an output_signature.")
@@ -418,17 +418,17 @@ def as_user_error(error: tf.errors.InvalidArgumentError, examples: Examples, sou
     """
     text = str(error.message)
     if found := re.search(_OUT_OF_RANGE.format(r"(\S+)", r"([^\s\]]+)"), text):
-        return UserError(examples.range_told(*map(float, found.groups()), source))
+        return UserError(examples.range_message(*map(float, found.groups()), source))
     if found := re.search(_LABELS_OUT_OF_RANGE.format(r"(\S+)", r"([^\s\]]+)"), text):
-        return UserError(examples.label_told(*map(float, found.groups()), source))
+        return UserError(examples.label_message(*map(float, found.groups()), source))
     if found := re.search(_PART_NOT_DIVIDED.format(r"(\d+)"), text):
-        return UserError(dataclasses.replace(examples, replicas=1).count_told(int(found[1])))
+        return UserError(dataclasses.replace(examples, replicas=1).count_message(int(found[1])))
     if found := re.search(_NOT_DIVIDED.format(r"(\d+)"), text):
-        return UserError(examples.count_told(int(found[1])))
+        return UserError(examples.count_message(int(found[1])))
     if (found := re.search(r"Shape of tensor \S* ?\[([^\]]*)\] is not compatible", text)) and examples.shape:
         shape = tuple(int(side) for side in found[1].split(",") if side.strip())
         if not tf.TensorShape(shape).is_compatible_with([None, *examples.shape]):
-            return UserError(examples.shape_told(shape, source))
+            return UserError(examples.shape_message(shape, source))
     return None
 
 

@@ -98,14 +98,14 @@ class TakesData:
         self._warn_of_endings()
         _check_compiler(self)
         fed = feed(
-            wanted, source, shuffle=shuffle, steps=arguments.get("steps_per_epoch"), tell=self._tell_range, **own
+            wanted, source, shuffle=shuffle, steps=arguments.get("steps_per_epoch"), on_range=self._warn_of_range, **own
         )
         self.batches_in_epoch = fed.num_batches
         with self._user_errors(wanted, source, fed.element):
             history = super().fit(fed, **arguments)
-        fed.tell_left_out()
+        fed.warn_left_out()
         if history.epoch and not history.history:
-            usable = f" that can be divided by {wanted.parts_told()}" if fed.left_out else ""
+            usable = f" that can be divided by {wanted.parts_text()}" if fed.left_out else ""
             raise UserError(f"{source.name} gives no batch{usable}, so no step was taken.")
         return history
 
@@ -136,12 +136,12 @@ class TakesData:
         if wanted.untouched:
             batch = tf.nest.map_structure(tf.convert_to_tensor, data)
         else:
-            batch = wanted.bring(_as_arrays(data))
+            batch = wanted.convert(_as_arrays(data))
             if wanted.classes or not tf.nest.is_nested(batch):
                 wanted.check_count(tf.nest.flatten(batch)[0].shape[0], "give")
         self.make_train_function()
         with self._user_errors(wanted, ARRAY, batch):
-            logs = self.train_function(iter([_shared_out(self.distribute_strategy, batch)]))
+            logs = self.train_function(iter([_split_over_replicas(self.distribute_strategy, batch)]))
         logs = {name: float(np.squeeze(value)) for name, value in logs.items()}
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
@@ -151,13 +151,13 @@ class TakesData:
         try:
             yield
         except tf.errors.OpError as error:
-            told = examples.as_user_error(error, wanted, source)
+            user_error = examples.as_user_error(error, wanted, source)
             mirrored = isinstance(self.distribute_strategy, tf.distribute.MirroredStrategy)
-            if told is None and mirrored and "Collective ops is aborted" in str(error):
-                told = UserError(_COLLISION)
-            if told is None:
+            if user_error is None and mirrored and "Collective ops is aborted" in str(error):
+                user_error = UserError(_COLLISION)
+            if user_error is None:
                 raise
-            raise told from None
+            raise user_error from None
         except Exception as error:  # a user's own code may raise anything for data of another structure
             # AutoGraph, which traces replicas' steps, wraps errors that are not Python's own.
             inner = error
@@ -166,7 +166,7 @@ class TakesData:
             if isinstance(inner, UserError):
                 raise inner from None
             if wanted.structures and tf.nest.is_nested(batch):
-                error.add_note(f"If {type(self).__name__} reads no labels: {wanted.structure_told(batch, source)}")
+                error.add_note(f"If {type(self).__name__} reads no labels: {wanted.structure_message(batch, source)}")
             raise
 
     def _warn_of_endings(self) -> None:
@@ -193,7 +193,7 @@ class TakesData:
         """Whether a network returns examples, like an autoencoder, instead of scores."""
         return self.example_shape == tuple(getattr(network, "output_shape", None) or ())[1:]
 
-    def _tell_range(self, low: float, high: float) -> None:
+    def _warn_of_range(self, low: float, high: float) -> None:
         ending = output_activation.last_activation(self.sampling_network)
         if 0 <= low < 0.1 and 0.9 < high <= 1 and ending in output_activation.BOUNDED - output_activation.PROBABILITIES:
             _log.warning(
@@ -250,7 +250,7 @@ class Feed(data_adapter.DataAdapter):
 
     def __init__(self, adapter: data_adapter.DataAdapter, dataset: Any, num_batches: int | None, wanted: Examples):
         self._adapter, self._dataset, self._num_batches = adapter, dataset, num_batches
-        self._wanted, self._told, self._untold = wanted, False, 0
+        self._wanted, self._has_warned, self._first_left_out = wanted, False, 0
 
     @property
     def element(self) -> Any:
@@ -285,24 +285,24 @@ class Feed(data_adapter.DataAdapter):
     @property
     def left_out(self) -> bool:
         """Whether a batch was left out."""
-        return self._told or bool(self._untold)
+        return self._has_warned or bool(self._first_left_out)
 
     def leave_out(self, n: int, is_first: bool = False) -> None:
-        """Warns once that a batch of `n` examples is left out. For the very first batch, `tell_left_out` warns."""
+        """Warns once that a batch of `n` examples is left out. For the very first batch, `warn_left_out` warns."""
         if is_first:
-            self._untold = n
-        elif not self._told:
+            self._first_left_out = n
+        elif not self._has_warned:
             _log.warning(
                 "The last %d examples of an epoch are left out: they cannot be divided by %s.",
                 n,
-                self._wanted.parts_told(),
+                self._wanted.parts_text(),
             )
-            self._told = True
+            self._has_warned = True
 
-    def tell_left_out(self) -> None:
+    def warn_left_out(self) -> None:
         """Warns about a first batch that was left out. Call it after others were used."""
-        if self._untold:
-            self.leave_out(self._untold)
+        if self._first_left_out:
+            self.leave_out(self._first_left_out)
 
 
 def feed(
@@ -316,7 +316,7 @@ def feed(
     sample_weight: Any,
     shuffle: bool | str,
     steps: int | None,
-    tell: Callable[[float, float], None],
+    on_range: Callable[[float, float], None],
 ) -> Feed:
     """The data adapter from which Keras reads x.
 
@@ -325,18 +325,18 @@ def feed(
         source: The form of x.
         x: As for `fit`. So are `y`, `batch_size`, `class_weight`, `sample_weight` and `shuffle`.
         steps: The `steps_per_epoch` of `fit`.
-        tell: A function that is called with the smallest and the largest value of an array.
+        on_range: A function that is called with the smallest and the largest value of an array.
 
     Raises:
         UserError: If the networks cannot take x.
     """
     _refuse_labels(wanted, source, y, sample_weight, class_weight)
     if isinstance(x, tf.distribute.DistributedDataset):
-        return _distributed(wanted, x)
+        return _feed_distributed(wanted, x)
     if source is ARRAY and not wanted.untouched:
         x = examples.unpack(_as_arrays(x))
         if not tf.nest.is_nested(x) and y is None and not wanted.classes:
-            return _of_array(wanted, x, batch_size, shuffle, steps, tell)
+            return _feed_array(wanted, x, batch_size, shuffle, steps, on_range)
         if wanted.classes:
             _check_labelled_arrays(wanted, x if y is None else (x, y))
         elif tf.nest.is_nested(x):
@@ -346,7 +346,7 @@ def feed(
     adapter = get_data_adapter(x, y, sample_weight, batch_size, steps, shuffle=shuffle, class_weight=class_weight)
     dataset, count = adapter.get_tf_dataset(), adapter.num_batches
     if not wanted.untouched:
-        return _of_stream(wanted, source, adapter, dataset, count, x)
+        return _feed_stream(wanted, source, adapter, dataset, count, x)
     return Feed(adapter, _without_autotuning(dataset), count, wanted)
 
 
@@ -386,7 +386,9 @@ def _as_arrays(x: Any) -> Any:
     return array(x) if not isinstance(x, tuple | list | dict) else keras.tree.map_structure(array, x)
 
 
-def _of_array(wanted: Examples, x: Any, batch_size: int | None, shuffle: bool | str, steps: int | None, tell) -> Feed:
+def _feed_array(
+    wanted: Examples, x: Any, batch_size: int | None, shuffle: bool | str, steps: int | None, on_range
+) -> Feed:
     """Feeds an array in batches of one size, and the remainder if it can be divided."""
     if hasattr(x, "tocoo"):
         raise UserError("x is a sparse matrix, and the networks take dense arrays: pass x.toarray().")
@@ -400,7 +402,7 @@ def _of_array(wanted: Examples, x: Any, batch_size: int | None, shuffle: bool | 
     n = int(x.shape[0])
     if not n:
         raise UserError("x is empty: it has no examples.")
-    tell(*wanted.check_values(x, ARRAY))
+    on_range(*wanted.check_values(x, ARRAY))
     if isinstance(x, np.ndarray) and tf.as_dtype(x.dtype) != wanted.dtype:
         x = x.astype(wanted.dtype.as_numpy_dtype)
     size = batch_size or (-(-n // steps) if steps else 32)
@@ -408,7 +410,7 @@ def _of_array(wanted: Examples, x: Any, batch_size: int | None, shuffle: bool | 
     if full:
         wanted.check_count(size, "set batch_size to")
     elif rest % wanted.parts:
-        raise UserError(wanted.too_few_told(n, ARRAY))
+        raise UserError(wanted.too_few_message(n, ARRAY))
     adapter = get_data_adapter(x, batch_size=size, steps_per_epoch=steps, shuffle=shuffle)
     dataset, drops = adapter.get_tf_dataset(), rest % wanted.parts
     if drops:
@@ -421,7 +423,9 @@ def _of_array(wanted: Examples, x: Any, batch_size: int | None, shuffle: bool | 
     return fed
 
 
-def _of_stream(wanted: Examples, source: Source, adapter, dataset: tf.data.Dataset, count: int | None, x: Any) -> Feed:
+def _feed_stream(
+    wanted: Examples, source: Source, adapter, dataset: tf.data.Dataset, count: int | None, x: Any
+) -> Feed:
     """Feeds the batches of a dataset, of which only the specification is known before it is read."""
     if count == 0:
         raise UserError(f"{source.name} is empty: it has no batch.")
@@ -432,17 +436,17 @@ def _of_stream(wanted: Examples, source: Source, adapter, dataset: tf.data.Datas
     if not tf.nest.is_nested(spec) and spec.shape.rank is None and wanted.shape is None:
         raise UserError(f"{source.name} has an unknown shape: give it an output_signature.")
 
-    def bring(*element):
+    def convert(*element):
         batch = wanted.cast(examples.unpack(element))
         if wanted.classes:
             images, labels = batch
             with tf.control_dependencies([examples.label_assertion(labels, wanted.classes)]):
-                return bring_images(images), tf.cast(labels, tf.int32)
+                return convert_images(images), tf.cast(labels, tf.int32)
         if tf.nest.is_nested(batch):
             return batch
-        return bring_images(batch)
+        return convert_images(batch)
 
-    def bring_images(batch):
+    def convert_images(batch):
         batch = wanted.with_shape(batch)
         if not wanted.limit:
             return batch
@@ -450,8 +454,8 @@ def _of_stream(wanted: Examples, source: Source, adapter, dataset: tf.data.Datas
             return tf.identity(batch)
 
     is_checked = getattr(x, "is_checked", False)
-    if ((wanted.limit or wanted.classes) and not is_checked) or not _is_brought(dataset.element_spec, wanted):
-        dataset = dataset.map(_as_is(bring))
+    if ((wanted.limit or wanted.classes) and not is_checked) or not _is_converted(dataset.element_spec, wanted):
+        dataset = dataset.map(_as_is(convert))
     size = tf.nest.flatten(spec)[0].shape[:1]
     size = size[0] if size.rank else None
     if size is not None:
@@ -465,7 +469,7 @@ def _of_stream(wanted: Examples, source: Source, adapter, dataset: tf.data.Datas
     fed = Feed(adapter, None, count, wanted)
     if rest and rest % wanted.parts:
         if count == 1:
-            raise UserError(wanted.too_few_told(rest, source))
+            raise UserError(wanted.too_few_message(rest, source))
         fed._num_batches = count - 1
         fed.leave_out(rest)
     fed._dataset = _without_autotuning(_divisible(dataset, wanted, full or 0, fed.leave_out))
@@ -481,10 +485,10 @@ def _refuse_integers(wanted: Examples, dataset: tf.data.Dataset) -> None:
     spec = examples.unpack(dataset.element_spec)
     for element in dataset.take(1):
         values = np.asarray(examples.unpack(element))
-        raise UserError(wanted.integers_told(spec.dtype, float(values.min()), float(values.max()), DATASET))
+        raise UserError(wanted.integers_message(spec.dtype, float(values.min()), float(values.max()), DATASET))
 
 
-def _is_brought(spec: Any, wanted: Examples) -> bool:
+def _is_converted(spec: Any, wanted: Examples) -> bool:
     leaves = tf.nest.flatten(spec)
     if not tf.nest.is_nested(spec):
         (leaf,) = leaves
@@ -495,7 +499,7 @@ def _is_brought(spec: Any, wanted: Examples) -> bool:
     return all(leaf.dtype == wanted.dtype or not leaf.dtype.is_floating for leaf in leaves)
 
 
-def _divisible(dataset: tf.data.Dataset, wanted: Examples, full: int, tell: Callable) -> tf.data.Dataset:
+def _divisible(dataset: tf.data.Dataset, wanted: Examples, full: int, leave_out: Callable) -> tf.data.Dataset:
     """The batches of a dataset that minibatches and replicas can divide.
 
     Any other batch is left out if it is smaller than an earlier batch or than `full`, and is an error if it is not. If
@@ -503,20 +507,20 @@ def _divisible(dataset: tf.data.Dataset, wanted: Examples, full: int, tell: Call
     """
 
     def note(n, largest):
-        tell(int(n), is_first=not largest)
+        leave_out(int(n), is_first=not largest)
         return n
 
-    def judge(largest, batch):
+    def check(largest, batch):
         n = tf.shape(tf.nest.flatten(batch)[0])[0]
         fine = n % wanted.parts == 0
         with tf.control_dependencies([examples.count_assertion(n, fine | (n < largest) | (largest == 0))]):
-            told = tf.cond(
+            size = tf.cond(
                 fine, lambda: n, lambda: tf.ensure_shape(tf.numpy_function(note, [n, largest], tf.int32), [])
             )
-        return tf.maximum(largest, told), (fine, batch)
+        return tf.maximum(largest, size), (fine, batch)
 
-    judged = dataset.scan(tf.constant(full), _as_is(judge))
-    return judged.filter(_as_is(lambda fine, batch: fine)).map(_as_is(lambda fine, batch: batch))
+    checked = dataset.scan(tf.constant(full), _as_is(check))
+    return checked.filter(_as_is(lambda fine, batch: fine)).map(_as_is(lambda fine, batch: batch))
 
 
 def _batching(x: Any, count: int | None) -> tuple[int | None, int | None]:
@@ -550,7 +554,7 @@ def _batching(x: Any, count: int | None) -> tuple[int | None, int | None]:
     return None, None
 
 
-def _distributed(wanted: Examples, x: Any) -> Feed:
+def _feed_distributed(wanted: Examples, x: Any) -> Feed:
     """Feeds a dataset that a strategy has already distributed. No checks can be added to it: it checks one batch."""
     adapter = get_data_adapter(x)
     fed = Feed(adapter, x, adapter.num_batches, wanted)
@@ -558,7 +562,7 @@ def _distributed(wanted: Examples, x: Any) -> Feed:
         return fed
     for element in x:
         for part in _parts_of(element):
-            wanted.bring(part, DATASET)
+            wanted.convert(part, DATASET)
         break
     return fed
 
@@ -612,7 +616,7 @@ def _packed(x: Any, y: Any, sample_weight: Any) -> Any:
     return parts if len(parts) > 1 else x
 
 
-def _shared_out(strategy: tf.distribute.Strategy, batch: Any) -> Any:
+def _split_over_replicas(strategy: tf.distribute.Strategy, batch: Any) -> Any:
     """Divides a batch into equal, consecutive parts for the replicas of this process."""
     if strategy.num_replicas_in_sync == 1:
         return batch

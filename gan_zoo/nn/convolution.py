@@ -33,7 +33,7 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1) -> tf.Tensor:
         y = _convolve(tf.stop_gradient(x), tf.stop_gradient(kernel), stride)
 
         def gradients(dy):
-            dy = _known_as(y, dy)
+            dy = _with_static_shape(y, dy)
             return convolve_transpose(dy, kernel, stride, size), kernel_gradient(x, dy, stride, kernel.shape[:2])
 
         return y, gradients
@@ -41,7 +41,7 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1) -> tf.Tensor:
     return call(x, kernel)
 
 
-def _known_as(value: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+def _with_static_shape(value: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
     """`gradient` with the static shape of `value`; the gradient of a concatenation has no static shape."""
     gradient.set_shape(value.shape)
     return gradient
@@ -55,7 +55,7 @@ def convolve_transpose(dy: tf.Tensor, kernel: tf.Tensor, stride: int, size) -> t
         x = _convolve_transpose(tf.stop_gradient(dy), tf.stop_gradient(kernel), stride, size)
 
         def gradients(dx):
-            dx = _known_as(x, dx)
+            dx = _with_static_shape(x, dx)
             return convolve(dx, kernel, stride), kernel_gradient(dx, dy, stride, kernel.shape[:2])
 
         return x, gradients

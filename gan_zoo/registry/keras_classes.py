@@ -46,7 +46,7 @@ _MODELS = {
 """Classes that are registered as "module>Class", by module: see `gan_zoo.nn.serialization.KeepsArguments`."""
 
 
-class _StandIn:
+class _Placeholder:
     """Placeholder of a class until a file uses the class."""
 
     def __init__(self, module: str, name: str):
@@ -61,28 +61,28 @@ class _StandIn:
         return f"<{self._module}.{self._name}, not yet imported>"
 
 
-def stand_ins() -> dict[str, _StandIn]:
+def placeholders() -> dict[str, _Placeholder]:
     """The placeholders by the registered names of their classes."""
-    found = {f"gan_zoo>{name}": _StandIn(module, name) for module, names in _CLASSES.items() for name in names}
-    found |= {f"{module}>{name}": _StandIn(module, name) for module, names in _MODELS.items() for name in names}
+    found = {f"gan_zoo>{name}": _Placeholder(module, name) for module, names in _CLASSES.items() for name in names}
+    found |= {f"{module}>{name}": _Placeholder(module, name) for module, names in _MODELS.items() for name in names}
     return found
 
 
 def register() -> None:
     """Adds the placeholders to Keras's dictionary, now or when Keras is imported."""
     if "keras" in sys.modules:
-        _enter()
+        _add_placeholders()
     else:
-        sys.meta_path.insert(0, _WhenKerasIsImported())
+        sys.meta_path.insert(0, _KerasImportHook())
 
 
-def _enter() -> None:
+def _add_placeholders() -> None:
     registered = sys.modules["keras"].saving.get_custom_objects()
-    for name, stand_in in stand_ins().items():
-        registered.setdefault(name, stand_in)
+    for name, placeholder in placeholders().items():
+        registered.setdefault(name, placeholder)
 
 
-class _WhenKerasIsImported(importlib.abc.MetaPathFinder):
+class _KerasImportHook(importlib.abc.MetaPathFinder):
     """Import finder that finds `keras` with the other finders, and adds the placeholders after its import."""
 
     def find_spec(self, fullname, path=None, target=None):
@@ -98,7 +98,7 @@ class _WhenKerasIsImported(importlib.abc.MetaPathFinder):
             execute(module)
             if self in sys.meta_path:
                 sys.meta_path.remove(self)
-            _enter()
+            _add_placeholders()
 
         spec.loader.exec_module = exec_module
         return spec

@@ -54,7 +54,7 @@ def find_model(name: str, flag: str = "--model") -> type:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a user's module may raise anything, even SystemExit
-        raise UserError(f"{flag}={name}: importing {module_name} failed: {_said(error)}.") from None
+        raise UserError(f"{flag}={name}: importing {module_name} failed: {_error_text(error)}.") from None
     from gan_zoo.model import GenerativeModel
 
     if not (inspect.isclass(cls) and issubclass(cls, GenerativeModel)):
@@ -77,7 +77,7 @@ def parse_arguments(cls: type, assignments: Iterable[str], subject: str = "--set
 
 
 @contextlib.contextmanager
-def told(model: str):
+def wrap_user_errors(model: str):
     """Converts memory errors, and all errors in a user's own model, to a `UserError` of one sentence.
 
     Args:
@@ -103,10 +103,10 @@ def told(model: str):
         file = getattr(sys.modules.get(model.partition(":")[0]), "__file__", None)
         own = next((frame for frame in reversed(frames) if frame.filename == file), None)
         where = f" ({own.filename}, line {own.lineno})" if own else ""
-        raise UserError(f"--model={model} cannot be trained: {_said(error)}{where}.") from error
+        raise UserError(f"--model={model} cannot be trained: {_error_text(error)}{where}.") from error
 
 
-def rehearse(model: str, gan, spec) -> None:
+def trial_step(model: str, gan, spec) -> None:
     """Traces a training step of a user's own model, so that its errors appear before any file is written.
 
     It traces a graph only, and computes nothing.
@@ -131,7 +131,7 @@ def rehearse(model: str, gan, spec) -> None:
             if not (tf.is_tensor(loss) and loss.dtype.is_floating and loss.shape.rank == 0):
                 raise UserError(
                     f"--model={model}: {name} must return a real number as a tensor without axes, not "
-                    f"{_kind(loss)}: a mean over the batch, say."
+                    f"{_describe_value(loss)}: a mean over the batch, say."
                 )
         gan.train_step(data)
 
@@ -140,17 +140,17 @@ def rehearse(model: str, gan, spec) -> None:
 
     # Keras also traces steps without AutoGraph.
     step = tf.function(lambda data: strategy.run(trace, (data,)), autograph=False)
-    with told(model):
+    with wrap_user_errors(model):
         step.get_concrete_function(tf.nest.map_structure(share, spec))
 
 
-def _said(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     """The type of an exception and the first line of its message."""
     line = next(iter(str(error).strip().splitlines()), "").rstrip(".")
     return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
-def _kind(value) -> str:
+def _describe_value(value) -> str:
     """A short description of a value that a user's function returned, for an error message."""
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{getattr(value.dtype, 'name', value.dtype)} of shape {tuple(value.shape)}"

@@ -115,13 +115,13 @@ def meet(cluster: Cluster, agreed: dict[str, Any], timeout: float) -> None:
     deadline = time.monotonic() + timeout
     with _own_port(cluster, deadline) as server:
         if cluster.is_chief:
-            _gather(cluster, agreed, server, deadline, timeout)
+            _await_workers(cluster, agreed, server, deadline, timeout)
         else:
-            _join(cluster, agreed, deadline, timeout)
+            _await_chief(cluster, agreed, deadline, timeout)
 
 
 @contextlib.contextmanager
-def connecting() -> Iterator[None]:
+def limit_connecting_time() -> Iterator[None]:
     """Context that limits the time of TensorFlow's own start.
 
     If a worker is lost during the start, TensorFlow waits for ever and ignores all signals. SIGALRM then ends the
@@ -137,7 +137,7 @@ def connecting() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def noticing_losses() -> Iterator[None]:
+def detect_lost_workers() -> Iterator[None]:
     """Context that converts TensorFlow's errors about a lost worker to `WorkerLost`.
 
     Raises:
@@ -149,16 +149,16 @@ def noticing_losses() -> Iterator[None]:
         yield
     except tf.errors.OpError as error:
         always = tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError
-        told = str(error)
-        if not isinstance(error, always) and not re.search("remote target|heartbeat|Collective ops is aborted", told):
+        text = str(error)
+        if not isinstance(error, always) and not re.search("remote target|heartbeat|Collective ops is aborted", text):
             raise
         raise WorkerLost(
-            f"{_lost(told)}, which has ended or hangs: so this one stops. What the lost one says tells why; the same "
-            f"commands, all of them started again, go on from the last checkpoint."
+            f"{_describe_lost(text)}, which has ended or hangs: so this one stops. What the lost one says tells why; "
+            f"the same commands, all of them started again, go on from the last checkpoint."
         ) from error
 
 
-def _lost(message: str) -> str:
+def _describe_lost(message: str) -> str:
     """The beginning of a message that names the lost workers, if TensorFlow's error contains them."""
     silent = message.partition("stopped sending heartbeats")[2].partition("The tasks have crashed")[0]
     task = r"/job:(\w+)/replica:\d+/task:(\d+)"
@@ -260,7 +260,7 @@ def _own_port(cluster: Cluster, deadline: float) -> Iterator[socket.socket]:
         yield server
 
 
-def _gather(cluster: Cluster, agreed: dict, server: socket.socket, deadline: float, timeout: float) -> None:
+def _await_workers(cluster: Cluster, agreed: dict, server: socket.socket, deadline: float, timeout: float) -> None:
     """The chief's part of `meet`: waits for messages of all other workers, then tells them to begin."""
     heard: dict[int, socket.socket] = {}
     digests = _digests(agreed)
@@ -270,9 +270,9 @@ def _gather(cluster: Cluster, agreed: dict, server: socket.socket, deadline: flo
             try:
                 connection, _ = server.accept()
             except TimeoutError:
-                raise _absent(cluster, missing, timeout) from None
+                raise _missing_workers(cluster, missing, timeout) from None
             stack.enter_context(connection)
-            theirs = _received(connection, min(deadline, time.monotonic() + 5))
+            theirs = _receive(connection, min(deadline, time.monotonic() + 5))
             index, settings = theirs.get("index"), theirs.get("agreed")
             expected = theirs.get(_GREETING) == list(cluster.addresses) and isinstance(settings, dict)
             if not expected or index not in range(1, len(cluster.addresses)):
@@ -286,13 +286,13 @@ def _gather(cluster: Cluster, agreed: dict, server: socket.socket, deadline: flo
                         _send(other, {"refused": sentence})
                 raise UserError(sentence)
             heard[index] = connection
-            heard = {i: c for i, c in heard.items() if not _gone(c)}
+            heard = {i: c for i, c in heard.items() if not _is_closed(c)}
         for connection in heard.values():
             with contextlib.suppress(OSError):  # TensorFlow's own start will detect that the worker is missing
                 _send(connection, {"begin": True})
 
 
-def _join(cluster: Cluster, agreed: dict, deadline: float, timeout: float) -> None:
+def _await_chief(cluster: Cluster, agreed: dict, deadline: float, timeout: float) -> None:
     """Another worker's part of `meet`: connects to the chief until it answers."""
     host, _, port = cluster.addresses[0].rpartition(":")
     greeting = {_GREETING: list(cluster.addresses), "index": cluster.index, "agreed": _digests(agreed)}
@@ -300,16 +300,16 @@ def _join(cluster: Cluster, agreed: dict, deadline: float, timeout: float) -> No
         with contextlib.suppress(OSError):  # the chief does not listen yet, or has ended
             with socket.create_connection((host.strip("[]"), int(port)), timeout=min(left, 10)) as connection:
                 _send(connection, greeting)
-                answer = _received(connection, deadline)
+                answer = _receive(connection, deadline)
             if "refused" in answer:
                 raise UserError(str(answer["refused"]))
             if "begin" in answer:
                 return
         time.sleep(_PAUSE)
-    raise _absent(cluster, [0], timeout)
+    raise _missing_workers(cluster, [0], timeout)
 
 
-def _gone(connection: socket.socket) -> bool:
+def _is_closed(connection: socket.socket) -> bool:
     """Whether the other side, which sends nothing more, has closed the connection."""
     connection.setblocking(False)
     try:
@@ -322,7 +322,7 @@ def _gone(connection: socket.socket) -> bool:
         connection.settimeout(10)
 
 
-def _absent(cluster: Cluster, missing: list[int], timeout: float) -> WorkerLost:
+def _missing_workers(cluster: Cluster, missing: list[int], timeout: float) -> WorkerLost:
     who = ", ".join(f"{index} ({cluster.addresses[index]})" for index in missing)
     return WorkerLost(
         f"Worker {cluster.index} has waited {timeout:g} seconds in vain for {'workers' if missing[1:] else 'worker'} "
@@ -339,7 +339,7 @@ def _send(connection: socket.socket, message: dict) -> None:
     connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _received(connection: socket.socket, deadline: float) -> dict:
+def _receive(connection: socket.socket, deadline: float) -> dict:
     """Receives one message; returns an empty one if it is not valid or does not arrive in time."""
     data = b""
     try:

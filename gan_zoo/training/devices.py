@@ -73,7 +73,7 @@ def _multi_worker(config: "Config"):
     workers.meet(cluster, agreed, config.worker_timeout)
     os.environ["TF_CONFIG"] = cluster.tf_config
     _allow_silence(cluster)
-    with workers.connecting(), workers.noticing_losses():
+    with workers.limit_connecting_time(), workers.detect_lost_workers():
         return tf.distribute.MultiWorkerMirroredStrategy()
 
 

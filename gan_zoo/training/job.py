@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_zoo import data
-from gan_zoo.registry.variants import build_gan, find_model, parse_arguments, rehearse, told
+from gan_zoo.registry.variants import build_gan, find_model, parse_arguments, trial_step, wrap_user_errors
 from gan_zoo.training import job_report
 from gan_zoo.training.config import DEFAULTS, MOST, MOST_TURNS, Config, check, rates
 from gan_zoo.training.data_schedule import DataSchedule
@@ -62,7 +62,7 @@ class Job:
         replicas = self.strategy.num_replicas_in_sync
         if config.jit_compile and replicas > 1 and not self.on_accelerators:
             raise UserError("--jit_compile does not work with several CPUs under one strategy: leave one of them out.")
-        with told(config.model), self.global_settings("weights"), self.strategy.scope():
+        with wrap_user_errors(config.model), self.global_settings("weights"), self.strategy.scope():
             self.gan = self._build(arguments)
         self.schedule = self._schedule(defaults["steps"])
         for size in self.schedule.batch_sizes():
@@ -79,8 +79,8 @@ class Job:
         self._check_memory()
         if ":" in config.model:
             with self.global_settings("training"):
-                rehearse(config.model, self.gan, self._element_spec())
-            with told(config.model):
+                trial_step(config.model, self.gan, self._element_spec())
+            with wrap_user_errors(config.model):
                 for name, value in job_report.settings(self, Path(), self.found).items():
                     json.dumps({name: value}, allow_nan=False)
 

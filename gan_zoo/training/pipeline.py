@@ -28,7 +28,7 @@ def run(config: Config) -> Path | None:
         WorkerLost: If another worker was lost. The last checkpoint is kept.
     """
     run_dir = _run_dir(config)
-    with _noticing(config):
+    with _detect_lost_workers(config):
         job = Job(config)
         if job.is_chief:
             check_run(run_dir, job_report.settings(job, run_dir, job.found))
@@ -73,12 +73,12 @@ def dry_run(config: Config) -> str:
         UserError: If the configuration is not valid.
         WorkerLost: If another worker was lost.
     """
-    with _noticing(config):
+    with _detect_lost_workers(config):
         return job_report.dry_run(Job(config))
 
 
-def _noticing(config: Config):
-    return workers.noticing_losses() if config.strategy == "multi_worker" else contextlib.nullcontext()
+def _detect_lost_workers(config: Config):
+    return workers.detect_lost_workers() if config.strategy == "multi_worker" else contextlib.nullcontext()
 
 
 def _plain(dataset: str) -> str:
