@@ -77,7 +77,11 @@ def train(values, source) -> tuple[gan_zoo.GAN, float]:
     gan = find_model(values.model).for_images(source.shape, **settings, classes=len(source.classes), seed=0)
     gan.compile()
     start = time.perf_counter()
-    gan.fit(source.batches(values.batch_size, n_critic=gan.turns, seed=0), steps_per_epoch=values.steps, verbose=0)
+    gan.fit(
+        source.batches(values.batch_size, n_critic=gan.minibatches_per_step, seed=0),
+        steps_per_epoch=values.steps,
+        verbose=0,
+    )
     return gan, time.perf_counter() - start
 
 

@@ -59,7 +59,7 @@ class Zoo:
             source = data.open_source(f"folder:{image_folder(row.shape[0])}", resolution=row.shape[0])
         execution = 1 if "steps_per_execution" in without else row.steps_per_execution
         self.gan.compile(steps_per_execution=execution, jit_compile="xla" in without)
-        self.dataset = source.batches(row.batch, n_critic=self.gan.turns, seed=0)
+        self.dataset = source.batches(row.batch, n_critic=self.gan.minibatches_per_step, seed=0)
 
     def run(self, steps: int) -> None:
         self.gan.fit(self.dataset, steps_per_epoch=steps, verbose=0)

@@ -68,8 +68,8 @@ class GenerativeModel(
         Networks: The constructor's arguments that are Keras models, stored in attributes of the same names.
         Losses: Scalars, float32, to be minimised, averaged over the batch. A player's loss is differentiated with
             respect to that player's variables only, so a loss needs no `stop_gradient` for other players' variables.
-        Data: One dataset batch holds `turns` minibatches of B examples. So each turn of a player gets new data, and one
-            Keras step is one training step.
+        Data: One dataset batch holds `minibatches_per_step` minibatches of B examples. So each turn of a player gets
+            new data, and one Keras step is one training step.
         Precision: Networks compute in their Keras dtype policy. Losses are float32, or float64 if all networks are. A
             step casts x to the dtype of the losses.
         Layers: The model calls a layer's method `begin_turn()`, if it has one, at the start of each player's turn.
@@ -187,7 +187,7 @@ class GenerativeModel(
         return getattr(self, self.averaged[0])
 
     @property
-    def turns(self) -> int:
+    def minibatches_per_step(self) -> int:
         """The number of minibatches in a dataset batch: the largest number of turns of any player in a step."""
         return max(player.turns for player in self.players())
 
@@ -207,7 +207,7 @@ class GenerativeModel(
         """Takes the players' turns: for each minibatch, one turn of each player.
 
         Args:
-            minibatches: A list of `turns` minibatches. A player with fewer turns uses only the last of them.
+            minibatches: A list of `minibatches_per_step` minibatches. A player with fewer turns uses only the last of them.
         """
         *earlier, last = minibatches
         for left, x in zip(range(len(earlier), 0, -1), earlier, strict=True):
@@ -264,15 +264,15 @@ class GenerativeModel(
                 layer.begin_turn()
 
     def split(self, data: Any) -> list[Any]:
-        """The `turns` minibatches of one dataset batch.
+        """The `minibatches_per_step` minibatches of one dataset batch.
 
         They are strided, not consecutive. So the minibatches of several replicas are parts of the minibatches that one
         replica would get.
 
         Raises:
-            UserError: If the batch does not hold `turns` minibatches of equal size.
+            UserError: If the batch does not hold as many minibatches of equal size.
         """
-        turns = self.turns
+        turns = self.minibatches_per_step
         if turns == 1:
             return [data]
         n = batch_size(data)

@@ -248,7 +248,7 @@ def check_replicas(make: Make, data: Any) -> None:
     counts = [count for count in REPLICAS if count <= len(devices)]
     one = _descending(make)
     synchronize(one)
-    n = batch_size(_tensors(data)) // one.turns
+    n = batch_size(_tensors(data)) // one.minibatches_per_step
     if n % counts[-1]:
         raise UserError(
             f"data must hold a number of examples that {counts[-1]} divides for each of n_critic minibatches, not {n}."

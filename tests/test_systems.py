@@ -164,7 +164,7 @@ def test_players_have_names_and_turns():
 def test_more_turns_see_more_minibatches():
     aae, seen = systems.AAE.for_points(width=4), []
     aae.turn = lambda player, x: seen.append((player.name, x.numpy().tolist()))
-    assert aae.turns == 2
+    assert aae.minibatches_per_step == 2
     x = np.arange(8.0, dtype="float32").reshape(4, 2)
     aae.play(aae.split(tf.constant(x)))
     first, last = x[::2].tolist(), x[1::2].tolist()

@@ -43,7 +43,7 @@ def run(settings: Settings, method: Method, seed: int, progress: Callable[[int],
     try:
         with seeded(stream(seed, "training")):
             gan.fit(
-                source.batches(settings.batch_size, n_critic=gan.turns, seed=seed),
+                source.batches(settings.batch_size, n_critic=gan.minibatches_per_step, seed=seed),
                 steps_per_epoch=settings.every,
                 epochs=2**31,  # `watch` ends it
                 verbose=0,

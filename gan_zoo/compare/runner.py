@@ -228,7 +228,7 @@ def describe(settings: Settings, method: Method, shape: tuple[int, ...]) -> dict
         "model": method.model,
         "paper": PAPERS.get(method.model, "a class of the user's own"),
         "arguments": {name: getattr(gan, name) for name in own},
-        "n_critic": gan.turns,
+        "n_critic": gan.minibatches_per_step,
         "optimizer": _optimizer_text(gan),
     }
 

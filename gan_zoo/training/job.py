@@ -174,7 +174,7 @@ class Job:
             self.found,
             self._find,
             batch_size=self.batch_size,
-            turns=self.gan.turns,
+            turns=self.gan.minibatches_per_step,
             seed=self.config.seed,
             growth=growth,
             steps=self.config.steps or (None if growth else default_steps),
@@ -184,7 +184,7 @@ class Job:
         """Returns the spec of an element of the data, before distribution to the replicas."""
         import tensorflow as tf
 
-        size = self.gan.turns * self.batch_size
+        size = self.gan.minibatches_per_step * self.batch_size
         images = tf.TensorSpec([size, *self.found.shape], tf.float32)
         return (images, tf.TensorSpec([size], tf.int32)) if self.config.conditional else images
 
@@ -194,7 +194,7 @@ class Job:
         Raises:
             UserError: If they do not fit.
         """
-        turns, growth = self.gan.turns, self.schedule.growth
+        turns, growth = self.gan.minibatches_per_step, self.schedule.growth
         if growth:
             size = max(p.images * p.resolution**2 * self.found.shape[-1] for p in growth.phases)
         else:
