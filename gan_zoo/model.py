@@ -207,7 +207,8 @@ class GenerativeModel(
         """Takes the players' turns: for each minibatch, one turn of each player.
 
         Args:
-            minibatches: A list of `minibatches_per_step` minibatches. A player with fewer turns uses only the last of them.
+            minibatches: A list of `minibatches_per_step` minibatches. A player with fewer turns uses only the last
+                ones.
         """
         *earlier, last = minibatches
         for left, x in zip(range(len(earlier), 0, -1), earlier, strict=True):

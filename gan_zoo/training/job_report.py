@@ -74,19 +74,20 @@ def metadata(job: "Job", step: int) -> dict[str, Any]:
 def describe(job: "Job") -> str:
     """Returns a few lines that describe the model, the data and the environment of the training."""
     gan = job.gan
+    minibatches = gan.minibatches_per_step
     rows = {
         "model": f"{type(gan).__name__}, {job.network} networks of width {job.width}, latents {gan.latent_dim}",
         **{name: _describe_network(job, network) for name, network in gan.networks().items()},
         "data": f"{job.config.dataset} {job.schedule.source.shape}, "
         + (f"{job.schedule.source.size:,} examples" if job.schedule.source.size else "endless"),
-        "step": f"{gan.minibatches_per_step} x {job.batch_size} examples, {job.strategy.num_replicas_in_sync} replica(s)",
+        "step": f"{minibatches} x {job.batch_size} examples, {job.strategy.num_replicas_in_sync} replica(s)",
         "precision": f"{job.precision} ({job.precision_reason})",
     }
     if job.schedule.growth:
         del rows["step"]
         for phase in job.schedule.growth.phases:
             rows[f"{phase.resolution:>4} pixels{' fade' if phase.fade else ''}"] = (
-                f"{phase.steps:,} steps of {gan.minibatches_per_step} x {phase.batch_size} examples"
+                f"{phase.steps:,} steps of {minibatches} x {phase.batch_size} examples"
             )
     return "\n".join(f"{name:<17}{value}" for name, value in rows.items())
 
