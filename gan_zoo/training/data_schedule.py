@@ -2,11 +2,13 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gan_zoo import data
-from gan_zoo.schedules.growth import Growth
 from gan_zoo.util.seeds import stream
+
+if TYPE_CHECKING:
+    from gan_zoo.schedules.growth import Growth
 
 
 class DataSchedule:
@@ -33,7 +35,7 @@ class DataSchedule:
         batch_size: int,
         turns: int,
         seed: int,
-        growth: Growth | None = None,
+        growth: "Growth | None" = None,
         steps: int | None = None,
     ):
         self.found, self._find, self.batch_size = found, find, batch_size
