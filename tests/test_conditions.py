@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from gan_zoo import UserError, layers, networks
-from gan_zoo.networks import Builder, autoencoder, autoencoder_pairs, independence
+from gan_zoo.networks import Builder, autoencoder, independence
 from gan_zoo.nn import output_activation
 from gan_zoo.penalties import gradient_penalty
 
@@ -177,8 +177,6 @@ def test_autoencoders_see_labels_and_make_examples(network):
     assert reconstruction.shape == X.shape
     np.testing.assert_array_equal(networks.features(model, (X, Y)), code)
     assert np.abs(model((X, (Y + 1) % 5))[1] - code).max() > 1e-6
-    pair = autoencoder_pairs.for_images(network, SHAPE, latent_dim=3, width=4, classes=5)
-    assert [len(each.inputs) for each in pair] == [2, 2]
 
 
 def test_the_builder_makes_encoders_and_perceptrons():
@@ -222,7 +220,6 @@ WEIGHTS = {
     "growing none": (15492.791, 27753.223),
     "column_rnn batch": (102.6761, 15.172952),
     "mlp spectral": (180.34332, 171.95654),
-    "autoencoder-dcgan batch": (116.02832, 4.0642977),
 }
 """Sums of the absolute weights of pairs with seed 7, from the version before labels existed."""
 
@@ -230,9 +227,8 @@ WEIGHTS = {
 @pytest.mark.parametrize("network", WEIGHTS)
 def test_a_seed_goes_on_giving_the_same_weights(network):
     keras.utils.set_random_seed(7)
-    kind, _, norm = network.partition(" ")
-    make = autoencoder_pairs.for_images if kind.startswith("autoencoder") else networks.for_images
-    pair = make(kind.removeprefix("autoencoder-"), (16, 16, 1), latent_dim=3, width=8, norm=norm)
+    family, _, norm = network.partition(" ")
+    pair = networks.for_images(family, (16, 16, 1), latent_dim=3, width=8, norm=norm)
     sums = [sum(np.abs(weight).sum() for weight in model.get_weights()) for model in pair]
     np.testing.assert_allclose(sums, WEIGHTS[network], rtol=1e-5)
 

@@ -77,7 +77,8 @@ def test_small_steps_without_noise_raise_the_score(cls, space):
     for steps in (5, 10):
         samples = refine.refine(gan, z, space=space, steps=steps, step_size=1e-3, noise=0.0)
         scores.append(refine.score(gan, samples).numpy())
-    assert (scores[1] >= scores[0]).all() and (scores[2] >= scores[1]).all()
+    # A score that is within a step of its maximum, as an energy of 0, may overshoot it.
+    assert (scores[1] >= scores[0] - 1e-3).all() and (scores[2] >= scores[1] - 1e-3).all()
     assert scores[2].mean() > scores[0].mean()
 
 
