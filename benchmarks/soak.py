@@ -26,6 +26,7 @@ from gan_zoo import metrics
 from gan_zoo.callbacks import StepCallback
 from gan_zoo.metrics import evaluate
 from gan_zoo.training import pipeline
+from gan_zoo.training.trainer import Trainer
 from gan_zoo.util import versions
 from gan_zoo.util.errors import Interrupted, UserError
 
@@ -138,7 +139,7 @@ def watch(
         watched, fit = Watch(every, seconds, looks, target), job.gan.fit
         job.gan.fit = lambda *args, callbacks, **kwargs: fit(*args, callbacks=[*callbacks, watched], **kwargs)
         with contextlib.suppress(Interrupted):
-            job.train(Path(config.run_dir))
+            Trainer(job, Path(config.run_dir)).train()
         return watched.rows
 
 

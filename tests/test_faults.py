@@ -19,6 +19,7 @@ import pytest
 from gan_zoo.models import VanillaGAN
 from gan_zoo.run_folder import checkpoints, loss_curves, ownership, tensorboard
 from gan_zoo.training import pipeline
+from gan_zoo.training.trainer import Trainer
 from gan_zoo.util import errors
 from gan_zoo.util.errors import NotWritten
 
@@ -204,7 +205,7 @@ def test_training_that_ends_early_is_not_taken_for_a_finished_one(tmp_path):
         pytest.warns(UserWarning, match="ran out of data"),
         pytest.raises(errors.Stopped, match="at step 4 instead of 6"),
     ):
-        job.train(tmp_path / "run")
+        Trainer(job, tmp_path / "run").train()
     assert not (tmp_path / "run" / "saved_model").exists()
 
 
@@ -264,7 +265,7 @@ def test_a_divergence_on_replicas_goes_back_with_lower_rates(tmp_path, strategy)
 
     job.gan.fit = failing
     before = float(keras.ops.convert_to_numpy(job.gan.d_optimizer.learning_rate))
-    assert job.train(tmp_path / "run") is not None
+    assert Trainer(job, tmp_path / "run").train() is not None
     assert float(keras.ops.convert_to_numpy(job.gan.d_optimizer.learning_rate)) == pytest.approx(before / 2)
 
 

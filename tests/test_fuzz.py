@@ -30,7 +30,7 @@ from gan_zoo.models import VARIANTS
 from gan_zoo.registry import variants
 from gan_zoo.replicas import workers
 from gan_zoo.run_folder import loss_curves
-from gan_zoo.training import job_report, pipeline
+from gan_zoo.training import job_report, pipeline, trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = ROOT / "train.py"
@@ -75,7 +75,7 @@ def _nothing_begins(monkeypatch):
     def no_tpu(tpu=None):
         raise ValueError("there is no TPU")
 
-    monkeypatch.setattr(pipeline.Job, "train", begin)
+    monkeypatch.setattr(trainer.Trainer, "train", begin)
     monkeypatch.setattr(job_report, "dry_run", begin)
     monkeypatch.setattr(workers, "meet", begin)
     monkeypatch.setattr(socket, "getaddrinfo", unreachable)

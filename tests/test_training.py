@@ -14,6 +14,7 @@ from gan_zoo import UserError
 from gan_zoo.nn import precision
 from gan_zoo.run_folder import checkpoints, ownership, trained_gan
 from gan_zoo.training import job_report, pipeline
+from gan_zoo.training.trainer import Trainer
 from gan_zoo.util import errors
 
 from .weights import arrays, assert_same, checkpoint
@@ -165,7 +166,7 @@ def test_divergence_stops_with_step_and_loss_and_keeps_the_last_good_checkpoint(
     pipeline.run(config(steps=4, checkpoint_every=1))
     message = r"Training diverged: d_loss = nan.* at step 7; the last good checkpoint is .*00000006\."
     with pytest.raises(errors.NonFiniteLoss, match=message):
-        sabotaged(1).train(tmp_path / "run")
+        Trainer(sabotaged(1), tmp_path / "run").train()
     state = arrays(checkpoint(tmp_path / "run", 6))
     assert all(np.isfinite(value).all() for value in state.values())
 
@@ -175,7 +176,7 @@ def test_divergence_goes_on_from_the_last_good_checkpoint_with_lower_rates(tmp_p
     job = sabotaged(2, on_nan="restore")
     rate = float(job.gan.d_optimizer.learning_rate)
     with caplog.at_level(logging.WARNING, "gan_zoo"):
-        assert job.train(tmp_path / "run") is not None
+        assert Trainer(job, tmp_path / "run").train() is not None
     first, second = [r.getMessage() for r in caplog.records if "diverged" in r.getMessage()]
     assert "at step 7. Going on from step 6 with half the learning rates" in first
     assert "at step 9. Going on from step 8" in second
@@ -189,7 +190,7 @@ def test_divergence_goes_on_from_the_last_good_checkpoint_with_lower_rates(tmp_p
 def test_divergence_gives_up_in_the_end(tmp_path):
     pipeline.run(config(steps=4, checkpoint_every=1))
     with pytest.raises(errors.NonFiniteLoss, match="Halving the learning rates 5 times has not helped"):
-        sabotaged(100, on_nan="restore", checkpoint_every=0).train(tmp_path / "run")
+        Trainer(sabotaged(100, on_nan="restore", checkpoint_every=0), tmp_path / "run").train()
 
 
 def test_a_state_that_is_not_finite_is_not_saved(tmp_path):

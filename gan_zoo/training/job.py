@@ -4,12 +4,10 @@ import contextlib
 import json
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from gan_zoo import data
 from gan_zoo.registry.variants import build_gan, find_model, parse_arguments, trial_step, wrap_user_errors
-from gan_zoo.training import job_report
 from gan_zoo.training.config import DEFAULTS, MOST, MOST_TURNS, Config, check, rates
 from gan_zoo.training.data_schedule import DataSchedule
 from gan_zoo.training.devices import cluster_of, make_strategy
@@ -81,8 +79,16 @@ class Job:
             with self.global_settings("training"):
                 trial_step(config.model, self.gan, self._element_spec())
             with wrap_user_errors(config.model):
-                for name, value in job_report.settings(self, Path(), self.found).items():
+                for name, value in self.arguments().items():
                     json.dumps({name: value}, allow_nan=False)
+
+    def arguments(self) -> dict[str, Any]:
+        """Returns the constructor's arguments as resolved, without the networks, for `run.json`."""
+        networks = self.gan.networks()
+        arguments = {n: getattr(self.gan, n) for n in self.gan.argument_names() if n not in networks}
+        if arguments.get("classes") is None:  # runs without labels record no classes, like runs of older versions
+            arguments.pop("classes", None)
+        return arguments
 
     @contextlib.contextmanager
     def global_settings(self, purpose: str) -> Iterator[None]:
@@ -227,12 +233,6 @@ class Job:
     def is_chief(self) -> bool:
         """Whether this process writes the files."""
         return self.cluster is None or self.cluster.is_chief
-
-    def train(self, run_dir: Path) -> Path | None:
-        """Trains to the last step. See `gan_zoo.training.trainer.Trainer`."""
-        from gan_zoo.training.trainer import Trainer
-
-        return Trainer(self, run_dir).train()
 
 
 def _outputs(gan) -> list:

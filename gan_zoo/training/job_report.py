@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 def settings(job: "Job", run_dir: Path, known: data.Found | None = None) -> dict[str, Any]:
     """Returns all resolved settings of a run for `run.json`, with the facts of `known` data or of the job's source."""
     gan, config = job.gan, job.config
-    networks = gan.networks()
-    arguments = {n: getattr(gan, n) for n in gan.argument_names() if n not in networks}
-    if arguments.get("classes") is None:  # runs without labels record no classes, like runs of older versions
-        arguments.pop("classes", None)
+    arguments = job.arguments()
     phases = job.schedule.growth.phases if job.schedule.growth else ()
     return {
         "model": config.model,

@@ -9,6 +9,7 @@ from gan_zoo.run_folder.run_json import check_run, open_run
 from gan_zoo.training import job_report
 from gan_zoo.training.config import Config
 from gan_zoo.training.job import Job
+from gan_zoo.training.trainer import Trainer, last_checkpoint
 from gan_zoo.util import checks
 from gan_zoo.util.errors import NotWritten
 
@@ -34,7 +35,7 @@ def run(config: Config) -> Path | None:
             check_run(run_dir, job_report.settings(job, run_dir, job.found))
         job.schedule.check(job.schedule.source)
         if not job.is_chief:
-            return job.train(run_dir)
+            return Trainer(job, run_dir).train()
         settings = job_report.settings(job, run_dir)
         # The previous process of a restarted job may be on a machine that failed: a lock on a file server outlives it.
         check_run_folder(run_dir)
@@ -42,10 +43,8 @@ def run(config: Config) -> Path | None:
             clear_leftovers(run_dir)
             open_run(run_dir, settings)
             try:
-                return job.train(run_dir)
+                return Trainer(job, run_dir).train()
             except OSError as error:
-                from gan_zoo.training.trainer import last_checkpoint
-
                 what = f"{error.filename or run_dir}: {error.strerror or error}"
                 raise NotWritten(
                     f"{what}. Training has stopped; {last_checkpoint(run_dir)}. Once that is put right, the same "
