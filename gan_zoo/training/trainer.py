@@ -13,8 +13,6 @@ from gan_zoo.util.console import say
 from gan_zoo.util.errors import Interrupted, NonFiniteLoss, Stopped, UserError
 
 if TYPE_CHECKING:
-    
-if TYPE_CHECKING:
     from gan_zoo.training.job import Job
 
 _RESTORES = 5
