@@ -89,7 +89,8 @@ def test_unknown_model_and_divergence(tmp_path):
 KILLED = f"""
 import os, signal, sys
 sys.path.insert(0, {str(ROOT)!r})
-from gan_zoo import callbacks, cli
+from gan_zoo import callbacks
+from gan_zoo.util import command_line
 import train
 class Killed(callbacks.MetricsLog):
     def on_step(self, previous, logs):
@@ -97,7 +98,7 @@ class Killed(callbacks.MetricsLog):
         if self.step == 11:
             os.kill(os.getpid(), signal.SIGKILL)
 callbacks.MetricsLog = Killed
-cli.main(train.main, train.USAGE, train.GROUPS)
+command_line.main(train.main, train.USAGE, train.GROUPS)
 """
 
 

@@ -24,8 +24,10 @@ KILLER = """
 import json, os, random, signal, sys, time
 from pathlib import Path
 import tensorflow, keras
-from gan_zoo import callbacks, checkpoints, curves, health, training
+from gan_zoo import callbacks
 from gan_zoo.export import saved_model
+from gan_zoo.run_folder import checkpoints, loss_curves
+from gan_zoo.training import pipeline
 
 folder, kills, seed, settings = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
 random.seed(seed)
@@ -39,7 +41,7 @@ def life():
         os.chdir(folder)
         log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1), os.dup2(log, 2)
-        training.run(training.Config(**settings))
+        pipeline.run(pipeline.Config(**settings))
         status = 0
     except BaseException:
         import traceback

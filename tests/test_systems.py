@@ -35,9 +35,12 @@ STEPS = 6
 KILLED = """
 import json, os, signal, sys
 import tensorflow, keras
-from gan_zoo import checkpoints, training
+from gan_zoo import callbacks
 from gan_zoo.export import saved_model
+from gan_zoo.run_folder import checkpoints
+from gan_zoo.training import pipeline
 
+ends = []
 for settings in json.loads(sys.argv[1]):
     if os.fork() == 0:
         try:
@@ -47,10 +50,11 @@ for settings in json.loads(sys.argv[1]):
                 if step == 4:
                     os.kill(os.getpid(), signal.SIGKILL)
             checkpoints.save = save_and_die
-            training.run(training.Config(**settings))
+            pipeline.run(pipeline.Config(**settings))
         finally:
             os._exit(1)
-    print(os.WTERMSIG(os.wait()[1]), flush=True)
+    ends.append(os.WTERMSIG(os.wait()[1]))
+print(*ends)
 """
 
 

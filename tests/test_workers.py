@@ -175,7 +175,7 @@ import sys
 import numpy as np
 import keras
 import tensorflow as tf
-from gan_zoo import workers
+from gan_zoo.replicas import workers
 index, addresses, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 cluster = workers.of_flags(addresses, index)
 workers.meet(cluster, {}, 120)

@@ -12,8 +12,8 @@ from gan_zoo.util.errors import UserError
 _KERAS_ARGUMENTS = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss")
 
 _LOSSES = (
-    "the losses are the model's own: choose the variant that has them, or override the players' losses in a subclass "
-    "(discriminator_loss and generator_loss of a GAN)"
+    "the losses are the model's own: choose the variant that has them, or override discriminator_loss and "
+    "generator_loss (of other models, the players' losses) in a subclass"
 )
 _METRICS = (
     "it compares predictions with labels, which a GAN does not have: log a term of a loss with record(name, value), or "
