@@ -68,8 +68,6 @@ def test_list(tmp_path):
     ("arguments", "words"),
     [
         (["--model=wgan_gp"], ["--dataset is missing", "--list"]),
-        (["--mdoel=wgan_gp"], ["mdoel", "model"]),
-        (["--model=dcgan", "--dataset=digits", "--steps=many"], ["--steps", "many"]),
         (["dcgan"], ["'dcgan' is not a flag"]),
         (["--model=dcgan", "--dataset=digits", "--precision=float8"], ["--precision", "float8", "mixed_bfloat16"]),
     ],
@@ -120,24 +118,21 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path):
     assert steps == list(range(1, 31))
 
 
-@pytest.mark.parametrize(("limit", "saved"), [(2_500, False), (150_000, True)])
-def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path, limit, saved):
-    """Limits the size of a file to `limit` bytes, which stops either pictures and logs, or the larger checkpoint."""
-    arguments = ["--model=dcgan", *RUN, "--steps=4", "--checkpoint_every=2", "--sample_every=0", "--run_dir=run"]
-    if saved:
-        assert call(tmp_path, *arguments[:-2], "--steps=2", *arguments[-2:]).returncode == 0
+def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path):
+    """Limits the size of a file so that the second checkpoint cannot be written."""
+    arguments = ["--model=dcgan", *RUN, "--checkpoint_every=2", "--sample_every=0", "--run_dir=run"]
+    assert call(tmp_path, *arguments, "--steps=2").returncode == 0
 
     def full():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
 
-    result = subprocess.run(
-        command(*arguments), cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, preexec_fn=full
-    )
-    last = "the last good checkpoint is run/checkpoints/00000002" if saved else "no checkpoint had been written"
+    run = dict(cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True)
+    result = subprocess.run(command(*arguments, "--steps=4"), **run, preexec_fn=full)
+    last = "the last good checkpoint is run/checkpoints/00000002"
     assert_one_sentence(result, 1, "File too large", "Training has stopped", last)
-    result = call(tmp_path, *arguments)
+    result = call(tmp_path, *arguments, "--steps=4")
     assert result.returncode == 0, result.stderr
-    assert ("continuing run from step 2" in result.stdout) == saved
+    assert "continuing run from step 2" in result.stdout
     assert [path.name for path in sorted((tmp_path / "run" / "checkpoints").iterdir())] == ["00000002", "00000004"]
 
 
@@ -159,8 +154,8 @@ def test_sigterm_saves_and_the_same_command_continues(tmp_path):
 def test_virtual_devices_train_the_weights_of_one(tmp_path):
     """Uses batch normalization over all replicas, set by a flag."""
     arguments = ["--model=dcgan", *RUN, "--steps=3", "--sync_batch_norm"]
-    for name, more in (("one", []), ("four", ["--strategy=mirrored", "--num_virtual_devices=4"])):
+    for name, more in (("one", []), ("two", ["--strategy=mirrored", "--num_virtual_devices=2"])):
         result = call(tmp_path, *arguments, *more, f"--run_dir={name}")
         assert result.returncode == 0, result.stderr
-    assert "4 replica(s)" in result.stdout
-    assert_same(*(arrays(checkpoint(tmp_path / name, 3)) for name in ("four", "one")), atol=1e-5)
+    assert "2 replica(s)" in result.stdout
+    assert_same(*(arrays(checkpoint(tmp_path / name, 3)) for name in ("two", "one")), atol=1e-5)

@@ -617,5 +617,5 @@ class TestTable:
                 metrics.target(name)
         with pytest.raises(UserError, match="Did you mean 'ring8'"):
             metrics.target("rng8")
-        with pytest.raises(UserError, match="theta must be a finite number"):
+        with pytest.raises(UserError, match="theta must be a number, not None"):
             metrics.target("two_lines(theta=None)")

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 import gan_zoo
 from gan_zoo import testing
+from gan_zoo.export import saved_model
 from gan_zoo.model import GenerativeModel
 from gan_zoo.players import Player
 from gan_zoo.training import pipeline
@@ -26,9 +27,16 @@ from .weights import arrays, assert_same, checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "tests" / "systems.py"
-NAMES = ("VAE", "EncoderGAN", "AAE", "ClassifierGAN", "TwoGenerators")
 RNG = np.random.default_rng(0)
 POINTS, LABELS = RNG.normal(size=(8, 2)).astype("float32"), (np.arange(8) % 3).astype("int32")
+LOSSES = {
+    "VAE": {"vae_loss"},
+    "EncoderGAN": {"d_loss", "g_loss"},
+    "AAE": {"autoencoder_loss", "d_loss", "g_loss"},
+    "ClassifierGAN": {"d_loss", "g_loss"},
+    "TwoGenerators": {"d_loss", "g_loss", "second_loss"},
+}
+NAMES = tuple(LOSSES)
 STEPS = 6
 
 # Forks a process for each system after TensorFlow is imported. Each kills itself just after its second checkpoint.
@@ -104,13 +112,13 @@ def test_a_killed_run_continues_bit_for_bit_exports_and_samples(name, killed, tm
     monkeypatch.syspath_prepend(str(FILE.parent))
     run, whole = killed / name, tmp_path / "whole"
     assert not checkpoint(run, STEPS).exists()
-    for folder in (run, whole):
-        pipeline.run(pipeline.Config(**settings(name, folder)))
+    pipeline.run(pipeline.Config(**settings(name, run)))
+    monkeypatch.setattr(saved_model, "export", lambda *args, **kwargs: None)  # of the run whose weights are compared
+    pipeline.run(pipeline.Config(**{**settings(name, whole), "health_every": 0}))
     assert_same(arrays(checkpoint(run, STEPS)), arrays(checkpoint(whole, STEPS)))
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    model = pipeline.Job(pipeline.Config(**settings(name, tmp_path / "unused"))).gan
     assert [row["step"] for row in rows] == [2, 4, 6]
-    assert {f"{player.key}_loss" for player in model.players()} <= rows[-1].keys()
+    assert LOSSES[name] <= rows[-1].keys()
     samples = gan_zoo.load_pretrained(run).sample(5, seed=1)
     assert samples.shape == (5, 2)
     assert np.isfinite(samples).all()
