@@ -32,7 +32,7 @@ def points(cls):
     return lambda: cls.for_points(width=4)
 
 
-@pytest.mark.parametrize("check", testing.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", POINT_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", VARIANTS)
 def test_on_points(name, check, monkeypatch):
     if name in ON_FOUR_ON_POINTS:
