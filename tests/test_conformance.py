@@ -13,13 +13,10 @@ POINTS = RNG.normal(size=(8, 2)).astype("float32")
 IMAGES = RNG.uniform(-1, 1, size=(8, 8, 8, 1)).astype("float32")
 LABELS = (np.arange(8) % 3).astype("int32")
 
-# Checks that depend only on the networks. The tests of networks compile them with XLA, those of exports export them.
-IMAGE_CHECKS = [
-    testing.check_turns,
-    testing.check_mixed_precision,
-    testing.check_keras_file,
-    testing.check_replicas,
-]
+# Two checks depend most on the networks and run on images, the rest runs on points: together each variant passes all
+# checks. The tests of networks compile convolutional networks with XLA, those of exports export them.
+IMAGE_CHECKS = [testing.check_mixed_precision, testing.check_keras_file, testing.check_replicas]
+POINT_CHECKS = [check for check in testing.CHECKS if check not in IMAGE_CHECKS[:2]]
 
 
 # Four replicas are compared for a variant with batch normalization, one with spectral normalization, and three whose
