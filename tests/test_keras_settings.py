@@ -159,7 +159,7 @@ def refuse(path):
 
 
 def load(path):
-    trained_gan.load_gan(path.parent / "kept")
+    trained_gan.load_gan(path.with_name("kept"))
 
 
 def compare(path):
@@ -181,7 +181,8 @@ def compare(path):
     ids=["run", "dry_run", "job", "diverge", "refuse", "load", "compare"],
 )
 def test_a_process_is_as_it_was(act, tmp_path):
-    pipeline.run(config(tmp_path / "kept"))
+    if act is load:
+        pipeline.run(config(tmp_path / "kept"))
     start()
     expected = State()
     start()

@@ -327,9 +327,8 @@ def test_training_goes_on_without_output(tmp_path, monkeypatch, caplog):
     Progress(1, int).on_train_end()
 
 
-@pytest.mark.parametrize("redirect", ["2>&1 | head -c 1", ">&- 2>&-"])
-def test_a_training_whose_output_goes_nowhere(tmp_path, redirect):
-    result = tool(*TRAIN, cwd=tmp_path, redirect=redirect)
+def test_a_training_whose_output_goes_nowhere(tmp_path):
+    result = tool(*TRAIN, cwd=tmp_path, redirect=">&- 2>&-")
     assert result.returncode == 0
     assert b"Traceback" not in result.stderr
     assert b"run_dir" not in result.stderr
