@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -200,3 +201,13 @@ def test_simultaneous_players_move_from_one_point():
     # The losses of the autoencoder and the generator use no latents, so they equal those of the first step.
     for name in ("autoencoder_loss", "g_loss"):
         assert together[name] == pytest.approx(float(losses[name](tf.constant(POINTS), None)))
+
+
+def test_readmes_own_vae_trains():
+    code = re.search(r"```python\n# my_vae.py\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL).group(1)
+    own = {"__name__": "my_vae"}
+    exec(code, own)
+    vae = own["VAE"].for_images((8, 8, 1), network="mlp", width=8, latent_dim=2)
+    vae.compile()
+    logs = vae.train_step(tf.constant(RNG.uniform(-1, 1, size=(4, 8, 8, 1)).astype("float32")))
+    assert np.isfinite(float(logs["vae_loss"]))
