@@ -1,6 +1,7 @@
 """Base class of the two-player game: Algorithm 1 of Goodfellow et al. (2014). A variant adds the two losses."""
 
 import threading
+import weakref
 from typing import Any
 
 import keras
@@ -123,7 +124,7 @@ class GAN(GenerativeModel):
         With `classes` it maps (z, y) to (images, y), which is the structure of the data.
         """
         images = at_least_float32(self.generator(z, training=True))
-        self._seen.__dict__.setdefault("generated", []).append(images)
+        self._note("generated", images)
         return images if self.classes is None else (images, z[1])
 
     def D(self, *xs: Any) -> Any:
@@ -166,9 +167,14 @@ class GAN(GenerativeModel):
         return x if self._noise is None else self._noise(x)
 
     def _augmented(self, x: Any) -> Any:
-        images, seen = images_of(x), self._seen.__dict__
-        origins = (name for name in ("real", "generated") if any(images is known for known in seen.get(name, [])))
+        images = images_of(x)
+        origins = (name for name, known in self._seen.__dict__.items() if any(ref() is images for ref in known))
         return self.augment(cast_floats(x, dtype_of(self.discriminator)), next(origins, None))
+
+    def _note(self, origin: str, images: tf.Tensor) -> None:
+        """Remembers where images are from, without keeping them in memory."""
+        known = [ref for ref in self._seen.__dict__.get(origin, []) if ref() is not None]
+        setattr(self._seen, origin, [*known, weakref.ref(images)])
 
     def _score(self, x: Any) -> Any:
         return tf.nest.map_structure(at_least_float32, self.discriminator(x, training=True))
@@ -213,5 +219,5 @@ class GAN(GenerativeModel):
     def begin_turn(self, x: Any = None) -> None:
         self._seen.__dict__.clear()
         if x is not None:
-            self._seen.real = [images_of(x)]
+            self._note("real", images_of(x))
         super().begin_turn(x)

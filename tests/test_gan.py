@@ -9,7 +9,9 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 
 from gan_zoo import GAN, UserError
+from gan_zoo.losses import mean
 from gan_zoo.models import DCGAN, DRAGAN, WGAN, WGANGP, VanillaGAN
+from gan_zoo.penalties import interpolate
 
 
 def points(n=8):
@@ -347,3 +349,28 @@ def test_compile_prepares_the_random_numbers_for_xla():
     assert gan.random.for_xla
     gan.compile(jit_compile=False)
     assert not gan.random.for_xla
+
+
+def test_what_d_sees_is_told_apart_by_its_origin():
+    class Marked(VanillaGAN):
+        def augment(self, x, origin):
+            self.origins.append(origin)
+            return super().augment(x, origin)
+
+        def discriminator_loss(self, x, z):
+            fake = self.G(z)
+            self.D(interpolate(x, fake, tf.fill([4], 0.5)))
+            return super().discriminator_loss(x, z) + 0.0 * mean(self.D(x, fake)[0])
+
+    gan = Marked.for_points(width=4, seed=0)
+    gan.compile()
+    gan.origins = []
+    x = tf.zeros([4, 2])
+    gan.train_step(x)
+    assert gan.origins == [None, "real", "generated", "real", "generated", "generated"]
+    gan.origins = []
+    tf.function(gan.train_step)(x)  # and in a graph
+    assert gan.origins == [None, "real", "generated", "real", "generated", "generated"]
+    for _ in range(3):  # outside of a turn nothing is kept
+        gan.G(gan.sample_latent(2))
+    assert len(gan._seen.generated) <= 2  # the last one, and the one that the graph keeps
