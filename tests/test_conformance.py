@@ -13,16 +13,15 @@ POINTS = RNG.normal(size=(8, 2)).astype("float32")
 IMAGES = RNG.uniform(-1, 1, size=(8, 8, 8, 1)).astype("float32")
 LABELS = (np.arange(8) % 3).astype("int32")
 
-# Two checks depend most on the networks and run on images, the rest runs on points: together each variant passes all
-# checks. The tests of networks compile convolutional networks with XLA, those of exports export them.
-IMAGE_CHECKS = [testing.check_mixed_precision, testing.check_keras_file, testing.check_replicas]
-POINT_CHECKS = [check for check in testing.CHECKS if check not in IMAGE_CHECKS[:2]]
-
+# Two checks depend most on the networks and run on images with labels, the rest runs on points, replicas with labels:
+# together each variant passes all checks. The tests of networks compile convolutional networks with XLA, those of exports
+# export them.
+IMAGE_CHECKS = [testing.check_mixed_precision, testing.check_keras_file]
+POINT_CHECKS = [check for check in testing.CHECKS if check not in IMAGE_CHECKS]
 
 # Four replicas are compared for a variant with batch normalization, one with spectral normalization, and three whose
-# losses contain statistics of the whole batch. All others compare two replicas.
-ON_FOUR = ("dcgan", "kl_wgan")
-ON_FOUR_ON_POINTS = ("dcgan", "kl_wgan", "ragan", "consensus_gan", "primal_dual_gan")
+# losses hold statistics of the whole batch. The rest have two.
+ON_FOUR = ("dcgan", "kl_wgan", "ragan", "consensus_gan", "primal_dual_gan")
 
 
 def points(cls):
@@ -32,20 +31,27 @@ def points(cls):
 @pytest.mark.parametrize("check", POINT_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", VARIANTS)
 def test_on_points(name, check, monkeypatch):
-    if name in ON_FOUR_ON_POINTS:
+    if name in ON_FOUR:
         monkeypatch.setattr(testing, "REPLICAS", (2, 4))
+    cls, labelled = getattr(models, VARIANTS[name]), check is testing.check_replicas
+    make = lambda: cls.for_points(width=8, n_critic=1, classes=3 if labelled else None)  # noqa: E731
+    check(make, (POINTS, LABELS) if labelled else POINTS)
+
+
+def with_labels(name):
     cls = getattr(models, VARIANTS[name])
-    check(lambda: cls.for_points(width=8, n_critic=1), POINTS)
+    return lambda: cls.for_images((8, 8, 1), latent_dim=4, width=4, n_critic=2, classes=3)
 
 
 @pytest.mark.parametrize("check", IMAGE_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", VARIANTS)
-def test_on_images_with_labels(name, check, monkeypatch):
-    if name in ON_FOUR:
-        monkeypatch.setattr(testing, "REPLICAS", (2, 4))
-    cls = getattr(models, VARIANTS[name])
-    make = lambda: cls.for_images((8, 8, 1), latent_dim=4, width=4, n_critic=2, classes=3)  # noqa: E731
-    check(make, (IMAGES, LABELS))
+def test_on_images_with_labels(name, check):
+    check(with_labels(name), (IMAGES, LABELS))
+
+
+@pytest.mark.parametrize("name", ["dcgan", "kl_wgan", "wgan_gp", "ebgan", "progressive_gan"])
+def test_replicas_on_images_with_labels(name):
+    testing.check_replicas(with_labels(name), (IMAGES, LABELS))
 
 
 class Greedy(VanillaGAN):
