@@ -65,6 +65,17 @@ def test_a_run_is_a_function_of_its_settings_and_seed():
     assert json.loads(json.dumps(same)) == same
 
 
+def test_labels():
+    settings = Settings("ring8", steps=2, batch_size=8, width=4, samples=50, evaluate_every=1, conditional=True)
+    settings.check()
+    assert settings.build(one("wgan_gp"), (2,), 0).classes == 8
+    assert np.shape(run(settings, one("vanilla_gan"), 0)["samples"]) == (50, 2)
+    assert settings.asdict()["conditional"] is True
+    assert "conditional" not in SMALL.asdict()  # as in results from before there were labels
+    with pytest.raises(UserError, match="^--conditional: swiss_roll has none. Choose a set with classes"):
+        Settings("swiss_roll", conditional=True).check()
+
+
 def test_a_model_of_another_kind():
     """A VAE: one player, its own loss, its own networks."""
     settings = Settings("ring8", steps=2, batch_size=8, width=4, samples=50, evaluate_every=1)

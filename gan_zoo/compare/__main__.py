@@ -19,7 +19,7 @@ same command continues a comparison that was stopped, and does the runs that are
 """
 
 GROUPS = {
-    "What": ["models", "dataset", "data_dir", "seeds", "first_seed"],
+    "What": ["models", "dataset", "data_dir", "conditional", "seeds", "first_seed"],
     "Budget": ["steps", "seconds", "batch_size"],
     "Networks and optimizers": ["width", "depth", "latent_dim", "optimizer", "learning_rate"],
     "Measuring": ["samples", "evaluate_every"],
@@ -35,6 +35,7 @@ def define_flags() -> None:
         "dataset", "ring8", "ring8, grid25, swiss_roll, circle, color_mnist, ...: one with known truth."
     )
     flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS datasets, for color_mnist.")
+    flags.DEFINE_bool("conditional", Settings.conditional, "Train all methods with the labels of the dataset.")
     flags.DEFINE_integer("seeds", 5, "Runs of each method.")
     flags.DEFINE_integer("first_seed", 0, "The first of their seeds.")
     flags.DEFINE_integer("steps", Settings.steps, "Generator updates of each run.")

@@ -36,7 +36,8 @@ class Settings:
         optimizer: "own", each variant's, or one for all: "adam" (beta_1 0.5, beta_2 0.999), "rmsprop" (rho 0.9), "sgd".
         learning_rate: For all players; None leaves the optimizers' own.
         evaluate_every: Steps between two looks; 0 for about `EVALUATIONS` of them in all.
-        samples: How many samples a look measures.
+        samples: Number of samples that a look measures.
+        conditional: Whether all models train with the labels of the dataset. Samples have uniform labels.
     """
 
     dataset: str
@@ -51,6 +52,7 @@ class Settings:
     learning_rate: float | None = None
     evaluate_every: int = 0
     samples: int = 5000
+    conditional: bool = False
 
     def check(self) -> None:
         """Raises UserError, naming the flag, if a setting will not do."""
@@ -81,6 +83,11 @@ class Settings:
             metrics.target(self.dataset)
         except UserError as error:
             raise UserError(f"--dataset: {str(error).removeprefix('dataset: ')}") from None
+        if self.conditional:
+            from gan_zoo.training.config import flag_of_labels
+
+            with flag_of_labels():
+                self.find()
         if not self.points and not digits.has_classifier():
             digits.load_classifier()  # which says what to do
 
@@ -105,7 +112,7 @@ class Settings:
 
     def find(self) -> data.Found:
         """The data, as far as they are known before an image is decoded."""
-        return data.find_source(self.dataset, data_dir=self.data_dir)
+        return data.find_source(self.dataset, data_dir=self.data_dir, labels=self.conditional)
 
     def source(self) -> data.Source:
         return self.find().open()
@@ -116,6 +123,8 @@ class Settings:
 
         sizes = self.sizes
         arguments = {"latent_dim": sizes["latent_dim"], "seed": seed, **method.arguments}
+        if self.conditional:
+            arguments["classes"] = len(self.find().classes)
         if self.points:
             arguments["depth"] = self.depth
         cls = method.cls
@@ -149,4 +158,5 @@ class Settings:
         return own
 
     def asdict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """Returns the settings as JSON types. Comparisons without labels have those of older versions."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "conditional" or value}

@@ -1,6 +1,8 @@
 """The configuration of a run: the flags of `train.py` as one object, their defaults and their ranges."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 from gan_zoo import data
@@ -88,6 +90,17 @@ DEFAULTS = {
     "image": {"batch_size": 64, "width": 64, "latent_dim": 128, "steps": 50_000},
     "points": {"batch_size": 256, "width": 128, "latent_dim": 2, "steps": 10_000},
 }
+
+
+@contextlib.contextmanager
+def flag_of_labels() -> Iterator[None]:
+    """Makes errors about the argument `labels` of datasets name the flag `--conditional`."""
+    try:
+        yield
+    except UserError as error:
+        if str(error).startswith("labels: "):
+            raise UserError(f"--conditional: {str(error).removeprefix('labels: ')}") from None
+        raise
 
 
 def rates(config: Config) -> dict[str, float]:

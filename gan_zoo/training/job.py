@@ -8,7 +8,7 @@ from typing import Any
 
 from gan_zoo import data
 from gan_zoo.registry.variants import build_gan, find_model, parse_arguments, trial_step, wrap_user_errors
-from gan_zoo.training.config import DEFAULTS, MOST, MOST_TURNS, Config, check, rates
+from gan_zoo.training.config import DEFAULTS, MOST, MOST_TURNS, Config, check, flag_of_labels, rates
 from gan_zoo.training.data_schedule import DataSchedule
 from gan_zoo.training.devices import cluster_of, make_strategy
 from gan_zoo.util import checks, machine
@@ -108,16 +108,17 @@ class Job:
 
     def _find(self, resolution: int | None) -> data.Found:
         config = self.config
-        return data.find_source(
-            config.dataset,
-            split=config.split,
-            data_dir=config.data_dir,
-            resolution=resolution,
-            crop=config.crop,
-            cache_dir=config.cache_dir,
-            max_skipped=config.max_skipped,
-            labels=config.conditional,
-        )
+        with flag_of_labels():
+            return data.find_source(
+                config.dataset,
+                split=config.split,
+                data_dir=config.data_dir,
+                resolution=resolution,
+                crop=config.crop,
+                cache_dir=config.cache_dir,
+                max_skipped=config.max_skipped,
+                labels=config.conditional,
+            )
 
     def _arguments(self) -> dict[str, Any]:
         """Returns the constructor arguments that flags give."""
