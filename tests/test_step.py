@@ -38,7 +38,7 @@ def test_settings_on_replicas(cls, arguments):
 )
 def test_norms_on_replicas(cls, arguments):
     testing.check_replicas(
-        lambda: cls.for_images((8, 8, 1), network="resnet", latent_dim=4, width=2, **arguments), IMAGES
+        lambda: cls.for_images((8, 8, 1), network="dcgan", latent_dim=4, width=2, **arguments), IMAGES
     )
 
 
@@ -62,7 +62,7 @@ def test_xla_in_bfloat16(cls, norm):
     logs = []
     for jit_compile in (False, True):
         keras.utils.set_random_seed(1)
-        gan = cls.for_images((8, 8, 1), network="resnet", norm=norm, latent_dim=4, width=2, n_critic=1, seed=0)
+        gan = cls.for_images((8, 8, 1), network="dcgan", norm=norm, latent_dim=4, width=2, n_critic=1, seed=0)
         gan.compile(keras.optimizers.SGD(0.01), keras.optimizers.SGD(0.01), jit_compile=jit_compile)
         dataset = tf.data.Dataset.from_tensors(IMAGES).repeat()
         history = gan.fit(dataset, steps_per_epoch=3, verbose=0, shuffle=False).history
