@@ -289,7 +289,7 @@ def test_every_variant_plays():
     assert (one.name, one.arguments) == ("r1_gan(gamma=5.0)", {"gamma": 5.0})
     with pytest.raises(UserError, match="ebgan: the Dirac-GAN has a generator"):
         dynamics.methods("dcgan,ebgan")
-    with pytest.raises(UserError, match="VanillaGAN has no argument 'gamma'; it has saturating,"):
+    with pytest.raises(UserError, match="VanillaGAN has no argument 'gamma'. It has saturating,"):
         dynamics.dirac("vanilla_gan", gamma=1.0)
 
 
