@@ -34,7 +34,7 @@ from gan_zoo.training import job_report, pipeline, trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = ROOT / "train.py"
-SAMPLE, REFINE = ROOT / "gan_zoo" / "sample.py", ROOT / "gan_zoo" / "refine.py"
+SAMPLE, REFINE = ROOT / "gan_zoo" / "sampling" / "sample.py", ROOT / "gan_zoo" / "training" / "fine_tuning.py"
 COMPARE, DYNAMICS = ROOT / "gan_zoo" / "compare" / "__main__.py", ROOT / "gan_zoo" / "dynamics" / "__main__.py"
 SAVED_MODEL, RELEASE = ROOT / "export" / "saved_model.py", ROOT / "export" / "release.py"
 MORE = int(os.environ.get("GAN_ZOO_FUZZ", "1"))
@@ -519,9 +519,9 @@ def test_run_json(run, monkeypatch, data):
     from gan_zoo import refine
     from gan_zoo.export import saved_model
 
-    monkeypatch.setattr(refine, "fine_tune", pipeline.Job.train)
-    monkeypatch.setattr(saved_model, "export", pipeline.Job.train)
-    monkeypatch.setattr("gan_zoo.sample.write_samples", pipeline.Job.train, raising=True)
+    monkeypatch.setattr(refine, "fine_tune", trainer.Trainer.train)
+    monkeypatch.setattr(saved_model, "export", trainer.Trainer.train)
+    monkeypatch.setattr("gan_zoo.sample.write_samples", trainer.Trainer.train, raising=True)
     script, line = data.draw(st.sampled_from(READERS))
     document = json.loads((run / "run.json").read_text())
     with folder() as root:
@@ -696,7 +696,7 @@ TOOLS = {
 @given(st.data())
 def test_other_tools(run, monkeypatch, data):
     for work in ("pretrained.Pretrained.__call__", "refine.refine", "dynamics.report.examine", "compare.runner.work"):
-        monkeypatch.setattr(f"gan_zoo.{work}", pipeline.Job.train)
+        monkeypatch.setattr(f"gan_zoo.{work}", trainer.Trainer.train)
     script = data.draw(st.sampled_from(list(TOOLS)))
     good, flags_of_tool = TOOLS[script]
     names = data.draw(st.lists(st.sampled_from(list(flags_of_tool)), max_size=2, unique=True))

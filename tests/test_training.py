@@ -316,7 +316,10 @@ def test_a_run_made_longer_may_go_on_between_two_multiples(tmp_path):
             dict(model="unrolled_gan", set=("unroll_steps=1000000000",)),
             r"unroll_steps must be a whole number from 0 to",
         ),
-        (dict(model="json:JSONDecoder"), r"json has no subclass of gan_zoo.GAN or gan_zoo.GenerativeModel named 'JSONDecoder'"),
+        (
+            dict(model="json:JSONDecoder"),
+            r"json has no subclass of gan_zoo.GAN or gan_zoo.GenerativeModel named 'JSONDecoder'",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_before_anything_is_written(tmp_path, monkeypatch, changes, sentence):
