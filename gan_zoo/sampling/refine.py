@@ -113,7 +113,7 @@ class Dynamics:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and abs(value) <= tf.float32.max
+    return isinstance(value, numbers.Real) and abs(float(value)) <= float(tf.float32.max)
 
 
 # Sampling.
@@ -283,7 +283,7 @@ class _FineTuner(GAN):
             gan.generator, gan.discriminator, prior=gan.prior, latent_dim=gan.latent_dim, classes=gan.classes
         )
         self.gan, self.dynamics = gan, dynamics
-        self.updates, self.hinge, self.score_weight = turns, hinge, score_weight
+        self.turns, self.hinge, self.score_weight = turns, hinge, score_weight
         self.random = gan.random
 
     @property
@@ -310,7 +310,7 @@ class _FineTuner(GAN):
         fake = refined(self.gan, self.gan.latents_for(x), self.random, self.dynamics)
         if self.classes is not None:
             fake = (fake, x[1])
-        for _ in range(self.updates):
+        for _ in range(self.turns):
             self.discriminator_step((x, fake))
 
 
