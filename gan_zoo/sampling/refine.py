@@ -113,7 +113,7 @@ class Dynamics:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and abs(float(value)) <= float(tf.float32.max)
+    return isinstance(value, numbers.Real) and abs(value) <= float(tf.float32.max)
 
 
 # Sampling.
