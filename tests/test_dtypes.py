@@ -41,7 +41,9 @@ def steps(gan, data, policy, count=2):
     return logs
 
 
-@pytest.mark.parametrize("policy", ["float64", "float16", "bfloat16"])  # test_precision.py has the mixed policies
+# test_precision.py has the mixed policies. bfloat16 has fewer digits than float16 and a wider range: the tests below of
+# files, samples and optimizers use it.
+@pytest.mark.parametrize("policy", ["float64", "float16"])
 @pytest.mark.parametrize(("family", "norm"), FAMILIES, ids=str)
 def test_every_family_with_every_norm(family, norm, policy):
     keras.config.set_dtype_policy(policy)
@@ -54,7 +56,7 @@ def test_every_family_with_every_norm(family, norm, policy):
     assert np.isfinite(samples).all()
 
 
-@pytest.mark.parametrize("policy", ["float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("policy", ["float64", "float16"])
 @pytest.mark.parametrize(("family", "norm"), AUTOENCODERS, ids=str)
 def test_every_autoencoder_with_every_norm(family, norm, policy):
     keras.config.set_dtype_policy(policy)
@@ -63,7 +65,7 @@ def test_every_autoencoder_with_every_norm(family, norm, policy):
     steps(gan, IMAGES, policy)
 
 
-@pytest.mark.parametrize("policy", ["float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("policy", ["float64", "float16"])
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_with_its_own_optimizers(name, policy):
     keras.config.set_dtype_policy(policy)
@@ -86,7 +88,7 @@ ARGUMENTS = [
 ]
 
 
-@pytest.mark.parametrize("policy", ["float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("policy", ["float64", "float16"])
 @pytest.mark.parametrize(("cls", "arguments"), ARGUMENTS, ids=str)
 def test_terms_of_losses_that_are_not_on_by_default(cls, arguments, policy):
     keras.config.set_dtype_policy(policy)
