@@ -3,11 +3,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test thorough lint format clean
 
 help:
 	@echo "make demo    train a GAN on embedded digits and show what came out"
-	@echo "make test    run all tests"
+	@echo "make test    run the tests (make thorough adds the long ones)"
 	@echo "make lint    check style (make format repairs it)"
 
 .venv/installed: setup.py pyproject.toml requirements.lock
@@ -25,6 +25,9 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
+
+thorough: .venv/installed
+	$(BIN)/python -m pytest --thorough --numprocesses=2 --dist=worksteal
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -34,10 +34,15 @@ _CACHE = os.environ["GAN_ZOO_CACHE"]
 
 
 def pytest_addoption(parser):
+    parser.addoption("--thorough", action="store_true", help="Run the tests marked as thorough, too.")
     parser.addoption("--shuffle", type=int, help="Run files, and tests within each file, in an order drawn from this.")
 
 
 def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--thorough"):
+        left_out = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     seed = config.getoption("--shuffle")
     if seed is not None:
         drawn = random.Random(seed)

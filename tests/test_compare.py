@@ -250,6 +250,7 @@ def workers_in(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_killed_and_continued(tmp_path):
     models = "--models=vanilla_gan,r1_gan(gamma=1)"
     process = command(models, *FLAGS, "--output=found", cwd=tmp_path)

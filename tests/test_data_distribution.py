@@ -62,6 +62,7 @@ np.save(sys.argv[1], np.array(pieces))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.thorough
 def test_two_workers_see_one_batch(tmp_path, replicas):
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     workers = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]

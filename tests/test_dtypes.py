@@ -58,6 +58,7 @@ def test_every_family_with_every_norm(family, norm, policy):
 
 @pytest.mark.parametrize("policy", ["float64", "float16"])
 @pytest.mark.parametrize(("family", "norm"), AUTOENCODERS, ids=str)
+@pytest.mark.thorough
 def test_every_autoencoder_with_every_norm(family, norm, policy):
     keras.config.set_dtype_policy(policy)
     gan = EBGAN.for_images((8, 8, 1), network=family, norm=norm, width=4, latent_dim=3, seed=0, pt_weight=0.1)
@@ -90,6 +91,7 @@ ARGUMENTS = [
 
 @pytest.mark.parametrize("policy", ["float64", "float16"])
 @pytest.mark.parametrize(("cls", "arguments"), ARGUMENTS, ids=str)
+@pytest.mark.thorough
 def test_terms_of_losses_that_are_not_on_by_default(cls, arguments, policy):
     keras.config.set_dtype_policy(policy)
     gan = cls.for_points(width=8, seed=0, **arguments)

@@ -227,6 +227,7 @@ def test_a_larger_game():
         (lambda eta: dynamics.dirac("gradient_regularized_gan", eta=eta), 2.0),
     ],
 )
+@pytest.mark.thorough
 def test_critical_regularisation(make, expected):
     assert dynamics.critical(make, 0.1, 3.0, tolerance=1e-6) == pytest.approx(expected, abs=1e-6)
 

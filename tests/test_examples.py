@@ -99,6 +99,7 @@ def test_every_variant_takes_batches_of_unknown_shape(name):
 
 
 @pytest.mark.parametrize("name", ["dragan", "primal_dual_gan", "kl_wgan"])
+@pytest.mark.thorough
 def test_replicas_take_batches_of_unknown_size(two_replicas, name):
     with two_replicas.scope():
         gan = small(getattr(models, VARIANTS[name]), n_critic=1, instance_noise=0.1)

@@ -226,6 +226,7 @@ def test_fills_an_empty_folder(gan, tmp_path):
 
 
 @pytest.mark.parametrize("stage", ["_write", "_check_same", "_put", "rename"])
+@pytest.mark.thorough
 def test_failure_keeps_the_older_model(gan, tmp_path, monkeypatch, stage):
     path = saved_model.export(gan, tmp_path / "m")
     before = contents(path)

@@ -160,6 +160,7 @@ def test_a_run_folder_that_is_removed_under_way(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("moment", [1, 3, 5])
+@pytest.mark.thorough
 def test_a_disk_that_fills_up_at_any_write_leaves_what_was_there(tmp_path, monkeypatch, moment):
     """The n-th write fails because the disk is full."""
     pipeline.run(config(run_dir="whole"))
@@ -299,6 +300,7 @@ def without_rights():
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="takes Linux's capabilities from root")
+@pytest.mark.thorough
 def test_a_read_only_run_folder_is_refused_in_a_sentence(tmp_path):
     assert call(tmp_path).returncode == 0
     run = tmp_path / "run"
@@ -315,6 +317,7 @@ def test_a_read_only_run_folder_is_refused_in_a_sentence(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_second_process_on_a_run_folder_is_refused(tmp_path):
     assert call(tmp_path).returncode == 0
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}

@@ -180,6 +180,7 @@ def compare(path):
     ],
     ids=["run", "dry_run", "job", "diverge", "refuse", "load", "compare"],
 )
+@pytest.mark.thorough
 def test_a_process_is_as_it_was(act, tmp_path):
     if act is load:
         pipeline.run(config(tmp_path / "kept"))

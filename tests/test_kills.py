@@ -109,6 +109,7 @@ def rows(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
     trained(tmp_path / "whole", 0)
     moments = trained(tmp_path / "killed", KILLS)

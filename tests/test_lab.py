@@ -24,6 +24,7 @@ def test_the_page_has_the_tables_of_the_comparison(benchmarks, name):
         assert (DOCS / f"lab-{name}-{picture}").exists()
 
 
+@pytest.mark.thorough
 def test_the_dirac_gan_still_moves_so(benchmarks):
     lab = benchmarks("lab")
     some = [method for method in dynamics.METHODS if method.model in ("vanilla_gan", "wgan_gp", "r1_gan")]

@@ -362,6 +362,7 @@ def test_backup_and_restore_goes_on_bit_for_bit(tmp_path):
         (WGANGP, {"n_critic": 3}),
     ],
 )
+@pytest.mark.thorough
 def test_validation_changes_nothing(cls, arguments):
     one, other = (compiled(cls, **arguments) for _ in range(2))
     train(one, epochs=2)
@@ -567,6 +568,7 @@ def test_an_export_says_which_package_is_missing(tmp_path, monkeypatch):
 # Stages.
 
 
+@pytest.mark.thorough
 def test_graphs_follow_the_stage_that_weights_bring(tmp_path):
     x = images(4)
     gan = pictures(ProgressiveGAN)

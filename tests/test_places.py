@@ -327,6 +327,7 @@ def test_training_goes_on_without_output(tmp_path, monkeypatch, caplog):
     Progress(1, int).on_train_end()
 
 
+@pytest.mark.thorough
 def test_a_training_whose_output_goes_nowhere(tmp_path):
     result = tool(*TRAIN, cwd=tmp_path, redirect=">&- 2>&-")
     assert result.returncode == 0
@@ -392,6 +393,7 @@ for name in ("sysconf", "posix_fallocate", "fork", "sched_getaffinity"):
 """
 
 
+@pytest.mark.thorough
 def test_a_system_without_unix_modules(tmp_path):
     for arguments in (TRAIN, [*TRAIN, "--dry_run"]):
         result = tool(*arguments, cwd=tmp_path, site=BARE)
@@ -399,6 +401,7 @@ def test_a_system_without_unix_modules(tmp_path):
     assert (tmp_path / "run" / "saved_model" / "saved_model.pb").exists()
 
 
+@pytest.mark.thorough
 def test_text_is_utf_8_in_every_locale(tmp_path):
     variables = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     command = [word.replace("--run_dir=run", "--run_dir=é日本") for word in TRAIN]

@@ -322,6 +322,7 @@ def test_a_run_continues_in_the_middle_of_a_fade(tmp_path, capsys):
     assert (middle.generator.stage, float(middle.generator.alpha)) == (1, pytest.approx(0.6))
 
 
+@pytest.mark.thorough
 def test_dry_run_goes_through_every_stage(tmp_path):
     text = job_report.dry_run(pipeline.Job(config(tmp_path / "run")), steps=2)
     assert "for 18 steps" in text

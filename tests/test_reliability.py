@@ -35,6 +35,7 @@ def test_the_soak_on_the_page_is_the_one_that_was_measured():
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_short_soak(benchmarks):
     """The run of half an hour is started by hand."""
     soak = benchmarks("soak")

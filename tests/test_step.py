@@ -36,6 +36,7 @@ def test_settings_on_replicas(cls, arguments):
         (KLWGAN, dict(norm="spectral", n_critic=2)),
     ],
 )
+@pytest.mark.thorough
 def test_norms_on_replicas(cls, arguments):
     testing.check_replicas(
         lambda: cls.for_images((8, 8, 1), network="dcgan", latent_dim=4, width=2, **arguments), IMAGES
@@ -57,6 +58,7 @@ def test_a_generator_that_waits_on_replicas_in_float16(two_replicas, balance):
 @pytest.mark.parametrize(
     ("cls", "norm"), [(WGANGP, "none"), (DCGAN, "batch"), (HingeGAN, "spectral")], ids=lambda value: str(value)
 )
+@pytest.mark.thorough
 def test_xla_in_bfloat16(cls, norm):
     keras.config.set_dtype_policy("mixed_bfloat16")
     logs = []
@@ -103,6 +105,7 @@ def unknown_shapes(gan, data) -> list[set]:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.thorough
 def test_shapes_are_static(name):
     """TPUs require this. `check_xla` of the conformance suite compiles every variant with XLA."""
     cls = getattr(models, VARIANTS[name])
