@@ -151,6 +151,7 @@ def test_sigterm_saves_and_the_same_command_continues(tmp_path):
     assert not (tmp_path / "run" / "saved_model").exists()
 
 
+@pytest.mark.thorough
 def test_virtual_devices_train_the_weights_of_one(tmp_path):
     """Uses batch normalization over all replicas, set by a flag."""
     arguments = ["--model=dcgan", *RUN, "--steps=3", "--sync_batch_norm"]

@@ -13,10 +13,9 @@ POINTS = RNG.normal(size=(8, 2)).astype("float32")
 IMAGES = RNG.uniform(-1, 1, size=(8, 8, 8, 1)).astype("float32")
 LABELS = (np.arange(8) % 3).astype("int32")
 
-# Two checks depend most on the networks and run on images with labels. The rest runs on points, replicas with labels.
-# So each variant passes all checks. The tests of networks compile convolutional networks with XLA, those of exports
-# export them.
-IMAGE_CHECKS = [testing.check_mixed_precision, testing.check_keras_file]
+# Files of networks are checked on images with labels. The rest runs on points, replicas with labels. So each variant
+# passes all checks. The tests of networks compile convolutional networks with XLA, those of exports export them.
+IMAGE_CHECKS = [testing.check_keras_file]
 POINT_CHECKS = [check for check in testing.CHECKS if check not in IMAGE_CHECKS]
 
 # Four replicas are compared for a variant with batch normalization, one with spectral normalization, and three whose

@@ -252,6 +252,7 @@ def test_steps_are_in_the_order_of_numbers(tmp_path):
 
 
 @pytest.mark.parametrize("strategy", [{}, dict(strategy="mirrored", num_virtual_devices=4)], ids=["one", "four"])
+@pytest.mark.thorough
 def test_a_divergence_on_replicas_goes_back_with_lower_rates(tmp_path, strategy):
     settings = dict(steps=4, on_nan="restore", batch_size=8, **strategy)
     pipeline.run(config(**{**settings, "steps": 2}))

@@ -187,6 +187,7 @@ def test_divergence_goes_on_from_the_last_good_checkpoint_with_lower_rates(tmp_p
     assert [row["step"] for row in rows] == sorted({row["step"] for row in rows})
 
 
+@pytest.mark.thorough
 def test_divergence_gives_up_in_the_end(tmp_path):
     pipeline.run(config(steps=4, checkpoint_every=1))
     with pytest.raises(errors.NonFiniteLoss, match="Halving the learning rates 5 times has not helped"):
