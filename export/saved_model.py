@@ -148,15 +148,20 @@ def export_run(
     from gan_zoo.run_folder import trained_gan
 
     gan, step, settings = trained_gan.load_gan(run_dir, step, trust)
-    metadata = run_metadata(settings)
-    return export(gan, path or checks.path("run_dir", run_dir) / "saved_model", metadata={**metadata, "step": step})
+    path = path or checks.path("run_dir", run_dir) / "saved_model"
+    return export(gan, path, metadata=run_metadata(settings, step))
 
 
-def run_metadata(settings: dict[str, Any]) -> dict[str, Any]:
-    """What the settings in a run's `run.json` say of its model, for `metadata` of `export`."""
+def run_metadata(settings: dict[str, Any], step: int) -> dict[str, Any]:
+    """Returns the `metadata` for `export` of a run's model.
+
+    Args:
+        settings: The settings in the run's `run.json`.
+        step: Generator updates so far.
+    """
     metadata = {name: settings[name] for name in ("model", "dataset", "data", "ema_decay")}
     names = settings["data"].get("classes")
-    return metadata if names is None else {**metadata, "classes": names}
+    return {**metadata, "step": step, **({} if names is None else {"classes": names})}
 
 
 def _class_names(gan: GenerativeModel, names: Any) -> list[str] | None:

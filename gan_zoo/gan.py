@@ -188,14 +188,6 @@ class GAN(GenerativeModel):
             Player("generator", self.generator_loss, self.generator_variables),
         ]
 
-    def joint_step(self, x: Any) -> None:
-        """The discriminator's last turn and the generator's, one after the other or `simultaneous`ly."""
-        self.both_step(x)
-
-    def both_step(self, x: Any) -> None:
-        """Like `joint_step`, which calls this method."""
-        super().joint_step(x)
-
     def turn(self, player: Player, x: Any) -> None:
         """Takes one turn of a player. The generator's turn is subject to `balance`."""
         if player.name == "discriminator":

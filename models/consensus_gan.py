@@ -81,7 +81,7 @@ class ConsensusGAN(GAN):
         fake = self.D(self.G(z))
         return minimax_generator(fake) if self.saturating else non_saturating_generator(fake)
 
-    def both_step(self, x):
+    def joint_step(self, x):
         self.begin_turn(x)
         z = self.latents_for(x)
         players = ((self.discriminator_variables, self.d_optimizer), (self.generator_variables, self.g_optimizer))

@@ -154,7 +154,7 @@ def test_models_of_other_players():
     found = look_at(VAE.small(), x, target=target)
     assert [*found] == ["vae_gradient", "duplicates", "modes"]
     assert found["vae_gradient"] > 0
-    # The discriminator of pairs has no score for an example alone, unless the class says what it is.
+    # This discriminator scores pairs. It has a score for one example only if the class defines one.
     assert [*look_at(Pairs.small(), x)] == ["d_gradient", "g_gradient", "duplicates"]
 
     class Scored(Pairs):

@@ -26,6 +26,7 @@ class GeneratorEMA(StepCallback):
     Attributes:
         networks: The averaged networks by name, as separate Keras models: those in the model's `averaged`. They exist
             once the model is set.
+        average: All averaged networks as one Keras model, whose weights are saved in checkpoints.
 
     References:
         Yazici et al., 2019, https://arxiv.org/abs/1806.04498
@@ -43,11 +44,6 @@ class GeneratorEMA(StepCallback):
         return next(iter(self.networks.values()), None)
 
     @property
-    def average(self) -> keras.Model:
-        """All averaged networks as one Keras model, whose weights are saved in checkpoints."""
-        return self._average_network
-
-    @property
     def averaged_model(self) -> keras.Model:
         """A model of the same class that contains the averaged networks. Use it to sample and to export."""
         if self._averaged_model is None:
@@ -63,7 +59,7 @@ class GeneratorEMA(StepCallback):
                 for name in getattr(model, "averaged", ("generator",)):
                     self.networks[name] = precision.with_float32_weights(getattr(model, name))
                     self.networks[name].set_weights(getattr(model, name).get_weights())
-                self._average_network = as_one(self.networks)
+                self.average = as_one(self.networks)
                 self._count = keras.Variable(self.step, trainable=False, dtype="int64", name="averaged_steps")
             self._pairs = [
                 pair

@@ -167,7 +167,7 @@ def _measure(model, x, z) -> dict[str, Any]:
 
 
 def _scores(model, x, samples) -> tuple[tf.Tensor, ...]:
-    """Scores of real and generated examples, [B, 1] or [B]; none where the model has no score for one example."""
+    """Returns scores of real and of generated examples, [B, 1] or [B]; empty if the model scores no single example."""
     if hasattr(model, "score"):
         return model.score(x), model.score(samples)
     discriminator = model.networks().get("discriminator")

@@ -63,7 +63,7 @@ def load(
 
     Element s depends only on the source, the seed and s. An epoch is a permutation of the examples, drawn from the seed
     and the number of the epoch, and cut into complete elements. The few remaining examples are not used until the next
-    epoch. Synthetic points are drawn anew at every step.
+    epoch. Every step gets new synthetic points.
 
     Args:
         name: See `find_source`, also for `split`, `data_dir`, `resolution`, `crop`, `labels`, `cache_dir`,

@@ -365,7 +365,7 @@ class _Unlocked:
 
 
 class PointSource(Source):
-    """Points of a synthetic distribution, [dim], drawn anew at every step.
+    """Points of a synthetic distribution, [dim], with new points at every step.
 
     The label of a point of a mixture is the index of the mode that it was drawn from. Other distributions have no
     labels.

@@ -32,7 +32,7 @@ SLACK = 1.4
 FAR = 10.0
 """The same for a generator without a bound. It is far above standardised data and far below bytes (0 to 255)."""
 
-_STEPS = ("D", "discriminator_step", "generator_step", "both_step", "joint_step", "turn", "play", "split")
+_STEPS = ("D", "discriminator_step", "generator_step", "joint_step", "turn", "play", "split")
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 

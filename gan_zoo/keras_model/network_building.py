@@ -69,30 +69,22 @@ class BuildsNetworks:
         """
         network = network or cls.default_network or networks.FAMILIES[0]
         norm = norm or cls.default_norm(network, kwargs)
-        with policy(kwargs.get("dtype")):
-            builder = networks.Builder(
-                tuple(shape),
-                network=network,
-                latent_dim=latent_dim,
-                width=width,
-                norm=norm,
-                classes=kwargs.get("classes"),
-                condition=condition,
-            )
-            return cls._on(builder, kwargs)
+        settings = dict(network=network, latent_dim=latent_dim, width=width, norm=norm, condition=condition)
+        return cls._with_networks(tuple(shape), kwargs, **settings)
 
     @classmethod
-    def _on(cls, builder: networks.Builder, arguments: dict[str, Any]) -> Any:
+    def _with_networks(cls, shape: tuple[int, ...], arguments: dict[str, Any], **settings) -> Any:
         if "latent_dim" in cls.parameters():
-            arguments = {"latent_dim": builder.latent_dim, **arguments}
-        built = cls.build_networks(builder)
-        missing = [name for name in cls.network_names() if name not in built]
-        if missing:
-            raise UserError(
-                f"{cls.__name__} does not say how to build its {missing[0]}: override build_networks(builder), which "
-                f"returns the networks {', '.join(cls.network_names())} by name."
-            )
-        return cls(**built, **arguments)
+            arguments = {"latent_dim": settings["latent_dim"], **arguments}
+        with policy(arguments.get("dtype")):
+            built = cls.build_networks(networks.Builder(shape, classes=arguments.get("classes"), **settings))
+            missing = [name for name in cls.network_names() if name not in built]
+            if missing:
+                raise UserError(
+                    f"{cls.__name__} does not say how to build its {missing[0]}: override build_networks(builder), "
+                    f"which returns the networks {', '.join(cls.network_names())} by name."
+                )
+            return cls(**built, **arguments)
 
     @classmethod
     def default_norm(cls, network: str, arguments: dict[str, Any]) -> str:
@@ -136,17 +128,8 @@ class BuildsNetworks:
         **kwargs,
     ) -> Any:
         """Returns a model with perceptrons for points, [B, dim]; see `for_images` and `gan_zoo.networks.mlp`."""
-        with policy(kwargs.get("dtype")):
-            builder = networks.Builder(
-                (dim,),
-                network="mlp",
-                latent_dim=latent_dim,
-                width=width,
-                depth=depth,
-                classes=kwargs.get("classes"),
-                condition=condition,
-            )
-            return cls._on(builder, kwargs)
+        settings = dict(network="mlp", latent_dim=latent_dim, width=width, depth=depth, condition=condition)
+        return cls._with_networks((dim,), kwargs, **settings)
 
     def make_train_function(self, force: bool = False):
         """Calls `check_penalty`, then makes the function that `fit` and `train_on_batch` call."""

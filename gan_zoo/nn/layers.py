@@ -291,8 +291,8 @@ class SpectralNormalization(keras.layers.Wrapper):
 class InstanceNoise(keras.layers.Layer):
     """Adds normal noise to what a discriminator sees, real and generated alike, so that their supports overlap.
 
-    Sonderby et al. (2017), Section 3; Arjovsky & Bottou (2017), Section 3. Every call draws anew. In a
-    structure the noise is on image leaves, see `gan_zoo.nn.image_leaves`.
+    Sonderby et al. (2017), Section 3; Arjovsky & Bottou (2017), Section 3. Each call draws new
+    noise. In a structure, only image leaves get noise: see `gan_zoo.nn.image_leaves`.
 
     Args:
         stddev: Of the noise at the start, in units of the data.

@@ -71,7 +71,7 @@ def load_pretrained(
             are loaded as the zoo's are, so it must come from whom you trust. Without `mirror` they lie beside it.
 
     Raises:
-        UserError: If there is no such release and no such path, the release cannot be had or is not what the index
+        UserError: If there is no such release and no such path, the release is not available or is not what the index
             says, the path of something else than an own export is given without `trust`, or what is there cannot be
             used.
     """

@@ -306,7 +306,7 @@ class _FineTuner(GAN):
         # D's loss reads none, and x is the pair of real and refined examples there.
         return self.sample_latent(batch_size(x))
 
-    def both_step(self, x):
+    def joint_step(self, x):
         fake = refined(self.gan, self.gan.latents_for(x), self.random, self.dynamics)
         if self.classes is not None:
             fake = (fake, x[1])

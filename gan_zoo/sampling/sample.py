@@ -132,7 +132,7 @@ def write_samples(
         One line that says what was written.
 
     Raises:
-        UserError: If the model cannot be had, the file cannot be written, a number does not fit, or there is no such
+        UserError: If the model is not available, the file cannot be written, a number does not fit, or there is no such
             class.
     """
     if not model:

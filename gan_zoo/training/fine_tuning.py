@@ -95,7 +95,7 @@ def fine_tune_run(
         run["settings"] = {**settings, "fine_tuned": how}
         (partial / "run.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
         checkpoints.save(partial / "checkpoints", gan, step, averaged_networks.average_of(gan), keep=1)
-        metadata = {**saved_model.run_metadata(settings), "step": step}
+        metadata = saved_model.run_metadata(settings, step)
         saved_model.export(gan, partial / "saved_model", metadata=metadata)
         partial.rename(output)
         exports.remember(output / "saved_model")

@@ -55,19 +55,6 @@ def describe_data(job: "Job", known: data.Found | None = None) -> dict[str, Any]
     return {name: value for name, value in (known or job.schedule.source).describe().items() if name != "path"}
 
 
-def metadata(job: "Job", step: int) -> dict[str, Any]:
-    """Returns the metadata of an exported generator."""
-    classes = {"classes": list(job.found.classes)} if job.config.conditional else {}
-    return {
-        "model": job.config.model,
-        "dataset": job.config.dataset,
-        "data": describe_data(job),
-        "step": step,
-        "ema_decay": job.config.ema_decay,
-        **classes,
-    }
-
-
 def describe(job: "Job") -> str:
     """Returns a few lines that describe the model, the data and the environment of the training."""
     gan = job.gan

@@ -89,7 +89,8 @@ class Trainer:
         run_dir, step = self.run_dir, self.ema.step
         path = run_dir / "saved_model"
         try:
-            saved_model.export(self.ema.averaged_model, path, metadata=job_report.metadata(self.job, step))
+            metadata = saved_model.run_metadata(job_report.settings(self.job, run_dir), step)
+            saved_model.export(self.ema.averaged_model, path, metadata=metadata)
         except UserError as error:
             if isinstance(error.__cause__, OSError):  # not bad input, but for example a full disk
                 raise error.__cause__ from None

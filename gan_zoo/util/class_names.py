@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gan_zoo.util.errors import UserError
+from gan_zoo.util.specs import plain
 
 _MOST_ROWS = 16
 """Largest number of classes in a picture."""
@@ -59,8 +60,8 @@ def find_labels(label: Any, names: Sequence[str], n: int, argument: str = "label
 def _find_name(label: str, names: Sequence[str], argument: str) -> int:
     if label in names:
         return list(names).index(label)
-    wanted = _plain(label)
-    found = [k for k, name in enumerate(names) if _plain(name) == wanted]
+    wanted = plain(label)
+    found = [k for k, name in enumerate(names) if plain(name) == wanted]
     if len(found) == 1:
         return found[0]
     if found:
@@ -70,14 +71,10 @@ def _find_name(label: str, names: Sequence[str], argument: str) -> int:
         )
     if label.strip().isdecimal() and int(label) < len(names):
         return int(label)
-    by_plain = {_plain(name): name for name in names}
+    by_plain = {plain(name): name for name in names}
     near = [by_plain[name] for name in difflib.get_close_matches(wanted, by_plain, n=3, cutoff=0.5)]
     which = f"the nearest are {', '.join(near)}" if near else f"the classes are {_listed(names)}"
     raise UserError(f"{argument}={label} is not one of the {len(names)} classes: {which}.")
-
-
-def _plain(name: str) -> str:
-    return "".join(c for c in name.casefold() if c not in " _-")
 
 
 def _listed(names: Sequence[str]) -> str:

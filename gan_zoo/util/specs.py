@@ -128,15 +128,16 @@ def suggest(name: str, names: Iterable[str]) -> str:
         " Did you mean 'celeb_a'?" with the nearest name, or "" if none is near.
     """
     # CelebA, celebA and celeb-a are spellings of celeb_a.
-    plain = {}
+    spellings = {}
     for candidate in names:
-        plain.setdefault(_plain(candidate), candidate)
-    match = difflib.get_close_matches(_plain(name), plain, n=1)
-    return f" Did you mean {plain[match[0]]!r}?" if match else ""
+        spellings.setdefault(plain(candidate), candidate)
+    match = difflib.get_close_matches(plain(name), spellings, n=1)
+    return f" Did you mean {spellings[match[0]]!r}?" if match else ""
 
 
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "")
+def plain(name: str) -> str:
+    """Returns a name without case, spaces, underscores and hyphens, for comparisons."""
+    return "".join(c for c in name.casefold() if c not in " _-")
 
 
 def _read(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Synthetic distributions with known densities, moments and supports, drawn anew at every step.
+"""Synthetic distributions with known densities, moments and supports, with new points at every step.
 
     ring = synthetic.get("ring8")
     ring.sample(100, seed=(0, 1))           # a float32 tensor [100, 2]
