@@ -1,13 +1,11 @@
-"""Small models other than G(z) against D(x): with labels, with one player, with pairs."""
+"""Small models other than G(z) against D(x): with labels, with pairs."""
 
 import keras
 import tensorflow as tf
 
-from gan_zoo import GAN
+from gan_zoo import GAN, networks
 from gan_zoo.losses import mean, non_saturating_generator
-from gan_zoo.model import GenerativeModel
 from gan_zoo.models import VanillaGAN
-from gan_zoo.players import Player
 
 
 def dense(shape, units, *, classes=0, end=(), dtype=None):
@@ -41,35 +39,6 @@ class Labelled(VanillaGAN):
         return gan.networks()
 
 
-class VAE(GenerativeModel):
-    """A model with one player that updates two networks."""
-
-    averaged = ("decoder",)
-
-    def __init__(self, encoder, decoder, **kwargs):
-        super().__init__({"encoder": encoder, "decoder": decoder}, **kwargs)
-
-    def players(self):
-        return [Player("vae", self.error, [*self.encoder.trainable_variables, *self.decoder.trainable_variables])]
-
-    def error(self, x, z):
-        code = self.encoder(x, training=True) + 0.1 * z
-        return mean(tf.square(self.decoder(code, training=True) - x))
-
-    @classmethod
-    def small(cls, dim=2, latent_dim=2, **kwargs):
-        networks = []
-        for sizes in ((dim, latent_dim), (latent_dim, dim)):
-            (x, _), h = dense(sizes[:1], sizes[1])
-            networks.append(keras.Model(x, h))
-        return cls(*networks, **{"seed": 0, **kwargs})
-
-    @classmethod
-    def build_networks(cls, builder):
-        model = cls.small(builder.shape[0], builder.latent_dim)
-        return {"encoder": model.encoder, "decoder": model.decoder}
-
-
 class Pairs(GAN):
     """A BiGAN: D takes pairs of an example and a code, and G and the encoder are one player."""
 
@@ -94,7 +63,7 @@ class Pairs(GAN):
 
     @classmethod
     def small(cls, **kwargs):
-        vae = VAE.small()
+        builder = networks.Builder((2,), latent_dim=2, width=4)
         x, z = keras.Input((2,)), keras.Input((2,))
         score = keras.layers.Dense(1)(keras.layers.Concatenate()([x, z]))
-        return cls(vae.decoder, keras.Model((x, z), score), vae.encoder, **{"seed": 0, **kwargs})
+        return cls(builder.generator(), keras.Model((x, z), score), builder.encoder(2), **{"seed": 0, **kwargs})

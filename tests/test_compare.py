@@ -79,7 +79,7 @@ def test_labels():
 def test_a_model_of_another_kind():
     """A VAE: one player, its own loss, its own networks."""
     settings = Settings("ring8", steps=2, batch_size=8, width=4, samples=50, evaluate_every=1)
-    method = variant_lists.Method("vae", "tests.small_models:VAE", {})
+    method = variant_lists.Method("vae", "tests.systems:VAE", {})
     described = runner.describe(settings, method, (2,))
     assert (described["arguments"], described["n_critic"]) == ({}, 1)
     assert described["optimizer"].startswith("Adam(0.0002")

@@ -19,7 +19,8 @@ from gan_zoo.model import GenerativeModel
 from gan_zoo.models import DRAGAN, R1GAN, VARIANTS, WGAN, GradientRegularizedGAN
 from gan_zoo.players import Player
 
-from .small_models import VAE, Pairs, conditional
+from .small_models import Pairs, conditional
+from .systems import VAE
 from .waiting import HANGING
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text())["dirac"]
@@ -339,7 +340,7 @@ def test_other_forms_of_models():
     x = np.float32([[0.5, -1.0], [1.0, 0.0]])
     labelled = dynamics.Game(conditional(shape=(2,), classes=2), (x, np.int32([0, 1])))
     assert np.isfinite(labelled.field()).all() and {*labelled.names} == {"generator", "discriminator"}
-    alone = dynamics.Game(VAE.small(), x)
+    alone = dynamics.Game(VAE.for_points(width=4, seed=0), x)
     assert {*alone.names} == {"vae"} and np.isfinite(alone.field()).all()
     with pytest.raises(UserError, match="schedule='alternating' needs two players or more, and VAE has one, vae"):
         alone.trajectory(alone.point, step_size=0.1, steps=1, schedule="alternating")

@@ -14,7 +14,8 @@ from gan_zoo.dynamics.dirac_gan import players
 from gan_zoo.models import DCGAN, EBGAN, RaGAN, VanillaGAN
 from gan_zoo.training import pipeline
 
-from .small_models import VAE, Pairs, conditional
+from .small_models import Pairs, conditional
+from .systems import VAE
 
 NORMAL = {"d_auc": 0.8, "d_gradient": 1.0, "g_gradient": 1.0, "duplicates": 0.01, "modes": 8.0}
 
@@ -151,7 +152,7 @@ def test_labels_of_the_data_go_to_both_networks():
 def test_models_of_other_players():
     x = synthetic.sample("ring8", 32, [0, 0])
     target = synthetic.get("ring8")
-    found = look_at(VAE.small(), x, target=target)
+    found = look_at(VAE.for_points(width=4, seed=0), x, target=target)
     assert [*found] == ["vae_gradient", "duplicates", "modes"]
     assert found["vae_gradient"] > 0
     # This discriminator scores pairs. It has a score for one example only if the class defines one.
