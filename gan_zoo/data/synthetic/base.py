@@ -167,7 +167,7 @@ class Distribution:
 
 def no_modes(name: str) -> UserError:
     """Returns the error for a request of modes from a distribution without modes."""
-    return UserError(f"name: {name} is no mixture of Gaussians and has no modes; ring8, grid25 and mixture1d have.")
+    return UserError(f"name: {name} is not a mixture of Gaussians and has no modes, unlike ring8 and grid25.")
 
 
 def streams(seed):
