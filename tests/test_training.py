@@ -273,7 +273,7 @@ def test_a_run_made_longer_may_go_on_between_two_multiples(tmp_path):
         (dict(model="dcgan", dataset="digits", network="dcgan", resolution=20), r"power of two from 8 to 256"),
         (dict(model="dcgan", dataset="digits", n_critic=1, batch_size=2000), r"2000"),
         (dict(strategy="multi_worker"), r"TF_CONFIG"),
-        (dict(workers="a:1,b:1", worker_index=0), r"--workers is for several machines: it goes with --strategy"),
+        (dict(workers="a:1,b:1", worker_index=0), r"--workers is for several machines: use it with --strategy"),
         (dict(strategy="multi_worker", worker_index=0), r"--worker_index needs --workers"),
         (dict(strategy="multi_worker", workers="a:1,b", worker_index=0), r"--workers: 'b' must be host:port"),
         (dict(strategy="multi_worker", workers="a:1,a:1", worker_index=0), r"and stand there once"),

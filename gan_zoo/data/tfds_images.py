@@ -377,7 +377,7 @@ def _check_known(name: str):
 
     if name[0] in "/.~" and checks.path("dataset", name).is_dir():
         raise UserError(f"{name!r} is a folder: write folder:{name} to train on the images in it.")
-    # The list of community datasets would be downloaded.
+    # Without community datasets, because TFDS would download the list of them.
     listed = tfds.list_builders(with_community_datasets=False)
     base = re.split("[/:]", name)[0]
     if base not in listed and not _COMMUNITY.match(name):
@@ -405,7 +405,7 @@ def _features(name: str, features) -> tuple[str, list[str]]:
 
     # TFDS reads the features of a prepared set in an order that differs from process to process.
     items = dict(sorted(features.items())) if isinstance(features, tfds.features.FeaturesDict) else {}
-    # Of several, the one with the usual name; a LabeledImage is a map of classes and not a picture.
+    # If there are several, the one with the usual name is used. A LabeledImage is a map of classes and not a picture.
     images = [
         key
         for key, feature in items.items()

@@ -305,7 +305,7 @@ USAGE = """
 Trains the classifier of digits that counts the modes of colour MNIST: python -m gan_zoo.metrics.digits --output=DIR
 """
 
-GROUPS = {"Where": ["data_dir", "output"], "Training": ["epochs", "batch_size", "learning_rate", "seed"]}
+GROUPS = {"Folders": ["data_dir", "output"], "Training": ["epochs", "batch_size", "learning_rate", "seed"]}
 
 
 def main() -> None:

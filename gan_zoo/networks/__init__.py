@@ -52,7 +52,7 @@ def for_images(
 
 
 def default_norm(network: str, norm: str) -> str:
-    """The default normalization of a family's discriminator: the paper's `norm`, or "none" if it does not suit."""
+    """The default normalization of a discriminator: the paper's `norm`, or "none" if the family does not suit it."""
     if network == "growing":
         return "none"
     return "none" if network == "mlp" and norm == "batch" else norm

@@ -209,4 +209,4 @@ def last_checkpoint(run_dir: Path) -> str:
     from gan_zoo.run_folder.checkpoints import list_checkpoints
 
     found = list_checkpoints(run_dir / "checkpoints")
-    return f"the last good checkpoint is {found[-1]}" if found else "no checkpoint had been written"
+    return f"the last good checkpoint is {found[-1]}" if found else "no checkpoint was written"

@@ -161,7 +161,7 @@ class Distribution:
         return any(other.distance(piece).max() <= 1e-9 for piece in self._pieces())
 
     def _pieces(self) -> list[np.ndarray]:
-        """Returns points of each piece of the support, [M, dim], enough that a set which holds them holds the piece."""
+        """Returns points of each piece of the support, [M, dim]. A support that contains them contains the piece."""
         raise NotImplementedError
 
 
