@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python 3.11 to 3.13 and nothing else: they make their own environment in .venv.
+# `make demo` and `make test` need only Python 3.11 to 3.13. They create their own environment in .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -6,9 +6,9 @@ BIN := .venv/bin
 .PHONY: help demo test thorough lint format clean
 
 help:
-	@echo "make demo    train a GAN on embedded digits and show what came out"
+	@echo "make demo    train a GAN on digits, without a download, and say where its samples are"
 	@echo "make test    run the tests (make thorough adds the long ones)"
-	@echo "make lint    check style (make format repairs it)"
+	@echo "make lint    check the style (make format fixes it)"
 
 .venv/installed: setup.py pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "gan_zoo needs Python 3.11 to 3.13: make PYTHON=python3.11 ...")'

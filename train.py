@@ -14,50 +14,52 @@ from gan_zoo.util import command_line, console
 USAGE = """
 Trains a GAN: python train.py --model=wgan_gp --dataset=celeb_a
 
-The dataset brings its resolution, crop and networks, the variant its optimizers and weights; every flag below may be
-left out. The same command on an existing run folder continues that run.
+The dataset determines the defaults of resolution, crop and networks, and the variant those of optimizers and weights.
+All other flags are optional. The same command on an existing run folder continues that run.
 """
 
 flags.DEFINE_string("model", None, "A variant of the zoo (see --list), or my_module:MyGAN.")
 flags.DEFINE_string("dataset", None, "A dataset (see --list), any image dataset of TFDS, or folder:/path/to/images.")
 flags.DEFINE_bool("list", False, "Print every model and dataset, and exit.")
 
-flags.DEFINE_string("data_dir", None, "Where TFDS keeps its datasets; by default ~/tensorflow_datasets.")
+flags.DEFINE_string("data_dir", None, "Folder of TFDS's datasets; by default ~/tensorflow_datasets.")
 flags.DEFINE_string("split", "train", "The split to train on, such as train, or train[:7000].")
 flags.DEFINE_integer("resolution", None, "Side of the training images in pixels.")
 flags.DEFINE_integer("crop", None, "Side of the centred square that is cut out before resizing, in pixels.")
-flags.DEFINE_string("cache_dir", None, "Where decoded images are kept; by default ~/.cache/gan_zoo.")
+flags.DEFINE_string("cache_dir", None, "Folder for decoded images; by default ~/.cache/gan_zoo/data.")
 flags.DEFINE_integer(
     "max_skipped", MAX_SKIPPED, "Images that may be left out because they cannot be decoded; one more stops the run."
 )
 
 flags.DEFINE_enum("network", None, list(FAMILIES), "Family of networks.")
-flags.DEFINE_integer("width", None, "Channels at the images' resolution, or units of an mlp's layers.")
-flags.DEFINE_integer("latent_dim", None, "Size of the latents.")
+flags.DEFINE_integer("width", None, "Channels near the images' resolution, or units in the layers of an mlp.")
+flags.DEFINE_integer("latent_dim", None, "Size of the latent vector.")
 flags.DEFINE_enum("norm", None, list(NORMS), "The discriminator's normalization.")
-flags.DEFINE_bool("conditional", False, "Train with the dataset's labels: sample any class afterwards.")
-flags.DEFINE_enum("condition", None, list(CONDITIONS), "How D reads labels; by default the networks' own.")
+flags.DEFINE_bool("conditional", False, "Train with the labels of the dataset, to sample chosen classes later.")
+flags.DEFINE_enum(
+    "condition", None, list(CONDITIONS), "How D uses labels; by default projection, or concat for autoencoders."
+)
 flags.DEFINE_multi_string("set", [], "name=value: any argument of the variant's class. May be repeated.")
 
 flags.DEFINE_integer("batch_size", None, "Examples in a minibatch, over all replicas.")
 flags.DEFINE_integer("steps", None, "Generator updates.")
 flags.DEFINE_integer("n_critic", None, "Discriminator updates for each generator update.")
 flags.DEFINE_string(
-    "balance", None, "When the generator moves: constant, warm_up or until(d_loss=1.0); see gan_zoo.schedules.balance."
+    "balance", None, "When the generator trains: constant, warm_up or until(d_loss=1.0); see gan_zoo.schedules.balance."
 )
-flags.DEFINE_float("learning_rate", None, "Of both players; by default the variant's own.")
-flags.DEFINE_float("d_learning_rate", None, "Of the discriminator.")
-flags.DEFINE_float("g_learning_rate", None, "Of the generator. Other players have --NAME_learning_rate.")
+flags.DEFINE_float("learning_rate", None, "Learning rate of both players; by default that of the variant.")
+flags.DEFINE_float("d_learning_rate", None, "Learning rate of the discriminator.")
+flags.DEFINE_float("g_learning_rate", None, "That of the generator. Other players have --NAME_learning_rate.")
 PLAYERS_RATES = command_line.define_matching(
     r"[a-z_][a-z_0-9]*_learning_rate", "Learning rate of a player of that name."
 )
-flags.DEFINE_float("ema_decay", 0.999, "Of the moving average of the generator, which samples and the export use.")
-flags.DEFINE_integer("seed", 0, "Of the initial weights, the data's order and the latents.")
+flags.DEFINE_float("ema_decay", 0.999, "Decay of the generator's moving average, which samples and exports use.")
+flags.DEFINE_integer("seed", 0, "Seed of the initial weights, the order of the data and the latents.")
 
-flags.DEFINE_enum("precision", "auto", list(PRECISIONS), "Arithmetic; auto takes bfloat16 where that is faster.")
+flags.DEFINE_enum("precision", "auto", list(PRECISIONS), "Arithmetic; auto uses bfloat16 if that is faster.")
 flags.DEFINE_enum("strategy", "auto", list(STRATEGIES), "How to use several devices.")
 flags.DEFINE_integer(
-    "num_virtual_devices", None, "With --strategy=mirrored: so many replicas on one CPU, to try it out."
+    "num_virtual_devices", None, "With --strategy=mirrored: the number of replicas on one CPU, for trials."
 )
 flags.DEFINE_string("workers", None, "With --strategy=multi_worker: host:port of all workers, separated by commas.")
 flags.DEFINE_integer("worker_index", None, "This worker's place among --workers, from 0; worker 0 writes all files.")
@@ -68,24 +70,24 @@ flags.DEFINE_bool("jit_compile", False, "Compile the training step with XLA.")
 flags.DEFINE_integer(
     "steps_per_execution",
     None,
-    "Steps between two returns to Python. Default: 1 for images; for points as many as fit all cadences, up to 25.",
+    "Steps in one call of the graph. Default: 1 for images; for points the most that divide all intervals, up to 25.",
 )
 
 flags.DEFINE_string("run_dir", None, "Folder of the run; by default runs/MODEL-DATASET.")
 flags.DEFINE_integer("sample_every", 500, "Steps between pictures of samples.")
 flags.DEFINE_integer("checkpoint_every", 1000, "Steps between checkpoints.")
-flags.DEFINE_integer("keep_checkpoints", 2, "How many of the newest checkpoints stay.")
+flags.DEFINE_integer("keep_checkpoints", 2, "Number of newest checkpoints to keep.")
 flags.DEFINE_integer("log_every", 50, "Steps between lines of metrics.")
 flags.DEFINE_enum(
     "on_nan",
     "stop",
     list(config.ON_NAN),
-    "When a loss is not finite: stop, or restore the last checkpoint and go on with half the learning rates.",
+    "When a loss is not finite: stop, or restore the last checkpoint and continue with half the learning rates.",
 )
 flags.DEFINE_integer(
     "health_every",
     500,
-    "Steps between looks at the players' health, see gan_zoo.callbacks.health; 0 for none.",
+    "Steps between health checks, see gan_zoo.callbacks.health; 0 for none.",
 )
 flags.DEFINE_bool("dry_run", False, "Build everything, run a few steps, estimate time and memory, write nothing.")
 
@@ -124,7 +126,7 @@ GROUPS = {
 
 
 def list_all() -> str:
-    """Every model with its paper, and every dataset, a line each."""
+    """Returns the text of --list: one line for each model, with its paper, and for each dataset."""
     from gan_zoo.models import PAPERS
 
     datasets = [(name, dataset.description) for name, dataset in DATASETS.items()]
@@ -140,7 +142,7 @@ def main() -> int:
         return console.finish(list_all())
     for name in ("model", "dataset"):
         if not values[name].value:
-            raise command_line.UserError(f"--{name} is missing: --list shows what there is.")
+            raise command_line.UserError(f"--{name} is missing: --list shows all names.")
     fields = [f.name for f in dataclasses.fields(config.Config) if f.name in values]
     rates = {name.removesuffix("_learning_rate"): values[name].value for name in PLAYERS_RATES}
     asked = config.Config(**{name: values[name].value for name in fields}, learning_rates=rates)

@@ -48,7 +48,7 @@ def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor, usual: float = 1.0
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         scores = tf.reshape(at_least_float32(D(x)), [-1])
-        # Each score depends on its own example only, so the gradient of the sum holds every example's own gradient.
+        # Each score depends on its own example only, so the gradient of the sum contains every example's own gradient.
         total = tf.reduce_sum(scores)
     scale = INNER_SCALE / 2.0 ** math.ceil(math.log2(max(1.0, usual)))
     gradients = [tf.cast(gradient, scores.dtype) for gradient in inner_gradient(tape, total, images, scale)]

@@ -298,7 +298,7 @@ class WithFeatures(Own):
 
 
 def test_networks_without_known_features():
-    with pytest.raises(UserError, match="is a Own, whose layers cannot be taken apart: give it a method features"):
+    with pytest.raises(UserError, match="is a Own, and the outputs of its layers are not known: give it a method"):
         networks.features(Own(), tf.ones([1, 2]))
     np.testing.assert_array_equal(networks.features(WithFeatures(), tf.ones([1, 2])), 2 * np.ones([1, 2]))
     with pytest.raises(UserError, match="has no layer 'trunk': it has input_layer.*, features, "):

@@ -413,7 +413,7 @@ class TestArguments:
         assert source.classes is None
         with pytest.raises(UserError, match="labels: four_lines has none"):
             source.batches(4, labels=True)
-        with pytest.raises(UserError, match="four_lines is no mixture of Gaussians"):
+        with pytest.raises(UserError, match="four_lines is not a mixture of Gaussians"):
             source.distribution.sample_labelled(4, (0, 0))
 
     @pytest.mark.parametrize(
@@ -421,7 +421,7 @@ class TestArguments:
         [
             ("two_lines(thta=1)", r"two_lines\(thta=1\): two_lines has no argument 'thta'. Did you mean 'theta'\?"),
             ("cirle(x=1)", "there is no synthetic set 'cirle'. Did you mean 'circle'?"),
-            ("circle(", r"'circle\(' has a bracket or a quotation mark without its partner"),
+            ("circle(", r"'circle\(' has an unmatched bracket or quotation mark"),
         ],
     )
     def test_bad_names_of_points(self, name, message):

@@ -206,8 +206,8 @@ class TestDamage:
         expected = without_bytes(read(prepared), {name(1, i) for i in lost})
         assert Counter(read(copy)) == Counter(expected)
         (message,) = caplog.messages
-        assert message.startswith("tiny_shards: TFDS's reader gave up after 0 of 72 examples (")
-        assert message.endswith("): what is left is read record by record.")
+        assert message.startswith("tiny_shards: TFDS's reader stopped after 0 of 72 examples (")
+        assert message.endswith("): the remaining records are read one by one.")
 
     def test_a_record_that_moved_to_another_file_is_lost(self, prepared, copy):
         content, other = (shard(copy, number).read_bytes() for number in (1, 0))
@@ -223,7 +223,7 @@ class TestDamage:
         shard(copy, 1).write_bytes(flipped(content, frames(content)[7][0] + 40))
         assert Counter(read(copy)) == Counter(without_bytes(read(prepared), {name(1, 7)}))
         # TFDS takes 16 records of the first file and then turns to the second.
-        assert "TFDS's reader gave up after 20 of 72 examples (corrupted record at" in caplog.text
+        assert "TFDS's reader stopped after 20 of 72 examples (corrupted record at" in caplog.text
 
     def test_the_order_is_the_same_every_time(self, copy, monkeypatch):
         monkeypatch.setattr(tfds_images, "_BATCH", 4)
@@ -287,9 +287,7 @@ class TestDamage:
             path.unlink()
         else:
             path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "no text": b"\xff\x00"}[damage])
-        message = (
-            rf"dataset 'tiny_shards': what TFDS has noted about it in {copy} cannot be read \(.*\)\. The files may"
-        )
+        message = rf"dataset 'tiny_shards': its description in {copy} cannot be read \(.*\)\. The files may"
         with pytest.raises(UserError, match=message):
             read(copy)
 

@@ -117,7 +117,7 @@ def test_the_first_of_several_pictures(root, caplog, suffix):
         caplog.clear()
         assert np.abs(opened(root).images[0] - np.asarray(COLOUR, int)).mean() < 12
         (message,) = caplog.messages
-        assert "1 of 1 files hold several pictures (animations, pages): the first of each is taken." in message
+        assert "1 of 1 files hold several pictures (animations, pages): only the first of each is used." in message
 
 
 def test_pictures_that_belong_together_are_no_warning(root, caplog):
@@ -148,10 +148,10 @@ def test_what_is_passed_over_is_named(root, caplog):
         caplog.clear()
         assert opened(root).size == 1
         assert caplog.messages == [
-            f"folder:{root}: Files in formats that are not read are passed over: 5 .heic (0.HEIC, 1.HEIC, 2.HEIC and 2 "
+            f"folder:{root}: Files in formats that are not read are ignored: 5 .heic (0.HEIC, 1.HEIC, 2.HEIC and 2 "
             f"more), 1 .mp4 (film.mp4). Convert them to PNG or JPEG to train on them.",
-            f"folder:{root}: 1 files hold images, but their names do not end as those of images do (frame.0001), and "
-            f"are passed over: rename them to train on them.",
+            f"folder:{root}: 1 files contain images but do not have the suffix of an image format (frame.0001), and "
+            f"are ignored: rename them to train on them.",
         ]
     (root / "a.png").unlink()
     with pytest.raises(UserError, match="holds no .jpg, .* Files in formats that are not read .* 5 .heic"):

@@ -156,7 +156,7 @@ class TestFolder:
     @pytest.mark.parametrize("name", ["folder:", "folder:/no/such/folder"])
     def test_missing(self, name, store):
         with pytest.raises(
-            UserError, match=r"there is no folder .* Write the path of a folder of images behind folder:\."
+            UserError, match=r"there is no folder .* Write the path of a folder of images after folder:\."
         ):
             data.open_source(name, cache_dir=store)
 
@@ -554,7 +554,7 @@ class TestCache:
         source = open_folder(folder, store)
         assert len(decoded) == 12
         assert "cannot be used" in caplog.text
-        assert "are made again" in caplog.text
+        assert "are decoded again" in caplog.text
         np.testing.assert_array_equal(source.images, expected.images)
         caplog.clear()
         open_folder(folder, store)
@@ -700,7 +700,7 @@ open_source(sys.argv[1], resolution=8, cache_dir=sys.argv[2])
         content[-20] ^= 1
         path.write_bytes(content)
         source = open_folder(folder, store)
-        assert f"cannot be used ({file} has changed since it was written) and are made again." in caplog.text
+        assert f"cannot be used ({file} has changed since it was written) and are decoded again." in caplog.text
         assert len(decoded) == 12
         np.testing.assert_array_equal(source.images, expected.images)
         np.testing.assert_array_equal(source.labels, expected.labels)

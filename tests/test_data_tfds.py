@@ -320,8 +320,8 @@ class TestPrepared:
         with pytest.raises(UserError) as error:
             data.find_source("tiny_kinds/open", data_dir=prepared, labels=True)
         assert str(error.value) == (
-            "labels: tiny_kinds/open has several labels, colour, form, none of which is named 'label', so there is no "
-            "telling which are meant. Choose a set with one, such as mnist or cifar10."
+            "labels: tiny_kinds/open has several labels, colour, form, none of which is named 'label', so it is not "
+            "clear which to use. Choose a set with one, such as mnist or cifar10."
         )
         found = data.find_source("tiny_kinds/open", data_dir=prepared, resolution=10, cache_dir=tmp_path)
         assert found.classes is found.open().classes is None
@@ -496,7 +496,7 @@ class TestDownload:
         with pytest.raises(UserError) as error:
             self.open(tmp_path, "tiny_manual")
         assert (
-            f"It takes files that have to be fetched by hand into {folder}/downloads/manual: Register at example.org "
+            f"It needs files that you must download by hand into {folder}/downloads/manual: Register at example.org "
             "and fetch tiny.zip. Or pass --data_dir"
         ) in str(error.value)
 

@@ -107,7 +107,7 @@ def test_a_class_of_ones_own_that_grows(folder, tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("closed_eyes")
 def test_replicas(folder):
-    with pytest.raises(UserError, match="--batch_size=6 cannot be shared out evenly to 4 replicas"):
+    with pytest.raises(UserError, match="--batch_size=6 cannot be divided evenly among 4 replicas"):
         pipeline.run(config(folder, batch_size=6, strategy="mirrored", num_virtual_devices=4))
 
 

@@ -301,7 +301,7 @@ class TestDivergencesOfDistributions:
             (
                 "mixture1d(centres=[0], std=1e-9)",
                 "mixture1d(centres=[0, 1])",
-                "vary on lengths of 1e-09, too short beside their extent of",
+                "vary on lengths of 1e-09, too short for quadrature over their extent of",
             ),
         ],
     )
@@ -385,7 +385,7 @@ class TestFrechet:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (([0, 0], np.eye(3), [0, 0], np.eye(2)), r"^cov1 must be of shape \[2, 2\], as mean1 has it, not \[3, 3\]"),
+            (([0, 0], np.eye(3), [0, 0], np.eye(2)), r"^cov1 must be of shape \[2, 2\], to match mean1, not \[3, 3\]"),
             (([0, 0], np.eye(2), [0], np.eye(2)), r"^mean2 must be of shape \[2\]"),
             (([0, 0], np.eye(2), [0, 0], [[1, 2], [0, 1]]), "^cov2 must be a covariance: symmetric"),
             (([0, 0], -np.eye(2), [0, 0], np.eye(2)), "^cov1 must be a covariance: symmetric"),

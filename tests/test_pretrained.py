@@ -282,7 +282,7 @@ def test_a_name_is_a_release_before_it_is_a_folder_here(released, model, tmp_pat
     (here / "dcgan-mnist").mkdir()
     monkeypatch.chdir(here)
     assert gan_zoo.load_pretrained("dcgan-mnist", index=released).path.parent == released.parent / "dcgan-mnist"
-    with pytest.raises(UserError, match="^dcgan-mnist is no SavedModel"):
+    with pytest.raises(UserError, match="^dcgan-mnist is not a SavedModel"):
         gan_zoo.load_pretrained("./dcgan-mnist", index=released)
 
 
@@ -290,10 +290,10 @@ def test_unknown_names(released):
     with pytest.raises(UserError) as error:
         gan_zoo.load_pretrained("WGAN_GP-celeba", index=released)
     assert str(error.value) == (
-        "There is no pretrained model and no folder 'WGAN_GP-celeba'. Did you mean 'wgan_gp-celeb_a'? Released are "
-        "dcgan-mnist, wgan_gp-celeb_a; the path of a SavedModel or of a run folder works too."
+        "There is no pretrained model and no folder 'WGAN_GP-celeba'. Did you mean 'wgan_gp-celeb_a'? The released "
+        "models are dcgan-mnist, wgan_gp-celeb_a; the path of a SavedModel or a run folder also works."
     )
-    with pytest.raises(UserError, match="no folder 'zzz'. Released are"):
+    with pytest.raises(UserError, match="no folder 'zzz'. The released models are"):
         gan_zoo.load_pretrained("zzz", index=released)
     with pytest.raises(UserError, match="no folder ''"):
         gan_zoo.load_pretrained("", index=released)
@@ -340,11 +340,11 @@ def test_a_run_becomes_a_release(folder, tmp_path, monkeypatch):
 
 
 def test_folders_that_are_no_models(folder, tmp_path):
-    with pytest.raises(UserError, match="is no SavedModel folder and has no saved_model/"):
+    with pytest.raises(UserError, match="is not a SavedModel folder and contains no saved_model/"):
         gan_zoo.load_pretrained(tmp_path, trust=True)
     file = tmp_path / "file"
     file.write_text("x")
-    with pytest.raises(UserError, match="is no SavedModel folder"):
+    with pytest.raises(UserError, match="is not a SavedModel folder"):
         gan_zoo.load_pretrained(file, trust=True)
 
     broken = tmp_path / "broken"
@@ -364,9 +364,9 @@ def test_savedmodels_of_others(tmp_path):
     other = tf.Module()
     other.f = tf.function(lambda x: x, input_signature=[tf.TensorSpec([])])
     tf.saved_model.save(other, str(tmp_path / "other"))
-    with pytest.raises(UserError, match="none that gan_zoo exported: it has no 'sample'"):
+    with pytest.raises(UserError, match="that gan_zoo did not export: it has no 'sample'"):
         gan_zoo.load_pretrained(tmp_path / "other", trust=True)
 
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).export(tmp_path / "keras", verbose=False)
-    with pytest.raises(UserError, match="none that gan_zoo exported"):
+    with pytest.raises(UserError, match="that gan_zoo did not export"):
         gan_zoo.load_pretrained(tmp_path / "keras", trust=True)

@@ -195,7 +195,7 @@ def test_real_images_fade_like_the_generated_ones():
     gan.grow(2, 0.25)
     blocks = IMAGES.reshape(4, 8, 2, 8, 2, 1).mean((2, 4)).repeat(2, 1).repeat(2, 2)
     np.testing.assert_allclose(gan.at_stage(tf.constant(IMAGES)), 0.75 * blocks + 0.25 * IMAGES, atol=1e-6)
-    with pytest.raises(UserError, match="images of 12 pixels cannot be brought to the stage's 16"):
+    with pytest.raises(UserError, match="images of 12 pixels cannot be reduced to the stage's 16"):
         gan.at_stage(tf.zeros([2, 12, 12, 1]))
 
 

@@ -211,9 +211,9 @@ def test_samples_of_a_run_are_refined(space, run_dir, tmp_path):
 
 
 def test_a_saved_model_has_no_discriminator(run_dir, tmp_path):
-    with pytest.raises(UserError, match="--refine=latent needs the discriminator.*A SavedModel holds the generator"):
+    with pytest.raises(UserError, match="--refine=latent needs the discriminator.*A SavedModel contains the generator"):
         sample.write_samples(str(run_dir / "saved_model"), tmp_path / "x.png", refine="latent")
-    with pytest.raises(UserError, match="--refine=latent needs the discriminator.*wgan_gp-mnist is none"):
+    with pytest.raises(UserError, match="--refine=latent needs the discriminator.*wgan_gp-mnist is not a run folder"):
         sample.write_samples("wgan_gp-mnist", tmp_path / "x.png", refine="latent")
     with pytest.raises(UserError, match="--refine_step_size must be a positive number, not -1.0"):
         sample.write_samples(str(run_dir), tmp_path / "x.png", refine="latent", step_size=-1.0)
@@ -247,7 +247,7 @@ def test_a_run_is_fine_tuned_into_a_new_folder(run_dir, tmp_path, capsys):
     assert any(not np.array_equal(one, other) for one, other in pairs)
     for way in ("none", "latent"):
         sample.write_samples(str(output), tmp_path / f"{way}.png", num=4, refine=way, trust=way == "none")
-    with pytest.raises(UserError, match="is there already: name a new folder"):
+    with pytest.raises(UserError, match="already exists: name a new folder"):
         fine_tuning.fine_tune_run(run_dir, output, 3, dynamics)
     # Its optimizers are missing, so training cannot continue there.
     with pytest.raises(UserError, match="fine_tuned"):

@@ -159,7 +159,7 @@ def test_grey_images_stay_grey(tmp_path):
         ({"output": "a.gif"}, "--output=a.gif must end in .png, .npy or .npz"),
         ({"output": "a"}, "--output=a must end in"),
         ({"output": "folder.png"}, "--output=folder.png is a folder"),
-        ({"output": "file/a.png"}, "--output=file/a.png cannot be written: .* is no folder"),
+        ({"output": "file/a.png"}, "--output=file/a.png cannot be written: .* is not a folder"),
     ],
 )
 def test_errors(folder, tmp_path, monkeypatch, kwargs, sentence):

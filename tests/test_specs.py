@@ -65,9 +65,9 @@ def test_defaults_give_the_types_where_nothing_else_does():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("thing(whole=1", "--flag has a bracket or a quotation mark without its partner."),
-        ("thing)whole=1(", "--flag has a bracket or a quotation mark without its partner."),
-        ("thing(word='a)", "--flag has a bracket or a quotation mark without its partner."),
+        ("thing(whole=1", "--flag has an unmatched bracket or quotation mark."),
+        ("thing)whole=1(", "--flag has an unmatched bracket or quotation mark."),
+        ("thing(word='a)", "--flag has an unmatched bracket or quotation mark."),
         ("thing(whole=1)+1", "--flag is not of the form name(argument=value, ...)."),
         ("thing, thing", "--flag is not of the form name(argument=value, ...)."),
         ("thing(1)", "--flag: '1' is not of the form name=value."),

@@ -66,7 +66,7 @@ class TestNames:
             ("two_lines(thta=1)", "two_lines(thta=1): two_lines has no argument 'thta'. Did you mean 'theta'? It "),
             ("circle(radius=2)", "circle(radius=2): circle has no argument 'radius'. It has none."),
             ("two_lines(1)", "two_lines(1): '1' is not of the form name=value."),
-            ("two_lines(theta=1", "'two_lines(theta=1' has a bracket or a quotation mark without its partner."),
+            ("two_lines(theta=1", "'two_lines(theta=1' has an unmatched bracket or quotation mark."),
             ("two_lines(theta=1)+1", "'two_lines(theta=1)+1' is not of the form name(argument=value, ...)."),
             ("two_lines(theta=exit())", "two_lines(theta=exit()): theta must be a number, not 'exit()'."),
             ("two_lines(**{})", "two_lines(**{}): '**{}' is not of the form name=value."),
@@ -99,7 +99,7 @@ class TestNames:
             synthetic.get(None)
 
     def test_modes_of_what_has_none(self):
-        with pytest.raises(UserError, match="circle is no mixture of Gaussians and has no modes"):
+        with pytest.raises(UserError, match="circle is not a mixture of Gaussians and has no modes"):
             synthetic.modes("circle")
 
     @pytest.mark.parametrize(

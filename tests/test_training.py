@@ -178,8 +178,8 @@ def test_divergence_goes_on_from_the_last_good_checkpoint_with_lower_rates(tmp_p
     with caplog.at_level(logging.WARNING, "gan_zoo"):
         assert Trainer(job, tmp_path / "run").train() is not None
     first, second = [r.getMessage() for r in caplog.records if "diverged" in r.getMessage()]
-    assert "at step 7. Going on from step 6 with half the learning rates" in first
-    assert "at step 9. Going on from step 8" in second
+    assert "at step 7. It continues from step 6 with half the learning rates" in first
+    assert "at step 9. It continues from step 8" in second
     for optimizer in (job.gan.d_optimizer, job.gan.g_optimizer):
         assert float(optimizer.learning_rate) == pytest.approx(rate / 4)
     assert checkpoints.list_checkpoints(tmp_path / "run" / "checkpoints")[-1].name == "00000010"
@@ -273,7 +273,7 @@ def test_a_run_made_longer_may_go_on_between_two_multiples(tmp_path):
         (dict(model="dcgan", dataset="digits", network="dcgan", resolution=20), r"power of two from 8 to 256"),
         (dict(model="dcgan", dataset="digits", n_critic=1, batch_size=2000), r"2000"),
         (dict(strategy="multi_worker"), r"TF_CONFIG"),
-        (dict(workers="a:1,b:1", worker_index=0), r"--workers is for several machines: it goes with --strategy"),
+        (dict(workers="a:1,b:1", worker_index=0), r"--workers is for several machines: use it with --strategy"),
         (dict(strategy="multi_worker", worker_index=0), r"--worker_index needs --workers"),
         (dict(strategy="multi_worker", workers="a:1,b", worker_index=0), r"--workers: 'b' must be host:port"),
         (dict(strategy="multi_worker", workers="a:1,a:1", worker_index=0), r"and stand there once"),
@@ -299,7 +299,7 @@ def test_a_run_made_longer_may_go_on_between_two_multiples(tmp_path):
         (dict(learning_rate=math.inf), r"--learning_rate must be positive, not inf"),
         (dict(worker_timeout=math.inf), r"--worker_timeout must be positive and at most 1000000, not inf"),
         (dict(run_dir="/"), r"--run_dir=/ is the root of the file system"),
-        (dict(run_dir="a\0b"), r"--run_dir='a.x00b' holds a NUL character"),
+        (dict(run_dir="a\0b"), r"--run_dir='a.x00b' contains a NUL character"),
         (dict(cache_dir=""), r"--cache_dir is empty"),
         (dict(data_dir="x" * 300), r"--data_dir=x+ cannot be used: File name too long"),
         (dict(run_dir="~nobody-here/run"), r"--run_dir=~nobody-here/run: there is no home folder of that user"),

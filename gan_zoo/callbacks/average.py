@@ -48,7 +48,7 @@ class GeneratorEMA(StepCallback):
         """A model of the same class that contains the averaged networks. Use it to sample and to export."""
         if self._averaged_model is None:
             seed = int(self.model.random_state[0])  # drawing a seed would advance Python's global generator
-            # Outside of the strategy's scope, in which making a variable is a step that all workers have to take.
+            # Not in the strategy's scope, in which all workers would have to create the variables together.
             self._averaged_model = self.model.rebuilt(**self.networks, seed=seed)
         return self._averaged_model
 

@@ -1,4 +1,4 @@
-"""The health of a run: numbers that tell when a model goes wrong, and a word, once, about what usually helps."""
+"""Health checks of a run: numbers that show when training goes wrong, and warnings that say what usually helps."""
 
 import logging
 from collections.abc import Callable
@@ -20,50 +20,51 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gan_zoo")
 
 EXAMPLES = 256
-"""Real and generated examples that a look compares, at most."""
+"""Maximum number of real examples, and of generated ones, in a check."""
 MODE_SAMPLES = 2000
-"""Samples in which modes are counted."""
+"""Number of samples in which modes are counted."""
 
 SATURATED = 0.995
-"""Probability that D scores a real example above a generated one, from which on it is said to tell them apart."""
+"""Limit for "d_auc". From this value on, the discriminator separates real and generated examples too well."""
 VANISHED = 0.01
-"""Share of the largest gradient norm so far below which the generator is said to get nothing any more."""
+"""Limit for the generator's gradient norm divided by its largest value so far. Below it, the gradient vanishes."""
 EXPLODED = 100.0
-"""Times the median gradient norm so far."""
+"""Limit for a gradient norm divided by its median so far. Above it, the gradient explodes."""
 DUPLICATED = 0.25
-"""Share of samples with a near-duplicate."""
+"""Limit for "duplicates". From this value on, samples repeat."""
 _USUAL = 5
-"""Looks that it takes to know a usual gradient."""
+"""Number of earlier checks above which their median is a reliable gradient norm."""
 
 
 class Health(StepCallback):
-    """Measures what goes wrong in training, writes it to `metrics.jsonl`, and warns, once for each kind of trouble.
+    """Measures the health of training, writes the numbers to `metrics.jsonl`, and warns once for each kind of problem.
 
-    d_auc: The probability that D scores a real example above a generated one: 0.5 is chance, 1 is a discriminator that
-        tells all of them apart. Wasserstein critics may do so; where the generator's gradient vanishes, too, the
-        discriminator is saturated (Arjovsky & Bottou, 2017, Section 2). Absent where D does not give one score for
-        what the generator makes, as in a BiGAN, whose D sees pairs; a class's own `score(x)` gives it there.
-    d_gradient, g_gradient: Norms of the players' gradients, each over all of its weights; "<player>_gradient" of
-        players of other names.
-    duplicates: The share of samples that have a near-duplicate among the others, nearer than half the distance that
-        only 1 % of as many real examples have to their nearest neighbour. The birthday test of Arora & Zhang (2017),
-        with a measure in the place of an eye: if s samples hold duplicates about half the time, the generator makes
-        about s^2 different ones.
-    modes: How many modes of a distribution with known modes the samples reach: see `gan_zoo.metrics`.
+    d_auc: The probability that D scores a real example above a generated one. 0.5 is chance, and 1 is a discriminator
+        that separates them perfectly. This is normal for a Wasserstein critic. If the generator's gradient also
+        vanishes, the discriminator is saturated (Arjovsky & Bottou, 2017, Section 2). The value is missing if D does
+        not give one score for a sample, as in a BiGAN, whose D takes pairs. A class can define `score(x)` to provide
+        it.
+    d_gradient, g_gradient: The norm of each player's gradient over all of its weights. The key of a player with another
+        name is "<player>_gradient".
+    duplicates: The share of samples that have a near-duplicate among the other samples. Two samples are near-duplicates
+        if their distance is less than half of a usual small distance: the 1 % quantile of the distances of as many real
+        examples to their nearest neighbours. This is the birthday test of Arora & Zhang (2017) with a distance instead
+        of visual inspection: if a set of s samples contains duplicates with a probability of about one half, the
+        generator has about s^2 different samples.
+    modes: The number of modes that the samples cover, if the distribution has known modes: see `gan_zoo.metrics`.
 
-    A look changes nothing: the networks' statistics, the random stream and all else are put back, so that training goes
-    on as if nobody had looked. It takes about the time of a few steps; for points, whose steps take a millisecond, of
-    a few dozen.
+    A check does not change training: it restores the statistics of the networks, the random stream and all other state.
+    It takes about as long as a few steps, or a few dozen steps for points, whose steps take a millisecond.
 
     Args:
-        real: Gives real examples for a step, [N, ...], as the losses get them: with `classes`, (images, labels). The
-            latents then have these labels.
-        every: Steps between looks; 0 for none.
-        log: Gets the numbers, for the line of the same step.
-        target: Of which modes can be counted, or None.
-        seed: Of the latents.
-        step: The step that training starts from.
-        warns: Whether to say what is wrong. All workers look, since a look takes all replicas; one of them tells.
+        real: Returns real examples for a step, [N, ...], as the losses get them: with `classes`, (images, labels). The
+            latents then get these labels.
+        every: Steps between checks; 0 for none.
+        log: Receives the numbers, for the line of the same step.
+        target: The distribution whose modes are counted, or None.
+        seed: Seed of the latents.
+        step: The step at which training starts.
+        warns: Whether to log warnings. A check needs all replicas, so all workers run it, but only one of them warns.
 
     References:
         Arjovsky & Bottou, 2017, https://arxiv.org/abs/1701.04862
@@ -99,7 +100,7 @@ class Health(StepCallback):
                 _log.warning("step %d: %s", self.step, sentence)
 
     def look(self) -> dict[str, float]:
-        """The numbers of the model as it stands."""
+        """Checks the model in its current state, and returns the numbers."""
         model = self.model
         x = tf.nest.map_structure(lambda t: tf.convert_to_tensor(t)[:EXAMPLES], self.real(self.step))
         x = cast_floats(x, dtype_of(*model.networks().values()))
@@ -127,13 +128,14 @@ class Health(StepCallback):
 
 
 def mode_target(dataset: str, shape: tuple[int, ...]) -> "Distribution | ColorMNIST | None":
-    """What the modes of samples are counted against: see `gan_zoo.metrics.target`. None where they are not known.
+    """The distribution whose modes are counted in samples: see `gan_zoo.metrics.target`. None if it has no known modes.
 
-    Those of color_mnist need the classifier of digits, which is part of a clone, and its resolution.
+    The modes of color_mnist need the resolution of the classifier of digits, and the classifier itself, which is part
+    of a clone.
 
     Args:
-        dataset: The name.
-        shape: Of one sample.
+        dataset: Name of the dataset.
+        shape: Shape of one sample.
     """
     from gan_zoo.data import synthetic
     from gan_zoo.metrics import digits
@@ -147,7 +149,7 @@ def mode_target(dataset: str, shape: tuple[int, ...]) -> "Distribution | ColorMN
 
 
 def _measure(model, x, z) -> dict[str, Any]:
-    """The players' gradient norms, scores and samples at x and z. Whatever the computation moves is put back."""
+    """Returns the players' gradient norms, scores and samples at x and z. Restores all state that this changes."""
     trainable = {id(variable) for variable in model.trainable_variables}
     state = [variable for variable in model.variables if id(variable) not in trainable]
     kept = [tf.identity(variable.value) for variable in state]
@@ -167,7 +169,7 @@ def _measure(model, x, z) -> dict[str, Any]:
 
 
 def _scores(model, x, samples) -> tuple[tf.Tensor, ...]:
-    """Returns scores of real and of generated examples, [B, 1] or [B]; empty if the model scores no single example."""
+    """Returns scores of real and generated examples, [B, 1] or [B]; empty if the model does not score one example."""
     if hasattr(model, "score"):
         return model.score(x), model.score(samples)
     discriminator = model.networks().get("discriminator")
@@ -178,7 +180,7 @@ def _scores(model, x, samples) -> tuple[tf.Tensor, ...]:
 
 
 def auc(real: np.ndarray, fake: np.ndarray) -> float:
-    """The probability that a real example's score is above a generated one's, ties counted half; NaN if one is NaN."""
+    """The probability that a real example scores above a generated one; ties count half. NaN without finite scores."""
     from scipy.stats import rankdata
 
     real, fake = np.ravel(real), np.ravel(fake)
@@ -189,7 +191,7 @@ def auc(real: np.ndarray, fake: np.ndarray) -> float:
 
 
 def duplicates(samples: np.ndarray, real: np.ndarray) -> float:
-    """The share of samples that have a near-duplicate among the others; see `Health`.
+    """The share of samples that have a near-duplicate among the other samples: see `Health`.
 
     Args:
         samples: [N, ...], N from 2 up.
@@ -211,10 +213,10 @@ def _nearest(points: np.ndarray) -> np.ndarray:
 
 
 def diagnose(history: list[dict[str, float]]) -> list[tuple[str, str]]:
-    """The troubles that the looks so far, the last one among them, point to: (kind, what it is and what helps).
+    """Returns the problems that the last check shows: pairs of a kind, and a sentence with the problem and a remedy.
 
     Args:
-        history: What `Health.look` returned, oldest first.
+        history: The results of `Health.look` so far, oldest first.
     """
     last, found = history[-1], []
 
@@ -226,9 +228,9 @@ def diagnose(history: list[dict[str, float]]) -> list[tuple[str, str]]:
     told_apart = in_the_last(3, lambda look: look.get("d_auc", 0.0) >= SATURATED)
     if told_apart and is_gan and last["g_gradient"] <= VANISHED * largest:
         sentence = (
-            f"the discriminator tells real from generated examples apart nearly always (AUC {last['d_auc']:.3f}), and "
-            f"the generator's gradient has fallen to {100 * last['g_gradient'] / largest:.2g} % of its largest: it "
-            f"hardly learns any more. A lower --d_learning_rate, noise (--set instance_noise=0.1) or a variant with a "
+            f"the discriminator separates real and generated examples almost perfectly (AUC {last['d_auc']:.3f}), and "
+            f"the generator's gradient is only {100 * last['g_gradient'] / largest:.2g} % of its largest value: the "
+            f"generator hardly learns. A lower --d_learning_rate, noise (--set instance_noise=0.1) or a variant with a "
             f"penalty (r1_gan, wgan_gp) usually helps."
         )
         found.append(("saturation", sentence))
@@ -264,7 +266,7 @@ def diagnose(history: list[dict[str, float]]) -> list[tuple[str, str]]:
     most = max(look.get("modes", 0) for look in history)
     if in_the_last(2, lambda look: look.get("modes", most) < most / 2):
         sentence = (
-            f"samples reach {last['modes']:.0f} modes, where they had reached {most:.0f}: the {who} is losing modes. "
+            f"the samples cover {last['modes']:.0f} modes, but covered {most:.0f} before: the {who} is losing modes. "
             f"{loses} usually helps."
         )
         found.append(("lost modes", sentence))

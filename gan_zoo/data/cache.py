@@ -171,7 +171,7 @@ def _make(
                 try:
                     return _open(path, key, memory_limit)
                 except _BROKEN as error:
-                    _log.warning("The cached images in %s cannot be used (%s) and are made again.", path, error)
+                    _log.warning("The cached images in %s cannot be used (%s) and are decoded again.", path, error)
                     shutil.rmtree(path, ignore_errors=True)
             partial = _start(path, size)
             try:

@@ -101,7 +101,7 @@ class Report:
         count: Number of images that were kept.
         reasons: For each reason, the number of skipped images and the names of the first few.
         enlarged: Number of images whose square was smaller than the resolution.
-        several: Number of files with several pictures, such as animations, of which the first was kept.
+        several: Number of files with several pictures, such as animations. The first picture of each was kept.
     """
 
     count: int = 0

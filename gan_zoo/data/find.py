@@ -199,7 +199,7 @@ def _tell(name: str, report: Report, resolution: int):
         )
     if report.several:
         _log.warning(
-            "%s: %d of %d files hold several pictures (animations, pages): the first of each is taken.",
+            "%s: %d of %d files hold several pictures (animations, pages): only the first of each is used.",
             name,
             report.several,
             report.count,

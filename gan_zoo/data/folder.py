@@ -53,7 +53,7 @@ def find(name: str, labels: bool = False) -> ImageSet:
     root = checks.path("dataset folder", text) if text else Path()
     if not text or not root.is_dir():
         raise UserError(
-            f"{name}: there is no folder {str(root)!r}. Write the path of a folder of images behind folder:."
+            f"{name}: there is no folder {str(root)!r}. Write the path of a folder of images after folder:."
         )
     others = _Others()
     paths = sorted(_walk(root, others))
@@ -174,13 +174,13 @@ class _Others:
         if self.by_suffix:
             kinds = (f"{len(paths)} {suffix} ({_few(paths)})" for suffix, paths in sorted(self.by_suffix.items()))
             found.append(
-                f"Files in formats that are not read are passed over: {', '.join(kinds)}. Convert them to PNG or JPEG "
+                f"Files in formats that are not read are ignored: {', '.join(kinds)}. Convert them to PNG or JPEG "
                 f"to train on them."
             )
         if self.misnamed:
             found.append(
-                f"{len(self.misnamed)} files hold images, but their names do not end as those of images do "
-                f"({_few(self.misnamed)}), and are passed over: rename them to train on them."
+                f"{len(self.misnamed)} files contain images but do not have the suffix of an image format "
+                f"({_few(self.misnamed)}), and are ignored: rename them to train on them."
             )
         return found
 

@@ -76,7 +76,7 @@ class Outline:
         `open_source` with the name, split, resolution and crop of this dictionary opens the same images. A dataset with
         labels has the names of its classes under "classes"; a dataset without labels has no such key.
         """
-        # Earlier runs on points without labels recorded null, before points had classes, and must continue to work.
+        # None for points without labels, as early versions recorded it. Their runs must continue to work.
         num_classes = self.num_classes if self.labelled or self.kind == "image" else None
         described = {
             "name": self.name,

@@ -81,7 +81,7 @@ def find(name: str, *, split: str, data_dir: str | None, labels: bool) -> ImageS
 
     def prepare() -> ImageSet:
         _prepare(name, builder)
-        # Preparing a set may be what tells the names of its classes.
+        # The names of the classes may be known only after the preparation.
         classes = _class_names(builder.info, label)
         return _with_files(dataclasses.replace(found, class_names=classes), builder, split)
 
@@ -140,7 +140,7 @@ def _records(name: str, builder, split: str, image: str, label: str | None) -> I
             if info.file_format not in (None, tfds.core.FileFormat.TFRECORD):
                 raise
             _log.warning(
-                "%s: TFDS's reader gave up after %s (%s): what is left is read record by record.",
+                "%s: TFDS's reader stopped after %s (%s): the remaining records are read one by one.",
                 name,
                 delivered(),
                 _first_line(error),
@@ -268,7 +268,7 @@ def _builder(name: str, data_dir: str | None):
         pass
     except (ParseError, json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
         raise UserError(
-            f"dataset {name!r}: what TFDS has noted about it in {data_dir or 'its data folder'} cannot be read "
+            f"dataset {name!r}: its description in {data_dir or 'the data folder of TFDS'} cannot be read "
             f"({_first_line(error)}). The files may be an incomplete copy: copy or prepare the set again."
         ) from error
     except ValueError as error:
@@ -337,8 +337,8 @@ def _reach(argument: str, address: str) -> None:
     else:
         reason = _first_line(error).removesuffix(".")
     raise UserError(
-        f"{argument}={address} cannot be reached ({reason}): see that the address and the access to it are right, or "
-        f"copy the prepared datasets to a folder here."
+        f"{argument}={address} cannot be reached ({reason}): check the address and your access to it, or copy the "
+        f"prepared datasets to a local folder."
     ) from error
 
 
@@ -377,7 +377,7 @@ def _check_known(name: str):
 
     if name[0] in "/.~" and checks.path("dataset", name).is_dir():
         raise UserError(f"{name!r} is a folder: write folder:{name} to train on the images in it.")
-    # The list of community datasets would be downloaded.
+    # Without community datasets, because TFDS would download the list of them.
     listed = tfds.list_builders(with_community_datasets=False)
     base = re.split("[/:]", name)[0]
     if base not in listed and not _COMMUNITY.match(name):
@@ -405,7 +405,7 @@ def _features(name: str, features) -> tuple[str, list[str]]:
 
     # TFDS reads the features of a prepared set in an order that differs from process to process.
     items = dict(sorted(features.items())) if isinstance(features, tfds.features.FeaturesDict) else {}
-    # Of several, the one with the usual name; a LabeledImage is a map of classes and not a picture.
+    # If there are several, the one with the usual name is used. A LabeledImage is a map of classes and not a picture.
     images = [
         key
         for key, feature in items.items()
@@ -430,8 +430,8 @@ def _check_labels(name: str, info, kinds: list[str]) -> None:
         raise no_labels(name)
     if len(kinds) > 1:
         raise UserError(
-            f"labels: {name} has several labels, {', '.join(kinds)}, none of which is named 'label', so there is no "
-            f"telling which are meant. Choose a set with one, such as mnist or cifar10."
+            f"labels: {name} has several labels, {', '.join(kinds)}, none of which is named 'label', so it is not "
+            f"clear which to use. Choose a set with one, such as mnist or cifar10."
         )
     if not _class_names(info, kinds[0]):
         raise UserError(
@@ -519,13 +519,13 @@ def _cannot_prepare(name: str, builder, error: Exception) -> str:
     known = [info for info in known if config and config in info.filename] or known
     files = [f"{info.filename} ({info.size})" for info in known]
     if instructions:
-        byhand = f"It takes files that have to be fetched by hand into {manual}: {' '.join(instructions.split())}"
+        byhand = f"It needs files that you must download by hand into {manual}: {' '.join(instructions.split())}"
     elif files:
         more = len(files) - _FILES_NAMED
         named = ", ".join(files[:_FILES_NAMED]) + (f" and {more} more" if more > 0 else "")
         byhand = f"If you can get its files elsewhere, put them under these names in {manual} and run again: {named}."
     else:
-        byhand = "Try again when the network is there."
+        byhand = "Try again when the network is available."
     return (
         f"{said} {byhand} Or pass --data_dir with a folder in which TFDS has already prepared {name}, "
         "or train on images of your own with folder:/path."

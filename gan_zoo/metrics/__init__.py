@@ -82,7 +82,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         "w1": Metric("W1", "lower", 3, "Exact Wasserstein-1 distance of 1000 samples to as many fresh draws."),
         "modes": Metric(
-            "Modes", "higher", 0, "Modes that get samples; of a mixture, at least 20 % of their fair share of them."
+            "Modes", "higher", 0, "Modes with samples; in a mixture, with at least 20 % of their expected number."
         ),
         "hq": Metric("HQ", "higher", 3, "High-quality samples: the share within 3 standard deviations of a mode."),
         "kl_mode": Metric("KL of modes", "lower", 3, "KL divergence from the true modes to the samples', in nats."),
@@ -184,7 +184,7 @@ def mode_coverage(
 
         return color_modes(samples)
     if distribution.modes is None:
-        raise UserError(f"distribution: {distribution.name} is no mixture of Gaussians, and has no modes to count.")
+        raise UserError(f"distribution: {distribution.name} is not a mixture of Gaussians and has no modes to count.")
     centres, std = distribution.modes
     return coverage(points("samples", samples, distribution.dim), centres, radius * std, distribution.weights)
 

@@ -295,9 +295,9 @@ their modes can be counted: `gan_zoo.metrics.color_modes`.
 
 All settings and versions are in [`run.json`](run.json).
 
-**Limits.** It was trained on digits alone and gives a digit for anything: what a generator draws that is no digit
-counts as one, too, and `confidence` is all that tells of it. Numbers of modes depend on the classifier and on the
-number of samples: compare them only where both are the same.
+**Limits.** It was trained on digits alone and returns a digit for every image. So a sample that is not a digit also
+counts as one, and only a low `confidence` shows this. Numbers of modes depend on the classifier and on the number of
+samples: compare them only if both are the same.
 """
 
 
@@ -305,7 +305,7 @@ USAGE = """
 Trains the classifier of digits that counts the modes of colour MNIST: python -m gan_zoo.metrics.digits --output=DIR
 """
 
-GROUPS = {"Where": ["data_dir", "output"], "Training": ["epochs", "batch_size", "learning_rate", "seed"]}
+GROUPS = {"Folders": ["data_dir", "output"], "Training": ["epochs", "batch_size", "learning_rate", "seed"]}
 
 
 def main() -> None:
@@ -317,10 +317,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("data_dir", None, "Where TFDS keeps its datasets; by default ~/tensorflow_datasets.")
-    flags.DEFINE_string("output", None, "The folder to write.")
+    flags.DEFINE_string("data_dir", None, "Folder of TFDS's datasets; by default ~/tensorflow_datasets.")
+    flags.DEFINE_string("output", None, "Folder for the classifier.")
     flags.DEFINE_integer("epochs", 12, "Passes over the training digits.")
     flags.DEFINE_integer("batch_size", 128, "Digits in a minibatch.")
-    flags.DEFINE_float("learning_rate", 2e-3, "Of Adam, at the start.")
-    flags.DEFINE_integer("seed", 0, "Of weights, order and dropout.")
+    flags.DEFINE_float("learning_rate", 2e-3, "Learning rate of Adam at the start.")
+    flags.DEFINE_integer("seed", 0, "Seed of the initial weights, the order and the dropout.")
     command_line.main(main, USAGE, GROUPS)

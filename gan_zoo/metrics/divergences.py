@@ -142,8 +142,8 @@ def _quadrature(p: Distribution, q: Distribution, per_scale: int) -> tuple[np.nd
     affordable = (np.prod(high - low) / MAX_POINTS) ** (1 / p.dim)
     if affordable > scale / _COARSEST:
         raise UserError(
-            f"p and q: {p.name} and {q.name} vary on lengths of {scale:g}, too short beside their extent of "
-            f"{float((high - low).max()):g} for quadrature."
+            f"p and q: {p.name} and {q.name} vary on lengths of {scale:g}, too short for quadrature over "
+            f"their extent of {float((high - low).max()):g}."
         )
     spacing = max(scale / per_scale, affordable)
     points = _lattice(low, high, spacing)

@@ -34,7 +34,7 @@ def squared_frechet(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2
     dim = len(mean1)
     for name, array, shape in (("mean2", mean2, (dim,)), ("cov1", cov1, (dim, dim)), ("cov2", cov2, (dim, dim))):
         if mean1.ndim != 1 or array.shape != shape:
-            raise UserError(f"{name} must be of shape {list(shape)}, as mean1 has it, not {list(array.shape)}.")
+            raise UserError(f"{name} must be of shape {list(shape)}, to match mean1, not {list(array.shape)}.")
     if not finite(mean1, cov1, mean2, cov2):
         return float("nan")
     product = _root("cov1", cov1) @ _root("cov2", cov2)

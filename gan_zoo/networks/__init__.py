@@ -1,11 +1,11 @@
 """Networks, each sized from the examples' shape, the latent size and one width.
 
-`Builder` makes them: generators, discriminators, encoders, perceptrons and autoencoders for one kind of examples. A
-family is a module with `generator(shape, latent_dim, width, classes)` and `discriminator(shape, width, norm, ...)`.
+`Builder` builds generators, discriminators, encoders, perceptrons and autoencoders for examples of one shape. A family
+is a module with `generator(shape, latent_dim, width, classes)` and `discriminator(shape, width, norm, ...)`.
 
-Images are [B, H, W, C] whatever Keras's `image_data_format` is: layers that have a `data_format` come from `nhwc`.
-Layers take Keras's dtype policy. Inputs and outputs are float32, or float64 under that policy: see `inputs` and
-`precision.interface_dtype`. Labels are int32, [B]: see `conditions`.
+Images are always [B, H, W, C], whatever Keras's `image_data_format` is: layers with a `data_format` come from `nhwc`.
+Layers use Keras's current dtype policy. Inputs and outputs are float32, or float64 under the policy float64: see
+`inputs` and `precision.interface_dtype`. Labels are int32, [B]: see `conditions`.
 """
 
 from typing import Any
@@ -52,7 +52,7 @@ def for_images(
 
 
 def default_norm(network: str, norm: str) -> str:
-    """The discriminator's normalization in a family where the paper has `norm`: some families have no "batch"."""
+    """The default normalization of a discriminator: the paper's `norm`, or "none" if the family does not suit it."""
     if network == "growing":
         return "none"
     return "none" if network == "mlp" and norm == "batch" else norm
@@ -73,17 +73,17 @@ def for_points(
 
 
 def features(network, x: Any, layer: str | None = None, training: bool = True) -> Any:
-    """The activations inside a network: what its last layer takes, or what another layer makes.
+    """The activations inside a network: by default the input of its last layer, or else the output of another layer.
 
-    In the zoo's discriminators and encoders the layer before the last is named "features": it makes [B, F]. In an
-    autoencoder that name is the code's. In a functional or sequential network of another kind, which has no such layer,
-    it is the input of the last layer with weights.
+    In the zoo's discriminators and encoders, the layer before the last one is named "features". Its output is [B, F].
+    In an autoencoder, the layer of this name returns the code. In other functional and sequential networks, which have
+    no layer of this name, the default is the input of the last layer with weights.
 
     Args:
         network: A functional, sequential or growing network, or one with a method `features(x, layer, training)`.
-        x: The network's input; a conditional network's is a pair (x, y).
-        layer: Name of the layer whose output to take. Of growing networks, also "block_0", "block_1", ...
-        training: Whether the network runs in training mode. By default it does, as in the losses.
+        x: The input of the network; for a conditional network a pair (x, y).
+        layer: Name of the layer whose output is returned. Growing networks also have "block_0", "block_1", ...
+        training: Whether the network runs in training mode. Defaults to True, as in the losses.
 
     Raises:
         UserError: If the network has no layer of that name, or is of another kind.
@@ -94,10 +94,10 @@ def features(network, x: Any, layer: str | None = None, training: bool = True) -
 
 
 def one_pass_pays(network) -> bool:
-    """Whether several minibatches may go through the network as one, and are faster so.
+    """Whether one pass of several minibatches through the network is faster than separate passes, with equal results.
 
-    They may if no example can influence what the network makes of another: see `independence.is_by_example`.
-    Perceptrons are slower so on a CPU: their separate passes run side by side.
+    The results are equal if the output for one example does not depend on other examples: see
+    `independence.is_by_example`. Perceptrons are not faster: on a CPU their separate passes run in parallel.
     """
     import keras
 

@@ -1,4 +1,4 @@
-"""What layers inside a network make: see `gan_zoo.networks.features`."""
+"""The outputs of layers inside a network: see `gan_zoo.networks.features`."""
 
 import inspect
 import weakref
@@ -10,14 +10,15 @@ from keras.src.models.functional import Functional  # the type of keras.Model(in
 from gan_zoo.util.errors import UserError
 
 LAYER = "features"
-"""Name of the layer before the last in the zoo's discriminators and encoders, and of the code's in autoencoders."""
+"""Name of the layer before the last one in the zoo's discriminators and encoders, and of the code in autoencoders."""
 
-# By network and the name asked for. Kept beside the networks: within them, these models would be saved as parts.
+# The results of `_part`, by network and layer name. They are not attributes of the networks, because Keras would then
+# save these models as parts of the networks.
 _parts: "weakref.WeakKeyDictionary[keras.Model, dict]" = weakref.WeakKeyDictionary()
 
 
 def at(network: keras.Model, x: Any, layer: str | None, training: bool | None) -> Any:
-    """As `gan_zoo.networks.features`. With `training` None a network in a call of another runs as that does."""
+    """Like `gan_zoo.networks.features`. If `training` is None, the mode of the surrounding call applies."""
     if inspect.ismethod(getattr(network, "features", None)):
         return network.features(x, layer=layer, training=training)
     found = _parts.setdefault(network, {})
@@ -30,12 +31,17 @@ def at(network: keras.Model, x: Any, layer: str | None, training: bool | None) -
 
 
 def _part(network: keras.Model, layer: str | None) -> tuple[keras.Model | None, keras.Model | None]:
-    """What leads to the layer's output, or to the input of the last layer with weights; and that layer, if a model."""
+    """Returns a model from the network's input to the activations, and the last layer with weights if it is a model.
+
+    The activations are the output of `layer`, or by default the input of the last layer with weights. The first value
+    is None if the activations are the network's input itself. The second value is None if the activations are found in
+    this network; otherwise they are found inside the returned layer.
+    """
     function = network._functional if isinstance(network, keras.Sequential) else network
     if not isinstance(function, Functional) or type(function).call is not Functional.call:
         raise UserError(
-            f"{network.name} is a {type(network).__name__}, whose layers cannot be taken apart: give it a method "
-            f"features(x, layer, training) that returns its activations, or build it with keras.Model(inputs, outputs)."
+            f"{network.name} is a {type(network).__name__}, and the outputs of its layers are not known: give it a "
+            f"method features(x, layer, training) that returns them, or build it with keras.Model(inputs, outputs)."
         )
     depths = function._nodes_by_depth
     nodes = [node for depth in sorted(depths, reverse=True) for node in depths[depth]]  # in the order of their calls
@@ -52,7 +58,7 @@ def _part(network: keras.Model, layer: str | None) -> tuple[keras.Model | None, 
         if len(tensors) != 1:
             raise UserError(
                 f"{network.name} has no layer {LAYER!r}, and no last layer with weights and one input: give the layer "
-                f"before the last this name, or name another layer."
+                f"before the last one this name, or choose another layer."
             )
         last = weighted[-1].operation if isinstance(weighted[-1].operation, keras.Model) else None
     if [id(tensor) for tensor in tensors] == [id(tensor) for tensor in function.inputs]:

@@ -1,8 +1,8 @@
-"""Autoencoders in the discriminator's place: networks that map their input to a pair (reconstruction, code).
+"""Autoencoders that replace the discriminator: networks that map examples to a pair (reconstruction, code).
 
-The reconstruction has the examples' shape; the code is what the encoder hands to the decoder, before its activation. It
-comes from the layer "features". With `classes` the input is a pair (examples, y), the label joined to the example as
-`conditions.examples` does with "concat", and the reconstruction that of the example.
+The reconstruction has the shape of the examples. The code is the output of the encoder without an activation, from the
+layer "features". With `classes` the input is a pair (examples, y). The label is then joined to the example as in
+`conditions.examples` with "concat", and the reconstruction is that of the example alone.
 """
 
 import math
@@ -20,10 +20,10 @@ _MAX_FACTOR = 8  # the deepest layer has at most 8 times the channels of the sha
 def perceptron(
     shape: tuple[int, ...], width: int, norm: str = "none", depth: int = 2, classes: int | None = None
 ) -> keras.Model:
-    """A perceptron for points, [B, D] for shape (D,), or images, [B, H, W, C] in [-1, 1].
+    """An autoencoder of dense layers for points, [B, D] for shape (D,), or images, [B, H, W, C] in [-1, 1].
 
-    `depth` layers of `width` ReLU units lead to a code of `width` / 4 numbers, two at least, and as many back. `norm`
-    is "none", "batch", "layer" or "spectral".
+    The encoder and the decoder have `depth` layers of `width` ReLU units each. The code has `width` / 4 numbers, but at
+    least 2. `norm` is "none", "batch", "layer" or "spectral".
     """
 
     def hidden(x):
@@ -47,12 +47,13 @@ def perceptron(
 def convolutional(
     shape: tuple[int, int, int], width: int, norm: str = "none", classes: int | None = None
 ) -> keras.Model:
-    """Strided 4x4 convolutions down to 8 x 8 (or 7 x 7) positions, but at least once, and transposed ones back.
+    """An autoencoder of 4x4 convolutions with stride 2, for images, [B, H, W, C] in [-1, 1].
 
-    `width` channels at half the images' side, twice as many at a quarter, and so on: width 64 gives, for 64 x 64
-    images, 64, 128, 256 channels, and back 128, 64, C. LeakyReLU(0.2) in the encoder, ReLU in the decoder, and weights
-    from N(0, 0.02), as in DCGAN. `norm` is "none", or "batch", "layer" or "spectral" on all layers but the first and
-    the last.
+    The encoder halves the side until it is 8 (or 7), but at least once. The decoder doubles it with transposed
+    convolutions. There are `width` channels at half the images' side, twice as many at a quarter, and so on. For
+    example, with width 64 and 64 x 64 images the encoder has 64, 128 and 256 channels, and the decoder 128, 64 and C.
+    As in DCGAN, the encoder has LeakyReLU(0.2), the decoder has ReLU, and weights start from N(0, 0.02). `norm` is
+    "none"; "batch" or "layer", on all layers but the first and the last; or "spectral", on all layers but the last.
     """
     base, times = doublings(shape)
     halvings = max(1, times - (base == 4))

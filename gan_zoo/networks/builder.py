@@ -1,4 +1,4 @@
-"""Builds the networks of a model, of which there may be any number, for one kind of examples."""
+"""Builds the networks of a model for examples of one shape."""
 
 import dataclasses
 import importlib
@@ -20,21 +20,22 @@ CONDITIONS = ("projection", "concat")
 class Builder:
     """Builds networks for examples of one shape: images, [B, H, W, C] in [-1, 1], or points, [B, D].
 
-    Each call builds a network with weights of its own, under Keras's present dtype policy.
+    Each method returns a new network with its own weights, under Keras's current dtype policy.
 
-    With `classes` the examples have labels y, and generators, discriminators and autoencoders take a pair, (z, y) or
-    (x, y): see `gan_zoo.networks.conditions`. Encoders and perceptrons take no labels.
+    With `classes` the examples have labels y. Generators then take a pair (z, y), and discriminators and autoencoders
+    take a pair (x, y): see `gan_zoo.networks.conditions`. Encoders and perceptrons take no labels.
 
     Args:
-        shape: (H, W, C) or (D,).
-        network: The family, one of `FAMILIES`. By default the first; points have "mlp" only.
-        latent_dim: Z.
-        width: Channels at the images' own resolution, or the units of a layer.
+        shape: Shape of one example, (H, W, C) or (D,).
+        network: The family, one of `FAMILIES`. Defaults to "dcgan" for images, and to "mlp", the only choice, for
+            points.
+        latent_dim: Size Z of the latent vector.
+        width: Number of channels near the images' resolution, or of units in a layer: see the module of the family.
         norm: The normalization of discriminators, encoders and autoencoders: "none", "batch", "layer" or "spectral".
-        depth: Hidden layers of perceptrons. Those of the family "mlp" have it, too.
-        classes: Number of classes from 2 up; None for examples without labels.
-        condition: How discriminators see labels: "projection" on their features, or "concat" to the example. By default
-            "projection"; autoencoders have "concat" only.
+        depth: Number of hidden layers of perceptrons, including the networks of the family "mlp".
+        classes: Number of classes, from 2 up; None for examples without labels.
+        condition: How discriminators use labels: "projection" on their features, or "concat" to the example. Defaults
+            to "projection" for discriminators. Autoencoders always use "concat".
 
     Raises:
         UserError: If an argument is not valid.
@@ -74,23 +75,26 @@ class Builder:
         if self.condition is not None and self.condition not in CONDITIONS:
             raise UserError(f"condition must be one of {', '.join(CONDITIONS)}, not {self.condition!r}.")
         if self.condition is not None and self.classes is None:
-            raise UserError(f"condition={self.condition!r} says how labels are seen: give the number of classes, too.")
+            raise UserError(f"condition={self.condition!r} says how networks use labels: give classes as well.")
 
     def generator(self) -> "keras.Model":
-        """Maps z, [B, Z], or (z, y) to examples, [B, *shape]: images in [-1, 1], or points."""
+        """A network that maps z, [B, Z], or (z, y) to examples, [B, *shape]: images in [-1, 1], or points."""
         return self._family().generator(self.shape, self.latent_dim, self.width, **self._depth(), classes=self.classes)
 
     def discriminator(self, outputs: int = 1) -> "keras.Model":
-        """Maps examples, [B, *shape], or (examples, y) to raw scores, [B, outputs]."""
+        """A network that maps examples, [B, *shape], or (examples, y) to raw scores, [B, outputs]."""
         condition = (self.condition or "projection") if self.classes else None
         return self._scorer(outputs, name="discriminator", classes=self.classes, condition=condition)
 
     def encoder(self, outputs: int) -> "keras.Model":
-        """Maps examples, [B, *shape], without labels, to [B, outputs]: a network like the discriminator."""
+        """A network like the discriminator that maps examples, [B, *shape], without labels, to [B, outputs]."""
         return self._scorer(outputs, name="encoder")
 
     def mlp(self, inputs: int, outputs: int, name: str = "mlp") -> "keras.Model":
-        """Maps vectors, [B, inputs], to [B, outputs], linear: `depth` layers of `width` ReLU units between them."""
+        """A network that maps vectors, [B, inputs], to [B, outputs].
+
+        It has `depth` layers of `width` ReLU units and a linear output layer.
+        """
         from gan_zoo.networks import mlp
 
         return mlp.perceptron(
@@ -98,18 +102,18 @@ class Builder:
         )
 
     def autoencoder(self) -> "keras.Model":
-        """Maps examples, [B, *shape], or (examples, y) to a pair (reconstruction, code).
+        """A network that maps examples, [B, *shape], or (examples, y) to a pair (reconstruction, code).
 
-        See `gan_zoo.networks.autoencoder`: a perceptron for the family "mlp", convolutions for the rest.
+        It is a perceptron for the family "mlp", and convolutional for all others: see `gan_zoo.networks.autoencoder`.
 
         Raises:
-            UserError: If `condition` is "projection", which is of scores.
+            UserError: If `condition` is "projection", which needs scores.
         """
         from gan_zoo.networks import autoencoder
 
         if self.condition == "projection":
             raise UserError(
-                "condition='projection' adds to a score, and an autoencoder makes none: take condition='concat'."
+                "condition='projection' adds to a score, and an autoencoder returns none: use condition='concat'."
             )
         if self.network == "mlp":
             return autoencoder.perceptron(self.shape, self.width, self.norm, depth=self.depth, classes=self.classes)

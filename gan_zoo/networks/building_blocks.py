@@ -1,10 +1,10 @@
-"""Common parts of the families of networks: inputs, normalizations, the number of doublings."""
+"""Common parts of the families of networks: inputs, normalizations, and the number of doublings."""
 
 from gan_zoo.util.errors import UserError
 
 
 def doublings(shape: tuple[int, int, int]) -> tuple[int, int]:
-    """The side a network starts from, 4 or 7, and how often it doubles to reach the images' side.
+    """The side from which a generator starts, 4 or 7 pixels, and the number of doublings to the side of the images.
 
     Raises:
         UserError: If the images are not square, or their side is neither 4 * 2^k nor 7 * 2^k from 8 to 256.
@@ -30,7 +30,7 @@ def inputs(shape: tuple[int, ...]):
 
 
 def normalization(norm: str, rank: int = 4):
-    """A discriminator's normalization layer for activations, [B, H, W, C] or [B, C] (rank 2); None if it has none."""
+    """A new normalization layer for activations, [B, H, W, C] or [B, C] (rank 2); None for "none" and "spectral"."""
     import keras
 
     from gan_zoo.nn import layers
@@ -43,7 +43,7 @@ def normalization(norm: str, rank: int = 4):
 
 
 def kernel(layer, norm: str):
-    """The layer, or with norm "spectral" the layer with its kernel divided by its spectral norm."""
+    """The layer itself, or with norm "spectral" a layer that divides its kernel by the kernel's spectral norm."""
     from gan_zoo.nn import layers
 
     return layers.SpectralNormalization(layer) if norm == "spectral" else layer

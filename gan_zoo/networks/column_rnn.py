@@ -1,14 +1,14 @@
 """A recurrent generator that writes an image column by column, as in the MNIST experiment of unrolled GANs.
 
-After figure 3 of Metz et al. (2017): a dense layer with ReLU makes the initial state of an LSTM from z; the LSTM takes
-one step for each column, from left to right, and a dense layer with tanh makes the column of its output. The LSTM has
-no input (one of no numbers): z reaches a column through all the steps before it. The forget gates' bias starts at 1,
-all kernels at Glorot's.
+The generator follows figure 3 of Metz et al. (2017). A dense layer with ReLU computes the initial state of an LSTM from
+z. The LSTM takes one step for each column, from left to right. A dense layer with tanh computes the column from the
+LSTM's output. The LSTM has no input, so z affects a column through the state alone. The bias of the forget gates starts
+at 1, and all kernels use Glorot's initializer.
 
-The discriminator sees the whole image: three strided convolutions with LeakyReLU(0.3) and a linear output.
+The discriminator takes the whole image: three strided convolutions with LeakyReLU(0.3) and a linear output.
 
-Where nothing is known of the paper's choice, this is the library's: the initial state is the LSTM's output h and its
-cell c alike, convolutions are 3x3, and `norm` comes before the activation of all convolutions but the first.
+The paper does not specify some details. In this module, the LSTM's output h and its cell c start with the same value,
+convolutions are 3x3, and `norm` comes before the activation of all convolutions but the first.
 """
 
 import keras
@@ -20,15 +20,15 @@ from gan_zoo.nn.precision import interface_dtype
 
 
 def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:
-    """Maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1], of any shape; `width` LSTM units.
+    """A network that maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1], of any shape.
 
-    With `classes` it maps (z, y): see `conditions.latents`.
+    `width` is the number of LSTM units. With `classes` it maps (z, y): see `conditions.latents`.
     """
     height, columns, channels = shape
     latents, z = conditions.latents(latent_dim, classes)
     state = keras.layers.Dense(width, "relu")(z)
     nothing = keras.layers.RepeatVector(columns)(z[:, :0])
-    # Unrolled: with a loop XLA does not come to an end where a variant takes second derivatives.
+    # Unrolled, because XLA does not finish compiling second derivatives of a loop.
     lstm = keras.layers.LSTM(
         width, return_sequences=True, unroll=True, use_cudnn=False, recurrent_initializer="glorot_uniform"
     )
@@ -47,16 +47,16 @@ def discriminator(
     condition: str | None = "projection",
     name: str = "discriminator",
 ) -> keras.Model:
-    """Maps images, [B, H, W, C], to raw scores, [B, outputs].
+    """A network that maps images, [B, H, W, C], to raw scores, [B, outputs].
 
     Args:
         shape: (H, W, C).
         width: The convolutions have width / 16, width / 8 and width / 8 channels: 16, 32 and 32 at width 256.
         norm: "none", "batch", "layer" or "spectral".
-        outputs: Scores for each image.
-        classes: Number of classes, with which it maps (images, y); None for no labels.
+        outputs: Number of scores for each image.
+        classes: Number of classes, for a network that maps (images, y); None for no labels.
         condition: "projection" or "concat": see `conditions`.
-        name: The network's.
+        name: Name of the network.
     """
     images, x, labels = conditions.examples(shape, classes, condition)
     for index, share in enumerate((16, 8, 8)):

@@ -1,7 +1,7 @@
-"""Labels in the networks: joined to the latents, joined to the examples, or projected on the features.
+"""How networks use labels: joined to the latents, joined to the examples, or projected on the features.
 
-A conditional network takes a pair, (z, y) or (x, y). The labels y are int32, [B], from 0 to the number of classes - 1:
-neither [B, 1] nor one-hot. What a network makes of another number is not defined.
+A conditional network takes a pair, (z, y) or (x, y). The labels y are int32, [B], from 0 to the number of classes - 1.
+They are neither [B, 1] nor one-hot. The output for a number outside of this range is not defined.
 """
 
 import keras
@@ -12,22 +12,22 @@ from gan_zoo.nn import layers
 from gan_zoo.nn.precision import interface_dtype
 
 LEAST_LATENT_LABEL = 16
-"""The numbers of a label that are joined to z, at least."""
+"""Minimum length of the vector that stands for a label and is joined to z."""
 EXAMPLE_LABEL = 8
-"""The numbers of a label that are joined to an example."""
+"""Length of the vector that stands for a label and is joined to an example."""
 
 
 def labels_input():
-    """A network's symbolic labels, [B]."""
+    """A network's symbolic input for labels, [B]."""
     return keras.Input((), dtype="int32", name="labels")
 
 
 def latents(latent_dim: int, classes: int | None):
-    """A generator's symbolic input, z or (z, y), and the vector that its first layer takes, z or z joined with y's.
+    """A generator's symbolic input, z or (z, y), and the input of its first layer.
 
-    A label becomes a vector from a learned table: as many numbers as z, but 16 at least, from N(0, 1) at the start, so
-    that label and noise have the same share in the first layer. Differs from Mirza & Osindero (2014), who join the
-    outputs of a layer for z and of one for y.
+    The input of the first layer is z, or z joined with a vector for the label. This vector is a row of a learned table.
+    It has as many numbers as z, but at least 16. The table starts from N(0, 1), so that label and noise have the same
+    weight in the first layer. Mirza & Osindero (2014) instead join the outputs of one layer for z and one for y.
     """
     z = inputs((latent_dim,))
     if classes is None:
@@ -37,15 +37,15 @@ def latents(latent_dim: int, classes: int | None):
 
 
 def examples(shape: tuple[int, ...], classes: int | None, condition: str | None, flat: bool = False):
-    """A discriminator's symbolic input, x or (x, y), what its first layer takes, and y if `project` is to take it.
+    """A discriminator's symbolic input, x or (x, y), the input of its first layer, and y if `project` needs it.
 
-    With the condition "concat" a label becomes a vector of 8 numbers from a learned table, which starts as N(0, 1). It
-    is joined to a vector as it is, and to an image as 8 channels, each of which is constant. Spectral normalization
-    does not scale the table: it bounds the slope of the score as a function of the image alone. Differs from Mirza &
-    Osindero (2014), who join the outputs of a layer for x and of one for y.
+    With the condition "concat" a label becomes a vector of 8 numbers, a row of a learned table that starts from
+    N(0, 1). A vector is joined with these numbers, and an image with 8 constant channels. Spectral normalization does
+    not change the table, because it bounds the slope of the score as a function of the image alone. Mirza & Osindero
+    (2014) instead join the outputs of one layer for x and one for y.
 
     Args:
-        shape: Of x without the batch, (D,) or (H, W, C).
+        shape: Shape of one example, (D,) or (H, W, C).
         classes: Number of classes; None for no labels.
         condition: "projection" or "concat".
         flat: Whether the first layer takes images as vectors.
@@ -70,11 +70,11 @@ def project(scores, features, labels, classes: int | None, norm: str):
     Args:
         scores: psi(features), [B, outputs].
         features: phi(x), [B, F], what the last layer takes.
-        labels: y, [B]; None returns the scores as they are.
+        labels: y, [B]; None returns the scores unchanged.
         classes: Number of classes, the rows of V.
-        norm: With "spectral" V is divided by its largest singular value, too, as in the authors' code.
+        norm: With "spectral" V is also divided by its largest singular value, as in the authors' code.
 
-    Each of several outputs has a V of its own; spectral normalization takes them side by side, as one matrix.
+    If there are several outputs, each has its own V. Spectral normalization treats them as one matrix.
 
     References:
         Miyato & Koyama, 2018, https://arxiv.org/abs/1802.05637

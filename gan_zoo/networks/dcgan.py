@@ -1,8 +1,8 @@
 """The convolutional networks of DCGAN.
 
-Radford et al. (2016), figure 1 and Section 3: strided 5x5 convolutions, batch normalization in both networks except at
-their outputs and the discriminator's input, ReLU and LeakyReLU(0.2), weights from N(0, 0.02). The authors' 64x64
-network has width 128.
+They follow Radford et al. (2016), figure 1 and Section 3: strided 5x5 convolutions, batch normalization in both
+networks except at their outputs and the discriminator's input, ReLU in the generator and LeakyReLU(0.2) in the
+discriminator, and weights from N(0, 0.02). The authors' 64x64 network has width 128.
 """
 
 import keras
@@ -20,12 +20,15 @@ def _weights(mean: float = 0.0):
 
 
 def _channels(width: int, halvings: int) -> int:
-    """Channels where the side is the images' own divided by 2^halvings; `width` at half the images' side."""
+    """Number of channels at the images' side divided by 2^halvings. At half the images' side it is `width`."""
     return width * min(2 ** (halvings - 1), _MAX_FACTOR)
 
 
 def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:
-    """Maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1]; with `classes` (z, y): see `conditions.latents`."""
+    """A network that maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1].
+
+    With `classes` it maps (z, y): see `conditions.latents`.
+    """
     base, times = doublings(shape)
 
     def norm_relu(x):
@@ -54,16 +57,16 @@ def discriminator(
     condition: str | None = "projection",
     name: str = "discriminator",
 ) -> keras.Model:
-    """Maps images, [B, H, W, C], to raw scores, [B, outputs].
+    """A network that maps images, [B, H, W, C], to raw scores, [B, outputs].
 
     Args:
         shape: (H, W, C).
         width: Channels at half the images' side.
         norm: "none", "batch", "layer" or "spectral".
-        outputs: Scores for each image.
-        classes: Number of classes, with which it maps (images, y); None for no labels.
+        outputs: Number of scores for each image.
+        classes: Number of classes, for a network that maps (images, y); None for no labels.
         condition: "projection" or "concat": see `conditions`.
-        name: The network's.
+        name: Name of the network.
     """
     _, times = doublings(shape)
     images, x, labels = conditions.examples(shape, classes, condition)

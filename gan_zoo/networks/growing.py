@@ -1,13 +1,14 @@
 """The growing networks of progressive GAN.
 
-Karras et al. (2018), Sections 2 to 4 and Table 2: stages of 4 x 4, 8 x 8, ... pixels, each of two 3 x 3 convolutions.
-The variables of all stages exist from the start; `stage` says how many are in use, and `alpha` how much of the newest
-one shows beside the one before it, which is scaled up. Learning rates are equalised (weights from N(0, 1), scaled at
-every use), the generator normalizes every pixel's feature vector, the discriminator sees the minibatch's standard
-deviation, and nothing else is normalized.
+They follow Karras et al. (2018), Sections 2 to 4 and Table 2: stages of 4 x 4, 8 x 8, ... pixels, with two 3 x 3
+convolutions each. The variables of all stages exist from the start. `stage` is the newest stage in use. Its images are
+mixed with those of the stage before it, scaled up, and `alpha` is the weight of the newest stage in this mixture.
+Learning rates are equalised: weights start from N(0, 1) and are scaled at every use. The generator normalizes the
+feature vector of every pixel, and the discriminator gets the standard deviation of the minibatch. There is no other
+normalization.
 
-`width` is the number of channels at the last stage; each stage before it has twice as many, up to 512. The published
-networks for 1024 x 1024 have width 16.
+`width` is the number of channels at the last stage. Each earlier stage has twice as many as the next one, up to 512.
+The published networks for 1024 x 1024 have width 16.
 """
 
 import keras
@@ -27,9 +28,10 @@ _MAX_CHANNELS = 512
 
 
 def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:
-    """Maps z, [B, latent_dim], to images, [B, 4 * 2^stage, 4 * 2^stage, C]; linear, about [-1, 1].
+    """A network that maps z, [B, latent_dim], to images, [B, 4 * 2^stage, 4 * 2^stage, C].
 
-    With `classes` it maps (z, y): see `conditions.latents`. The joined vector is normalized as z is.
+    The output is linear, about [-1, 1]. With `classes` it maps (z, y): see `conditions.latents`. The joined vector is
+    normalized like z.
     """
     return GrowingGenerator(shape, latent_dim, width, classes, name="generator")
 
@@ -43,16 +45,16 @@ def discriminator(
     condition: str | None = "projection",
     name: str = "discriminator",
 ) -> keras.Model:
-    """Maps images, [B, 4 * 2^stage, 4 * 2^stage, C], to raw scores, [B, outputs].
+    """A network that maps images, [B, 4 * 2^stage, 4 * 2^stage, C], to raw scores, [B, outputs].
 
     Args:
         shape: (H, W, C) of the last stage's images.
         width: Channels at the last stage.
         norm: "none" only.
-        outputs: Scores for each image.
-        classes: Number of classes, with which it maps (images, y); None for no labels.
+        outputs: Number of scores for each image.
+        classes: Number of classes, for a network that maps (images, y); None for no labels.
         condition: "projection" or "concat", to the images of each stage: see `conditions`.
-        name: The network's.
+        name: Name of the network.
 
     Raises:
         UserError: If `norm` is not "none".
@@ -68,10 +70,10 @@ def side_of(stage: int) -> int:
 
 
 def stages_of(side: int) -> int:
-    """How many stages it takes to grow to images of `side` pixels.
+    """The number of stages of networks for images of `side` pixels.
 
     Raises:
-        UserError: If the side is no power of two from 4 to 1024.
+        UserError: If the side is not a power of two from 4 to 1024.
     """
     stages = int(side).bit_length() - 2
     if side not in (side_of(k) for k in range(9)):
@@ -83,23 +85,23 @@ def stages_of(side: int) -> int:
 
 
 def upsample(x: tf.Tensor) -> tf.Tensor:
-    """Twice the side, by nearest neighbours: [B, H, W, C] to [B, 2 H, 2 W, C]."""
+    """Doubles the side by nearest neighbours: [B, H, W, C] to [B, 2 H, 2 W, C]."""
     return layers.repeat_pixels(x, 2, 2)
 
 
 def downsample(x: tf.Tensor, times: int = 1) -> tf.Tensor:
-    """Half the side, by averages of 2 x 2 pixels, `times` times: [B, H, W, C] to [B, H / 2^times, W / 2^times, C]."""
+    """Halves the side `times` times by means of 2 x 2 pixels: [B, H, W, C] to [B, H / 2^times, W / 2^times, C]."""
     return tf.nn.avg_pool2d(x, 2**times, 2**times, "VALID") if times else x
 
 
 def fade(old: tf.Tensor, new: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
-    """(1 - alpha) old + alpha new: exactly the one or the other at 0 and 1."""
+    """(1 - alpha) old + alpha new: exactly `old` for alpha 0, and exactly `new` for alpha 1."""
     alpha = tf.cast(alpha, new.dtype)
     return (1.0 - alpha) * old + alpha * new
 
 
 class _Growing(KeepsArguments, Retraces, keras.Model):
-    """What both networks share: the stages' channels, where growth stands, and what of it trains."""
+    """Base class of both networks: the channels of the stages, the current stage, and the variables in use."""
 
     def __init__(self, shape: tuple[int, int, int], **kwargs):
         super().__init__(**kwargs)
@@ -107,7 +109,7 @@ class _Growing(KeepsArguments, Retraces, keras.Model):
             raise UserError(f"growing networks need square images, not {shape[0]} x {shape[1]}.")
         self.shape = tuple(shape)
         self.stages = stages_of(shape[0])
-        # A variable, so that weight files, copies of the network and its moving average know it.
+        # The stage is a variable, so that weight files, copies of the network and its moving average contain it.
         self._stage = self.add_weight(
             (), lambda *_, **__: self.stages - 1, dtype="int64", trainable=False, name="stage"
         )
@@ -126,11 +128,11 @@ class _Growing(KeepsArguments, Retraces, keras.Model):
 
     @property
     def alpha(self) -> tf.Tensor:
-        """How much of the newest stage shows, from 0 to 1: a scalar, float32 or, under the policy float64, float64."""
+        """The weight of the newest stage, from 0 to 1: a scalar, float32 or, under the policy float64, float64."""
         return self._alpha.value
 
     def grow(self, stage: int, alpha: float) -> None:
-        """Sets both.
+        """Sets the stage and alpha.
 
         Raises:
             UserError: If there is no such stage, or alpha is outside of [0, 1].
@@ -160,13 +162,13 @@ class _Growing(KeepsArguments, Retraces, keras.Model):
 
 
 class GrowingGenerator(_Growing):
-    """See the module.
+    """The generator of progressive GAN: see the module.
 
     Args:
         shape: (H, W, C) of the last stage's images.
-        latent_dim: Z.
+        latent_dim: Size of the latent vector.
         width: Channels at the last stage.
-        classes: Number of classes, with which it maps (z, y); None for no labels.
+        classes: Number of classes, for a network that maps (z, y); None for no labels.
         **kwargs: As for `keras.Model`.
     """
 
@@ -186,7 +188,7 @@ class GrowingGenerator(_Growing):
                 x = _normalized(nhwc.EqualizedConv2D(channels, 3)(nhwc.UpSampling2D(2)(before)))
             else:
                 before, x = conditions.latents(self.latent_dim, self.classes)
-                # The paper's 4 x 4 convolution of one pixel. Its gain is the authors', which makes it learn slower.
+                # Equal to the paper's 4 x 4 convolution of one pixel. The authors' gain makes this layer learn slower.
                 x = layers.EqualizedDense(BASE * BASE * channels, gain=2**0.5 / 4)(layers.PixelNormalization()(x))
                 x = _normalized(keras.layers.Reshape((BASE, BASE, channels))(x))
             x = _normalized(nhwc.EqualizedConv2D(channels, 3)(x))
@@ -215,14 +217,14 @@ class GrowingGenerator(_Growing):
 
 
 class GrowingDiscriminator(_Growing):
-    """See the module.
+    """The discriminator of progressive GAN: see the module.
 
     Args:
         shape: (H, W, C) of the last stage's images.
         width: Channels at the last stage.
-        scores: How many for each image.
-        classes: Number of classes, with which it maps (images, y); None for no labels.
-        condition: How it sees labels, "projection" or "concat".
+        scores: Number of scores for each image.
+        classes: Number of classes, for a network that maps (images, y); None for no labels.
+        condition: How it uses labels, "projection" or "concat".
         **kwargs: As for `keras.Model`.
     """
 
@@ -279,7 +281,7 @@ class GrowingDiscriminator(_Growing):
         return (None, self.scores)
 
     def call(self, inputs, layer: str | None = None):
-        """The scores, or what a layer makes: see `features`."""
+        """The scores, or the output of a layer: see `features`."""
         images, labels = (inputs, None) if self.classes is None else inputs
         stage = self.stage
 
@@ -299,11 +301,12 @@ class GrowingDiscriminator(_Growing):
         return activations.at(self.blocks[0], last, layer, None)
 
     def features(self, x, layer: str | None = None, training: bool = True):
-        """The activations before the last layer, [B, C], or what another layer makes.
+        """The activations before the last layer, [B, C], or the output of another layer.
 
         Args:
-            x: Images of the present stage, or (images, y).
-            layer: Name of a block, "block_0", "block_1", ..., the newest one with the fade, or of a layer in "block_0".
+            x: Images of the current stage, or (images, y).
+            layer: Name of a block in use, "block_0", "block_1", ..., or of a layer in "block_0". The output of the
+                newest block is mixed with that of the stage before it, as `alpha` says.
             training: As for `gan_zoo.networks.features`.
 
         Raises:

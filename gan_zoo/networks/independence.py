@@ -1,4 +1,4 @@
-"""Whether a network treats every example of a batch by itself, or lets one influence what it makes of another."""
+"""Checks whether a network's output for one example can depend on the other examples of the batch."""
 
 import keras
 from keras.src.models.functional import Functional  # the type of keras.Model(inputs, outputs)
@@ -29,14 +29,15 @@ _BY_EXAMPLE = {
     *(zoo.Conv2D, zoo.Conv2DTranspose, zoo.LeakyReLU, zoo.SpectralNormalization),
     *(zoo.EqualizedConv2D, zoo.EqualizedDense, zoo.PixelNormalization),
 }
-"""Layers that treat every example by itself, with the arguments that `_by_example` asks for."""
+"""Layers whose output for one example depends on this example alone, if `_by_example` accepts their arguments."""
 
 
 def is_by_example(network: keras.Model) -> bool:
-    """Whether the network is known to treat every example by itself.
+    """Whether the network's output for one example is known to depend on this example alone.
 
-    It is, where it is a functional or sequential model of layers that do. A layer or a model with code of its own, a
-    `Lambda`, and a function of `keras.ops` in the model's graph are not known: they may take a mean over the batch.
+    This is known for functional and sequential models that consist of the layers above. It is not known for layers and
+    models with their own code, for `Lambda`, and for functions of `keras.ops`, because these may take a mean over the
+    batch.
     """
     if type(network) not in (Functional, keras.Sequential):
         return False
@@ -45,7 +46,7 @@ def is_by_example(network: keras.Model) -> bool:
 
 
 def has_batch_normalization(network: keras.Model) -> bool:
-    """Whether a layer of the network, or of a part of it, is Keras's batch normalization or derives from it."""
+    """Whether the network contains a layer of Keras's batch normalization, or of a subclass, at any depth."""
     return any(isinstance(layer, keras.layers.BatchNormalization) for layer in network._flatten_layers())
 
 
@@ -64,7 +65,7 @@ def _is_known_function(activation) -> bool:
 
 
 def _leaves_batch_alone(layer) -> bool:
-    """Whether none of the axes that a layer normalizes over, or joins its inputs along, is that of the batch."""
+    """Whether a layer's `axis`, for normalization or concatenation, does not include the batch axis."""
     axes = getattr(layer, "axis", None)
     if axes is None:
         return True

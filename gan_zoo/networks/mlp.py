@@ -12,7 +12,7 @@ from gan_zoo.nn.precision import interface_dtype
 def generator(
     shape: tuple[int, ...], latent_dim: int, width: int, depth: int = 2, classes: int | None = None
 ) -> keras.Model:
-    """Maps z, [B, latent_dim], to points, [B, D] for shape (D,), or to images, [B, H, W, C] in [-1, 1].
+    """A network that maps z, [B, latent_dim], to points, [B, D] for shape (D,), or to images, [B, H, W, C] in [-1, 1].
 
     With `classes` it maps (z, y): see `conditions.latents`.
     """
@@ -36,18 +36,17 @@ def discriminator(
     condition: str | None = "projection",
     name: str = "discriminator",
 ) -> keras.Model:
-    """Maps points or images, [B, *shape], to raw scores, [B, outputs].
+    """A network that maps points or images, [B, *shape], to raw scores, [B, outputs].
 
     Args:
         shape: (D,) or (H, W, C).
-        width: Units of every layer.
-        norm: "none", "batch", "layer" or "spectral"; batch and layer normalization lie between a layer and its
-            activation.
-        depth: Hidden layers.
-        outputs: Scores for each example.
-        classes: Number of classes, with which it maps (examples, y); None for no labels.
+        width: Number of units in every hidden layer.
+        norm: "none", "batch", "layer" or "spectral". Batch and layer normalization come before the activations.
+        depth: Number of hidden layers.
+        outputs: Number of scores for each example.
+        classes: Number of classes, for a network that maps (examples, y); None for no labels.
         condition: "projection" or "concat": see `conditions`.
-        name: The network's.
+        name: Name of the network.
     """
     examples, x, labels = conditions.examples(shape, classes, condition, flat=True)
     for index in range(depth):
@@ -61,7 +60,10 @@ def discriminator(
 
 
 def perceptron(inputs: int, outputs: int, width: int, depth: int = 2, name: str = "mlp") -> keras.Model:
-    """Maps vectors, [B, inputs], to [B, outputs], linear: `depth` layers of `width` ReLU units between them."""
+    """A network that maps vectors, [B, inputs], to [B, outputs].
+
+    It has `depth` layers of `width` ReLU units and a linear output layer.
+    """
     x = vectors = keras.Input((inputs,), dtype=interface_dtype())
     for _ in range(depth):
         x = keras.layers.Dense(width, "relu")(x)

@@ -1,6 +1,6 @@
-"""The layers that have a `data_format`, for images, [B, H, W, C], whatever Keras's own setting is.
+"""Layers with a `data_format`, for images that are [B, H, W, C] whatever Keras's own setting is.
 
-Keras's default for them, `image_data_format`, comes from a file in the user's home.
+Keras reads its default, `image_data_format`, from a file in the user's home folder.
 """
 
 import functools

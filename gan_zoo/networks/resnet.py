@@ -1,9 +1,9 @@
 """The residual networks of WGAN-GP's CIFAR-10 experiment.
 
-Gulrajani et al. (2017), Appendix F, and the authors' gan_cifar_resnet.py: constant width (128 there), 3x3 convolutions,
-nearest-neighbour up- and average-pool downsampling, batch normalization in the generator only, He initialization inside
-the residual branches. A side of 32 gives the published networks: three blocks that double; two that halve and two that
-keep the side.
+They follow Gulrajani et al. (2017), Appendix F, and the authors' gan_cifar_resnet.py: constant width (128 there), 3x3
+convolutions, upsampling by nearest neighbours, downsampling by average pooling, batch normalization in the generator
+only, and He initialization inside the residual branches. For images of side 32 the networks are the published ones: the
+generator has three blocks that double the side; the discriminator has two blocks that halve it and two that keep it.
 """
 
 import keras
@@ -15,9 +15,9 @@ from gan_zoo.nn.precision import interface_dtype
 
 
 def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:
-    """Maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1].
+    """A network that maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1].
 
-    With `classes` it maps (z, y): batch normalization has a gain and a bias for each class, as in Miyato & Koyama
+    With `classes` it maps (z, y), and batch normalization has a gain and a bias for each class, as in Miyato & Koyama
     (2018), https://arxiv.org/abs/1802.05637.
     """
     base, times = doublings(shape)
@@ -54,17 +54,17 @@ def discriminator(
     condition: str | None = "projection",
     name: str = "discriminator",
 ) -> keras.Model:
-    """Maps images, [B, H, W, C], to raw scores, [B, outputs].
+    """A network that maps images, [B, H, W, C], to raw scores, [B, outputs].
 
     Args:
         shape: (H, W, C).
         width: Channels of every layer.
         norm: "none" as in the authors' runs; "batch" or "layer", before each activation but the last; or "spectral",
             every kernel divided by its spectral norm (Miyato et al., 2018).
-        outputs: Scores for each image.
-        classes: Number of classes, with which it maps (images, y); None for no labels.
+        outputs: Number of scores for each image.
+        classes: Number of classes, for a network that maps (images, y); None for no labels.
         condition: "projection" or "concat": see `conditions`.
-        name: The network's.
+        name: Name of the network.
     """
     _, times = doublings(shape)
 
@@ -78,7 +78,7 @@ def discriminator(
     def pool(x):
         return nhwc.AveragePooling2D(2)(x)
 
-    # The first block sees the images themselves, which are neither normalized nor rectified.
+    # The first block takes the images themselves, without normalization or activation.
     images, seen, labels = conditions.examples(shape, classes, condition)
     x = pool(conv(activate(conv(seen))))
     x = keras.layers.Add()([conv(pool(seen), 1, "glorot_uniform"), x])

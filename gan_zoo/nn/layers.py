@@ -1,4 +1,4 @@
-"""The few layers that Keras lacks or runs slowly."""
+"""Layers that Keras lacks or runs slowly."""
 
 import math
 
@@ -16,16 +16,16 @@ from gan_zoo.util.errors import UserError
 class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization over the channels of [B, H, W, C] or [B, C], in TensorFlow's fused kernel.
 
-    Keras 3 composes it from a dozen element-wise operations, whose backward pass dominates the step of a convolutional
-    GAN on a CPU. The statistics are float32 in half precision, too. The kernel has no float64 and takes the last axis
-    only: for the rest there is Keras's own. Defaults are those of GAN papers' code (momentum 0.9, epsilon 1e-5) instead
-    of Keras's (0.99, 1e-3).
+    Keras 3 composes it from a dozen element-wise operations, whose backward pass takes most of the time of a step of a
+    convolutional GAN on a CPU. The statistics are float32 even in half precision. The fused kernel supports the last
+    axis only, and not float64; in other cases this layer runs Keras's own code. The defaults are those of the code of
+    GAN papers (momentum 0.9, epsilon 1e-5) instead of Keras's (0.99, 1e-3).
 
     Args:
         momentum: Decay of the moving statistics that inference uses.
         epsilon: Added to the variance.
-        synchronized: Whether statistics are of all replicas' examples instead of each replica's own. Takes Keras's
-            slower path.
+        synchronized: Whether the statistics are computed over the examples of all replicas instead of each replica's
+            own. This runs Keras's slower code.
         **kwargs: As for `keras.layers.BatchNormalization`.
     """
 
@@ -64,10 +64,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
 class Embedding(keras.layers.Embedding):
-    """A row of a learned table for each label: [B, ...] of integers from 0 to `input_dim` - 1 to [B, ..., output_dim].
+    """Maps labels to rows of a learned table: [B, ...] of integers from 0 to `input_dim` - 1 to [B, ..., output_dim].
 
-    Computed as the product of one-hot labels and the table, so that its gradient is a dense tensor, as that of other
-    variables: losses of gradients and optimizers need no case of their own. A label outside of the range gives zeros.
+    The result is the product of one-hot labels and the table, so the gradient of the table is a dense tensor like the
+    gradients of other variables. Optimizers and losses of gradients then need no special case. A label outside of the
+    range gives zeros.
     """
 
     def call(self, inputs):
@@ -77,18 +78,19 @@ class Embedding(keras.layers.Embedding):
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
 class ConditionalBatchNormalization(BatchNormalization):
-    """Batch normalization with a gain and a bias for each class: of (x, y), [B, H, W, C] or [B, C] and labels, [B].
+    """Batch normalization with a gain and a bias for each class.
 
-    All classes share the batch's statistics and the moving ones. Gains start at 1 and biases at 0, so that the layer
-    starts as an unconditional one.
+    The input is a pair (x, y) of activations, [B, H, W, C] or [B, C], and labels, [B]. All classes share the statistics
+    of the batch and the moving statistics. Gains start at 1 and biases at 0, so that the layer starts like an
+    unconditional one.
 
     Args:
         classes: Number of classes; labels y are integers from 0 to `classes` - 1.
         momentum: Decay of the moving statistics that inference uses.
         epsilon: Added to the variance.
         synchronized: As for `BatchNormalization`.
-        **kwargs: As for `keras.layers.BatchNormalization`, except for `scale` and `center`. What it says of gamma and
-            beta holds for the tables of gains and biases, [classes, C].
+        **kwargs: As for `keras.layers.BatchNormalization`, except for `scale` and `center`. Arguments about gamma and
+            beta apply to the tables of gains and biases, [classes, C].
 
     References:
         de Vries et al., 2017, https://arxiv.org/abs/1707.00683
@@ -102,7 +104,7 @@ class ConditionalBatchNormalization(BatchNormalization):
     def build(self, input_shape):
         x_shape, _ = input_shape
         super().build(x_shape)
-        self.input_spec = None  # that of x alone
+        self.input_spec = None  # the base class sets one for x alone
         table = (self.classes, x_shape[self.axis])
         self.gains, self.biases = (
             self.add_weight(shape=table, name=name, initializer=first, regularizer=regularizer, constraint=constraint)
@@ -132,7 +134,7 @@ class ConditionalBatchNormalization(BatchNormalization):
 
 
 def synchronize(model: keras.Model) -> int:
-    """Makes a model's batch normalization use all replicas' examples; returns how many such layers there are."""
+    """Makes a model's batch normalization use the examples of all replicas; returns the number of these layers."""
     found = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     for layer in found:
         layer.synchronized = True
@@ -141,7 +143,7 @@ def synchronize(model: keras.Model) -> int:
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
 class Conv2D(keras.layers.Conv2D):
-    """Keras's layer on `gan_zoo.nn.convolution`, which is faster on CPUs for some shapes."""
+    """Keras's layer computed with `gan_zoo.nn.convolution`, which is faster on CPUs for some shapes."""
 
     def convolution_op(self, inputs, kernel):
         if self.padding == "same" and _is_plain(self, inputs):
@@ -151,7 +153,7 @@ class Conv2D(keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """Keras's layer on `gan_zoo.nn.convolution`: see `Conv2D`."""
+    """Keras's layer computed with `gan_zoo.nn.convolution`: see `Conv2D`."""
 
     def call(self, inputs):
         if self.padding != "same" or self.output_padding is not None or not _is_plain(self, inputs):
@@ -166,10 +168,10 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
 class UpSampling2D(keras.layers.UpSampling2D):
-    """Keras's layer, whose output's shape is known in graphs as well.
+    """Keras's layer with a static output shape in graphs.
 
-    Keras repeats rows and columns by an operation behind which the shape is lost where the batch size is not known,
-    and TensorFlow Lite cannot convert the convolutions that follow.
+    Keras repeats rows and columns with an operation whose output has no static shape if the batch size is not known.
+    TensorFlow Lite cannot convert convolutions of such an output.
     """
 
     def call(self, inputs):
@@ -179,7 +181,7 @@ class UpSampling2D(keras.layers.UpSampling2D):
 
 
 def repeat_pixels(x: tf.Tensor, rows: int, columns: int) -> tf.Tensor:
-    """Every pixel `rows` times down and `columns` times across: [B, H, W, C] to [B, H * rows, W * columns, C]."""
+    """Repeats pixels `rows` times down and `columns` times across: [B, H, W, C] to [B, H * rows, W * columns, C]."""
     batch, height, width, channels = x.shape
     shape = [tf.shape(x)[0] if batch is None else batch, height, rows, width, columns, channels]
     x = tf.broadcast_to(x[:, :, tf.newaxis, :, tf.newaxis, :], shape)
@@ -187,7 +189,7 @@ def repeat_pixels(x: tf.Tensor, rows: int, columns: int) -> tf.Tensor:
 
 
 def _is_plain(layer, inputs) -> bool:
-    """Whether a convolution is of the kind that GANs use, on images of a known size: for the rest there is Keras."""
+    """Whether `gan_zoo.nn.convolution` can compute a layer; other layers run Keras's own code."""
     return (
         layer.data_format == "channels_last"
         and None not in inputs.shape[1:3]
@@ -201,11 +203,11 @@ def _is_plain(layer, inputs) -> bool:
 class LeakyReLU(keras.layers.Layer):
     """max(x, slope x), whose gradient is computed from the output.
 
-    The input is then needed by nothing else, so that TensorFlow can fuse the activation with the convolution and the
-    bias before it; Keras's layer makes that fusion fail, with an error in the log at each start.
+    No gradient then needs the input, so TensorFlow can fuse the activation with the convolution and the bias before it.
+    With Keras's layer this fusion fails, and TensorFlow logs an error at each start.
 
     Args:
-        negative_slope: Between 0, exclusive, and 1. Defaults to 0.2, as in GAN papers.
+        negative_slope: The slope for negative inputs, in (0, 1]. Defaults to 0.2, as in GAN papers.
         **kwargs: As for `keras.layers.Layer`.
     """
 
@@ -235,10 +237,10 @@ class LeakyReLU(keras.layers.Layer):
 class SpectralNormalization(keras.layers.Wrapper):
     """Divides a layer's kernel by an estimate of its largest singular value.
 
-    Miyato et al. (2018), Algorithm 1: one power iteration for each turn of a player, at its beginning (`begin_turn`,
-    which `gan_zoo.GAN` calls). In between, all calls see the same weights: real and generated images, and every
-    penalty, are scored by one discriminator. The kernel is seen as a matrix of (everything else) x (output channels),
-    the table of an embedding as it is; the singular vectors are constants of the gradient.
+    The estimate follows Miyato et al. (2018), Algorithm 1. `gan_zoo.GAN` calls `begin_turn` at the beginning of each
+    turn of a player, which makes one power iteration. All calls within a turn use the same weights, so the same
+    discriminator scores real images, generated images and the points of penalties. The kernel is reshaped to a matrix
+    of (all other axes) x (output channels). The gradient treats the singular vectors as constants.
 
     Args:
         layer: A `Dense`, `Conv2D` or `Embedding` layer.
@@ -264,7 +266,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         return self.layer.embeddings if isinstance(self.layer, keras.layers.Embedding) else self.layer.kernel
 
     def begin_turn(self):
-        """One power iteration."""
+        """Makes one power iteration."""
         matrix = self._matrix()
         v = tf.math.l2_normalize(tf.matmul(self.u.value, matrix, transpose_b=True))
         self.u.assign(tf.math.l2_normalize(tf.matmul(v, matrix)))
@@ -273,13 +275,13 @@ class SpectralNormalization(keras.layers.Wrapper):
         return tf.reshape(at_least_float32(self._kernel.value), [-1, self._kernel.shape[-1]])
 
     def call(self, inputs):
-        # The layer computes with the kernel that a stateless scope hands it; its own stays the unnormalized one.
+        # A stateless scope replaces the layer's kernel in this call. The variable keeps the kernel before division.
         kernel, matrix = self._kernel, self._matrix()
         u = tf.math.l2_normalize(self.u.value)
         v = tf.math.l2_normalize(tf.matmul(u, tf.stop_gradient(matrix), transpose_b=True))
         sigma = tf.reduce_sum(tf.matmul(v, matrix) * u)
         normalized = tf.cast(at_least_float32(kernel.value) / sigma, kernel.dtype)
-        # A scope hides the one around it, in which the layer's variables may have other values than their own, too.
+        # This scope hides an outer scope, which may also replace values. So all current values are passed on.
         values = [(variable, variable.value) for variable in self.layer.variables if variable is not kernel]
         with keras.StatelessScope(state_mapping=[*values, (kernel, normalized)]):
             return self.layer(inputs)
@@ -289,16 +291,16 @@ class SpectralNormalization(keras.layers.Wrapper):
 
 
 class InstanceNoise(keras.layers.Layer):
-    """Adds normal noise to what a discriminator sees, real and generated alike, so that their supports overlap.
+    """Adds normal noise to a discriminator's real and generated inputs, so that the supports of both overlap.
 
-    Sonderby et al. (2017), Section 3; Arjovsky & Bottou (2017), Section 3. Each call draws new
-    noise. In a structure, only image leaves get noise: see `gan_zoo.nn.image_leaves`.
+    See Sonderby et al. (2017), Section 3, and Arjovsky & Bottou (2017), Section 3. Each call draws new noise. In a
+    structure, only image leaves get noise: see `gan_zoo.nn.image_leaves`.
 
     Args:
-        stddev: Of the noise at the start, in units of the data.
-        turns: Turns, as `begin_turn` counts them, over which the standard deviation falls linearly to 0; with 0 turns
-            it stays what it is.
-        random: The `gan_zoo.distribution.RandomStream` to draw from.
+        stddev: Standard deviation of the noise at the start, in units of the data.
+        turns: Number of calls of `begin_turn` over which the standard deviation falls linearly to 0. If it is 0, the
+            standard deviation is constant.
+        random: The `gan_zoo.replicas.distribution.RandomStream` to draw from.
         **kwargs: As for `keras.layers.Layer`.
 
     Raises:
@@ -325,7 +327,7 @@ class InstanceNoise(keras.layers.Layer):
     def call(self, inputs):
         left = None
         if self.turns:
-            # The first turn has all of the noise.
+            # The first turn has the full noise.
             left = tf.maximum(1.0 - tf.maximum(self.taken.value - 1, 0) / self.turns, 0.0)
 
         def noisy(x):
@@ -339,8 +341,8 @@ class InstanceNoise(keras.layers.Layer):
 class EqualizedConv2D(Conv2D):
     """A convolution with an equalised learning rate: its kernel is c w, w from N(0, 1), and c = gain / sqrt(fan in).
 
-    Karras et al. (2018), Section 4.1. Adam takes steps whose size does not depend on the gradient's; with the scale
-    outside of the variable, all layers learn at the same relative speed.
+    See Karras et al. (2018), Section 4.1. The size of Adam's steps does not depend on the size of the gradient. Because
+    the scale c is not part of the variable, all layers learn at the same relative speed.
 
     Args:
         filters: Output channels.
@@ -392,7 +394,7 @@ def _equalized(kernel, gain: float) -> tf.Tensor:
 class PixelNormalization(keras.layers.Layer):
     """x / sqrt(mean over the channels of x^2 + epsilon): the feature vector of every pixel has length sqrt(C).
 
-    Karras et al. (2018), Section 4.2. It keeps the magnitudes in a generator from escalating.
+    See Karras et al. (2018), Section 4.2. It prevents the magnitudes in a generator from growing without bound.
     """
 
     epsilon = 1e-8
@@ -408,16 +410,17 @@ class PixelNormalization(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
 class MinibatchStd(keras.layers.Layer):
-    """Appends one channel that says how much the examples of a minibatch differ: [B, H, W, C] to [B, H, W, C + 1].
+    """Appends one channel that measures how much the examples of a minibatch differ: [B, H, W, C] to [B, H, W, C + 1].
 
-    Karras et al. (2018), Section 3: the standard deviation of each feature at each place over the minibatch, averaged
-    over features and places to one number. A discriminator that sees it knows samples that are all alike. Real and
-    generated examples have to be scored apart.
+    See Karras et al. (2018), Section 3. The channel is the standard deviation over the minibatch of each feature at
+    each position, averaged over features and positions to one number. It lets a discriminator recognize minibatches of
+    similar samples. Real and generated examples must be in separate minibatches.
 
     Args:
-        group_size: None, the default and the paper's, takes all replicas' examples together. A number takes groups of
-            so many (or all, if there are fewer) of each replica's own, example i in group i mod (B / group_size), as in
-            the authors' code, where it is 4. B has to be a multiple of it.
+        group_size: Number of examples in a group. None, the default and the paper's choice, makes one group of the
+            examples of all replicas. A number divides each replica's examples into groups of this size, or makes one
+            group if there are fewer: example i is in group i mod (B / group_size). B must be a multiple of it. The
+            authors' code has 4.
         **kwargs: As for `keras.layers.Layer`.
     """
 

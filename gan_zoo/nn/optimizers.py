@@ -64,7 +64,7 @@ def check_half_precision(optimizer: keras.optimizers.Optimizer, variables: Seque
             if isinstance(value, float) and value != lost and float(tf.cast(value, dtype)) == lost:
                 kind = type(optimizer).__name__
                 raise UserError(
-                    f"{kind} cannot train weights in {dtype}, in which its {name}={value:g} is {lost:g}. Take the "
+                    f"{kind} cannot train weights in {dtype}, in which its {name}={value:g} is {lost:g}. Use the "
                     f"dtype policy mixed_{dtype}, whose weights are float32, or gan_zoo.nn.optimizers.Adam or RMSprop."
                 )
 
@@ -172,7 +172,8 @@ class AdamFormula:
         Kingma & Ba, 2015, https://arxiv.org/abs/1412.6980
     """
 
-    # v is 0 while a gradient is always 0, and the square root has no derivative there. Far below any epsilon's square.
+    # v is 0 as long as a gradient is 0, and the square root has no derivative at 0. So this is added to v. It is far
+    # below the square of any epsilon.
     _TINY = 1e-30
 
     def __init__(

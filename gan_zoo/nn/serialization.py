@@ -114,7 +114,7 @@ def find_class(name: str, custom_objects: dict | None = None, module_objects: di
     if len(candidates) > 1:
         raise UserError(
             f"The file was saved with {class_name} of the module {module!r}, which is not imported, and the modules "
-            f"{', '.join(sorted(candidates))} have a class of that name each: say which one is meant with "
+            f"{', '.join(sorted(candidates))} each have a class of that name: choose one with "
             f"custom_objects={{{class_name!r}: {class_name}}}."
         )
     return next(iter(candidates.values()))

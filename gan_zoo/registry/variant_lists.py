@@ -45,7 +45,7 @@ def parse(text: str) -> list[Method]:
         model, assignments = specs.parse(part, subject)
         arguments = parse_arguments(find_model(model, "--models"), assignments, subject)
         if "seed" in arguments:
-            raise UserError(f"{subject}: seeds are given to all methods alike: leave seed out.")
+            raise UserError(f"{subject}: all methods get the same seeds: leave seed out.")
         found.append(Method(specs.write(model, arguments), model, arguments))
     names = [method.name for method in found]
     for name in names:

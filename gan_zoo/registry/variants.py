@@ -66,7 +66,7 @@ def find_model(name: str, flag: str = "--model") -> type:
 
 
 def parse_arguments(cls: type, assignments: Iterable[str], subject: str = "--set") -> dict[str, Any]:
-    """The constructor arguments that `--set name=value`, or what else is the `subject`, gives: see `specs.bind`.
+    """Returns the constructor arguments that `--set name=value`, or another `subject`, gives: see `specs.bind`.
 
     Raises:
         UserError: If an assignment is malformed, if the variant has no such argument, or if it takes another type.
@@ -131,7 +131,7 @@ def trial_step(model: str, gan, spec) -> None:
             if not (tf.is_tensor(loss) and loss.dtype.is_floating and loss.shape.rank == 0):
                 raise UserError(
                     f"--model={model}: {name} must return a real number as a tensor without axes, not "
-                    f"{_describe_value(loss)}: a mean over the batch, say."
+                    f"{_describe_value(loss)}: for example a mean over the batch."
                 )
         gan.train_step(data)
 

@@ -1,4 +1,4 @@
-"""Trained generators by name or path, ready to sample from.
+"""Loads trained generators by name or path, to sample from them.
 
     import gan_zoo
 
@@ -11,10 +11,10 @@ A model that was trained with labels makes samples of a class:
     model.classes                                       # ("t-shirt_top", "trouser", ...)
     boots = model.sample(16, seed=0, label="ankle boot")
 
-The networks are SavedModels, see `gan_zoo.export.saved_model`. A SavedModel's graph is code: it can read and write
-files with the rights of whoever samples from it. Releases are therefore verified against the index that comes with this
-package before TensorFlow sees them, what this user exported on this machine against the list of these exports
-(`gan_zoo.releases.exports`), and any other SavedModel is loaded only where the caller says `trust=True`.
+The networks are SavedModels: see `gan_zoo.export.saved_model`. The graph of a SavedModel is code: it can read and write
+files with the rights of the user who samples from it. So every file is verified before TensorFlow loads it. Releases
+are compared with the index of this package, and this user's own exports on this machine with the list of these exports
+(`gan_zoo.releases.exports`). Any other SavedModel is loaded only with `trust=True`.
 """
 
 import json
@@ -36,7 +36,7 @@ from gan_zoo.util.specs import suggest
 from gan_zoo.util.tensorflow_paths import tensorflow_path
 
 _CHUNK = 256
-"""Samples made at once: what large numbers of them take in memory is then the samples alone."""
+"""Number of samples in one call of the network, so that a large number of samples needs little additional memory."""
 
 _FOLDER = "saved_model/"
 _ENDPOINTS = ("sample", "sample_latent", "serving_default", "metadata")
@@ -50,30 +50,30 @@ def load_pretrained(
     cache_dir: str | Path | None = None,
     index: str | Path | None = None,
 ) -> "Pretrained":
-    """Loads a released generator by its name, or any exported one by its path.
+    """Loads a released generator by its name, or any exported generator by its path.
 
-    A release's files are compared with the sizes and the SHA-256 of the index before they are loaded, wherever they
-    come from. So are those that this user's own processes exported on this machine. Of other files nobody knows what
-    they hold, so that these need `trust`.
+    The files of a release are compared with the sizes and the SHA-256 in the index before they are loaded, from any
+    place. Files that this user exported on this machine are compared with the list of these exports. All other files
+    need `trust`, because their contents are unknown.
 
     Args:
-        name_or_path: The name of a release, or the path of a SavedModel that gan_zoo exported, or of a folder with such
-            a `saved_model/` in it, as run folders are. Where a name is also that of a folder here, the release is
-            meant; `./name` is the folder.
-        trust: Whether a SavedModel that is neither a release nor an own export may be loaded. Its graph is code, which
-            runs with the rights of this process: trust what you have from someone whose programs you would run, or
-            exported yourself on another machine.
-        mirror: Where releases come from: the http or https address of a copy of the `pretrained/` folder, or such a
-            folder. None is the one in the variable `GAN_ZOO_MIRROR`, or else the clone's own.
-        cache_dir: Folder for what comes from an address. None is `$GAN_ZOO_CACHE/pretrained`, or
+        name_or_path: The name of a release, or the path of a SavedModel that gan_zoo exported, or of a folder that
+            contains one as `saved_model/`, such as a run folder. If a release and a folder have the same name, the name
+            selects the release, and `./name` the folder.
+        trust: Whether to load a SavedModel that is neither a release nor this user's own export. Its graph is code that
+            runs with the rights of this process. Use it for files from people whose programs you would run, and for
+            your own exports from other machines.
+        mirror: Where to get releases: the http or https address of a copy of the `pretrained/` folder, or the path of
+            such a folder. Defaults to the value of the variable `GAN_ZOO_MIRROR`, or else to the folder of the clone.
+        cache_dir: Folder for downloaded releases. Defaults to `$GAN_ZOO_CACHE/pretrained`, or to
             `~/.cache/gan_zoo/pretrained`.
-        index: The path of an index of your own, see `gan_zoo.releases.index`, in place of the package's. Its releases
-            are loaded as the zoo's are, so it must come from whom you trust. Without `mirror` they lie beside it.
+        index: Path of another index to use instead of the package's: see `gan_zoo.releases.index`. Its releases are
+            loaded without `trust`, so it must come from a person whom you trust. Without `mirror`, the releases are in
+            the folder of the index.
 
     Raises:
-        UserError: If there is no such release and no such path, the release is not available or is not what the index
-            says, the path of something else than an own export is given without `trust`, or what is there cannot be
-            used.
+        UserError: If there is no such release or path, the release is not available or differs from the index, the path
+            needs `trust`, or the files cannot be used.
     """
     if str(name_or_path) in released(index):
         name = str(name_or_path)
@@ -95,7 +95,7 @@ def load_pretrained(
 
 
 def released(index: str | Path | None = None) -> list[str]:
-    """The names of the released generators, sorted.
+    """Returns the names of the released generators, sorted.
 
     Args:
         index: As for `load_pretrained`.
@@ -108,7 +108,7 @@ def released(index: str | Path | None = None) -> list[str]:
 
 
 def find(path: str | Path, index: str | Path | None = None) -> Path:
-    """The SavedModel folder that `load_pretrained` would load for a path.
+    """Returns the SavedModel folder that `load_pretrained` loads for a path.
 
     Raises:
         UserError: If there is none.
@@ -121,25 +121,25 @@ def find(path: str | Path, index: str | Path | None = None) -> Path:
         if (folder / "saved_model.pb").is_file():
             return folder
     raise UserError(
-        f"{path} is no SavedModel folder and has no saved_model/ folder in it: name one that gan_zoo exported, or a "
-        f"released model."
+        f"{path} is not a SavedModel folder and contains no saved_model/ folder: give the folder of a model that "
+        f"gan_zoo exported, or the name of a released model."
     )
 
 
 def hint(name: str = "", index: str | Path | None = None) -> str:
-    """Sentences that say which models there are, to put behind an error about an unknown `name`."""
+    """Returns sentences that list the released models, for the end of an error message about an unknown `name`."""
     names = released(index)
     if not names:
         return (
             "The index has no released models: give the path of a SavedModel that gan_zoo exported, or of a run folder."
         )
-    released_are = f"Released are {', '.join(names)}; the path of a SavedModel or of a run folder works too."
+    released_are = f"The released models are {', '.join(names)}; the path of a SavedModel or a run folder also works."
     return f"{suggest(name, names)} {released_are}".lstrip()
 
 
 def _read(folder: Path, path: Path) -> Any:
-    """What TensorFlow loads from a folder; `path` is its name in errors."""
-    # Not before it is needed, so that a mistyped name is told at once.
+    """Returns the model that TensorFlow loads from a folder. `path` is the folder in error messages."""
+    # Imported late, so that an error about a mistyped name appears at once.
     import tensorflow as tf
 
     try:
@@ -151,20 +151,20 @@ def _read(folder: Path, path: Path) -> Any:
 
 
 class Pretrained:
-    """A trained generator; `load_pretrained` makes it.
+    """A trained generator. `load_pretrained` returns it.
 
     Args:
         model: A SavedModel, as TensorFlow loads it.
-        path: Where it comes from.
+        path: The SavedModel folder, or the archive that contained it.
 
     Attributes:
-        path: The SavedModel folder, or the archive that it came in.
-        metadata: What the model is: "model", "dataset", "step", "shape", "value_range", "latent_dim", "prior",
+        path: As the argument.
+        metadata: Facts about the model: "model", "dataset", "step", "shape", "value_range", "latent_dim", "prior",
             "classes" and more, see `gan_zoo.export.saved_model.METADATA`.
         classes: Names of the K classes, by label; None for a model without labels.
 
     Raises:
-        UserError: If it is not of gan_zoo's.
+        UserError: If gan_zoo did not export the SavedModel.
     """
 
     def __init__(self, model: Any, path: str | Path):
@@ -173,42 +173,42 @@ class Pretrained:
         missing = [name for name in _ENDPOINTS if not callable(getattr(model, name, None))]
         if missing:
             raise UserError(
-                f"{path} is a SavedModel, but none that gan_zoo exported: it has no {missing[0]!r}. Export the GAN "
-                f"with gan_zoo.export.saved_model."
+                f"{path} is a SavedModel that gan_zoo did not export: it has no {missing[0]!r}. Export the GAN with "
+                f"gan_zoo.export.saved_model."
             )
         self.metadata: dict[str, Any] = json.loads(model.metadata().numpy())
-        names = self.metadata.get("classes")  # exports from before there were labels have none
+        names = self.metadata.get("classes")  # exports of early versions have no such key
         self.classes: tuple[str, ...] | None = None if names is None else tuple(names)
 
     def sample(self, n: int, seed: int | None = None, label: Any = None) -> np.ndarray:
-        """`n` samples, float32: images, [n, H, W, C] in [-1, 1], or points, [n, D].
+        """Returns `n` samples, float32: images, [n, H, W, C] in [-1, 1], or points, [n, D].
 
         Args:
-            n: From 1 up.
-            seed: Decides the samples; a 64-bit integer. None draws one.
-            label: Class of all samples, or of each, [n]: a label from 0 to K - 1 or a name of `classes`, of which case,
-                spaces, underscores and hyphens do not matter. None draws classes uniformly. The latents are the same
-                with any label.
+            n: Number of samples, from 1 up.
+            seed: A 64-bit integer that determines the samples. None draws a seed.
+            label: Class of all samples, or of each sample, [n]: a label from 0 to K - 1 or a name of `classes`. Case,
+                spaces, underscores and hyphens of a name do not matter. None draws classes uniformly. The latents do
+                not depend on the label.
 
         Raises:
-            UserError: If `n` or `seed` is none of these, there is no such class, or the model has no classes.
+            UserError: If `n` or `seed` is not valid, there is no such class, or the model has no classes.
         """
         n = _integer("n", n, least=1)
         z, labels = self._draw(n, seed)
         return self(z, labels if label is None else label)
 
     def sample_uint8(self, n: int, seed: int | None = None, label: Any = None) -> np.ndarray:
-        """As `sample`, for images: uint8, [n, H, W, C].
+        """Returns the images of `sample` as uint8, [n, H, W, C].
 
         Raises:
-            UserError: As `sample`, or if the model makes points.
+            UserError: As for `sample`, or if the model generates points.
         """
         if len(self.metadata["shape"]) != 3:
-            raise UserError(f"{self.path} makes points, which have no uint8 form: use sample.")
+            raise UserError(f"{self.path} generates points, which have no uint8 form: use sample.")
         return to_uint8(self.sample(n, seed, label))
 
     def latents(self, n: int, seed: int | None = None) -> np.ndarray:
-        """The latents of `sample(n, seed)`, float32, [n, Z].
+        """Returns the latents of `sample(n, seed)`, float32, [n, Z].
 
         Raises:
             UserError: As for `sample`.
@@ -216,7 +216,7 @@ class Pretrained:
         return self._draw(n, seed)[0]
 
     def labels(self, n: int, seed: int | None = None) -> np.ndarray | None:
-        """The labels of `sample(n, seed)`, int32, [n]; None for a model without labels.
+        """Returns the labels of `sample(n, seed)`, int32, [n]; None for a model without labels.
 
         Raises:
             UserError: As for `sample`.
@@ -233,15 +233,15 @@ class Pretrained:
         return z.numpy(), labels.numpy()
 
     def interpolate(self, seed_a: int, seed_b: int, steps: int, label: Any = None) -> np.ndarray:
-        """Samples on the way from `sample(1, seed_a)` to `sample(1, seed_b)`, both included; see `interpolate`.
+        """Returns samples between `sample(1, seed_a)` and `sample(1, seed_b)`, both included: see `interpolate`.
 
-        Of a model with classes, all samples on the way are of one class, and only the latents move.
+        If the model has classes, all samples have the same class, and only the latents change.
 
         Args:
             seed_a: Seed of the first sample.
             seed_b: Seed of the last sample.
-            steps: How many samples, from 2 up.
-            label: The class, as for `sample`. None takes that of the first sample.
+            steps: Number of samples, from 2 up.
+            label: The class, as for `sample`. Defaults to the class of the first sample.
 
         Returns:
             Samples, float32, [steps, ...].
@@ -257,11 +257,11 @@ class Pretrained:
         return self(interpolate(start, stop, steps, prior=self.metadata["prior"]), label)
 
     def __call__(self, z: np.ndarray, label: Any = None) -> np.ndarray:
-        """Samples for latents.
+        """Returns the samples for given latents.
 
         Args:
-            z: [B, Z].
-            label: For a model with classes, the class of all samples, or of each, [B]: as for `sample`.
+            z: Latents, [B, Z].
+            label: For a model with classes, the class of all samples, or of each sample, [B], as for `sample`.
 
         Returns:
             Samples, float32: images, [B, H, W, C] in [-1, 1], or points, [B, D].
@@ -278,7 +278,7 @@ class Pretrained:
             raise UserError(f"label={label}: {self.path} was trained without labels: leave label out.")
         if self.classes is not None:
             if label is None:
-                raise UserError(f"label is missing: {self.path} makes samples of {len(self.classes)} classes.")
+                raise UserError(f"label is missing: {self.path} generates samples of {len(self.classes)} classes.")
             inputs.append(find_labels(label, self.classes, len(z)))
         samples = np.empty((len(z), *self.metadata["shape"]), np.float32)
         for start in range(0, len(z), _CHUNK):
@@ -288,16 +288,16 @@ class Pretrained:
 
 
 def interpolate(start: np.ndarray, stop: np.ndarray, steps: int, *, prior: str) -> np.ndarray:
-    """Latents on the way from `start` to `stop`, both included and exact.
+    """Returns latents between `start` and `stop`, both included and exact.
 
-    For a normal prior the way is the arc of White (2016), along which latents keep the length that N(0, I) gives them;
-    halfway along the straight line they would be shorter than any the network was trained on. For other priors it is
-    the straight line.
+    For a normal prior they are on the arc of White (2016), along which latents have the usual length of draws from
+    N(0, I). Halfway along the straight line they would be shorter than the latents in training. For other priors they
+    are on the straight line.
 
     Args:
-        start: [Z].
-        stop: [Z].
-        steps: How many latents, from 2 up.
+        start: The first latent vector, [Z].
+        stop: The last latent vector, [Z].
+        steps: Number of latents, from 2 up.
         prior: "normal", or the name of another prior.
 
     Returns:
@@ -315,7 +315,7 @@ def interpolate(start: np.ndarray, stop: np.ndarray, steps: int, *, prior: str) 
     if prior == "normal":
         lengths = np.linalg.norm(start) * np.linalg.norm(stop)
         angle = np.arccos(np.clip(start @ stop / lengths, -1, 1)) if lengths else 0.0
-        # Latents in line with each other have no arc between them.
+        # There is no unique arc between parallel vectors.
         if np.sin(angle) > 1e-6:
             arc = (np.sin((1 - t) * angle) * start + np.sin(t * angle) * stop) / np.sin(angle)
             return arc.astype(np.float32)

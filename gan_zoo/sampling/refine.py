@@ -1,38 +1,40 @@
-"""Samples refined by the discriminator, and its fine-tuning for that: discriminator contrastive divergence.
+"""Refines samples with the discriminator, and fine-tunes it for this: discriminator contrastive divergence.
 
     from gan_zoo import refine
 
     samples = refine.refine(gan, gan.sample_latent(64), space="latent", steps=20, step_size=0.1)
     refine.fine_tune(gan, dataset, steps=1000)
 
-Training leaves two networks, and sampling uses one of them. Yet a critic has learnt where data are and where the
-generator errs. Song et al. (2020) read it as an energy-based model, of energy -D and so of density exp(D(x)) up to a
-factor, and let Langevin dynamics sample from that, with G(z) as a start that is nearly right already:
+Sampling normally uses the generator alone. But a trained discriminator contains information about the data and about
+the errors of the generator. Song et al. (2020) treat it as an energy-based model with the energy -D, whose density is
+exp(D(x)) up to a factor. Langevin dynamics samples from this density. It starts from G(z), which is already close:
 
     x_0 = G(z),    x_{k+1} = x_k + e/2 grad D(x_k) + sqrt(e) n_k,    n_k ~ N(0, I)
 
-The generator draws the sample in one go, and a few steps repair it: "semi-amortized" generation. The same dynamics may
-run on z, with D(G(z)) in the place of D(x): the sample then stays among those that G can make, and the space has fewer
-dimensions, in which steps go further.
+The generator computes a sample, and a few steps improve it ("semi-amortized" generation). The same dynamics can run on
+z, with D(G(z)) instead of D(x). The result is then always a sample of G, and because z has fewer dimensions, fewer
+steps are enough.
 
-D was trained on samples of G, not on refined ones, so its slopes mislead where G never goes. Fine-tuning corrects it by
-contrastive divergence, the likelihood's gradient of an energy-based model: G stays as it is, and D minimises
+D was trained on samples of G and not on refined samples, so its gradient can be wrong at points that G does not
+generate. Fine-tuning corrects this by contrastive divergence, the gradient of the likelihood of an energy-based model.
+G does not change, and D minimises
 
     L_D = E[D(x_K)] - E[D(x)]
 
-with x real and x_K = Langevin's result, a constant: what the dynamics reach must not score above the data.
+where x is real and x_K, the result of the dynamics, is a constant. D thus learns that refined samples must not score
+higher than the data.
 
-Everything here is for any trained GAN. What climbs is its `score`; networks run in inference mode, so that an example's
-score depends on nothing but the example. With labels, D scores images of a class, (x, y): images or latents move, and
-their labels stay.
+All of this works for any trained GAN with a `score`. The networks run in inference mode, so that the score of an
+example depends on this example alone. With labels, D scores pairs (x, y). The dynamics then change images or latents,
+and not the labels.
 
-Differs from the paper: nothing in the dynamics and the loss. The authors' code has other dynamics in each experiment;
-`Dynamics` says how to come near them.
+The dynamics and the loss are those of the paper. The authors' code has other dynamics in each experiment: see
+`Dynamics` for similar settings.
 
 References:
     Song et al., 2020, https://arxiv.org/abs/2004.01704
     Authors' code, https://github.com/MinkaiXu/Discriminator-Contrastive-Divergence
-    Che et al., 2020, https://arxiv.org/abs/2003.06060, for the prior's part of the score in latent space
+    Che et al., 2020, https://arxiv.org/abs/2003.06060 (the prior in the score of the latent space)
 """
 
 import dataclasses
@@ -57,39 +59,40 @@ from gan_zoo.util.errors import UserError
 SPACES = ("latent", "pixel")
 
 _CHUNK = 256
-"""Samples refined at once: the memory for large numbers of them is then that of the samples alone."""
+"""Number of samples that are refined together, so that a large number of samples needs little additional memory."""
 
 Score = Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
 class Dynamics:
-    """How samples are refined: the Langevin dynamics at the top of this module.
+    """The settings of the Langevin dynamics that refine samples: see the top of this module.
 
-    The step size is the one number that has no default good for all: it is in units of the data, or of z, and the
-    slope of D differs between variants and trainings. Where scores rise and samples get worse, it is too large, or D
-    wants fine-tuning.
+    No default of the step size suits all models, because it is in units of the data or of z, and the gradient of D
+    differs between variants and runs. If scores rise and samples get worse, the step size is too large, or D needs
+    fine-tuning.
 
     Args:
-        space: "latent" moves z and makes x = G(z_K); "pixel" moves x itself.
-        steps: K.
-        step_size: e.
-        noise: Factor of the noise. 1 is the paper's; with T the stationary density is that of score / T^2, and with 0
-            the steps are gradient ascent.
-        gradient_clip: c: each component of the gradient is clipped to [-c, c]. 0 does not clip.
-        with_prior: Whether log p(z) of a normal prior, -|z|^2 / 2, is added to the score in latent space, as Che et al.
-            (2020) do: exp(D(G(z))) p(z) is then the density on z, and z stays where G was trained. The paper has
-            D(G(z)) alone.
+        space: "latent" changes z and returns G(z_K); "pixel" changes x itself.
+        steps: Number of steps, K.
+        step_size: Step size, e.
+        noise: Factor of the noise. It is 1 in the paper. With a factor T the dynamics sample from the density
+            exp(score / T^2), and with 0 they are gradient ascent.
+        gradient_clip: A bound c: each component of the gradient is clipped to [-c, c]. 0 does not clip.
+        with_prior: Whether log p(z) of a normal prior, -|z|^2 / 2, is added to the score in latent space, as in Che et
+            al. (2020). The density on z is then exp(D(G(z))) p(z), so z stays in the region where G was trained. The
+            paper uses D(G(z)) alone.
 
-    Images are clipped to [-1, 1] after each step in pixel space, as in the authors' code, and latents of a uniform
-    prior to its support.
+    In pixel space, images are clipped to [-1, 1] after each step, as in the authors' code. In latent space, latents of
+    a uniform prior are clipped to its support.
 
-    The authors' code: CIFAR-10 in latent space has steps=20, step_size=1, noise=0.005. In pixel space it adds the noise
-    first and then the gradient, neither coupled to the other: step_size=2, noise=0.0035, gradient_clip=1 have the same
-    size for its defaults. On points it multiplies the noise by |grad D|.
+    These settings are similar to the authors' code. For CIFAR-10 in latent space it has steps=20, step_size=1,
+    noise=0.005. In pixel space it has separate factors for noise and gradient and adds the noise first; its defaults
+    correspond to step_size=2, noise=0.0035, gradient_clip=1. For points it multiplies the noise by |grad D|, which has
+    no counterpart here.
 
     Raises:
-        UserError: If a value is none of these.
+        UserError: If a value is not valid.
     """
 
     space: str = "latent"
@@ -130,22 +133,24 @@ def langevin(
     gradient_clip: float = 0.0,
     bounds: tuple[float, float] | None = None,
 ) -> tf.Tensor:
-    """x after so many steps of Langevin dynamics, x + e/2 grad score(x) + sqrt(e) noise n.
+    """Returns x after K steps of Langevin dynamics, x + e/2 grad score(x) + sqrt(e) noise n.
 
-    One compiled loop, and one draw of the stream. Nothing is differentiated through it.
+    The steps are one compiled loop, which takes one draw from the stream. No gradient flows through the result.
 
     Args:
-        score: Maps x, [B, ...], to scores, [B, 1] or [B]: log densities, up to a constant. Of one example alone.
+        score: Maps x, [B, ...], to scores, [B, 1] or [B]: log densities up to a constant. The score of an example must
+            not depend on other examples.
         x: The start, [B, ...], float32.
-        random: Where the n come from.
-        steps: K.
-        step_size: e.
-        noise: Its factor, see `Dynamics`.
+        random: The stream of the random numbers n.
+        steps: Number of steps, K.
+        step_size: Step size, e.
+        noise: Factor of the noise: see `Dynamics`.
         gradient_clip: See `Dynamics`; 0 does not clip.
-        bounds: The lowest and the highest value of a component of x, to which each step is clipped; None does not clip.
+        bounds: The lowest and the highest value of the components of x, which are clipped after each step. None does
+            not clip.
 
     Returns:
-        x_K, of the shape of x.
+        x_K, in the shape of x.
     """
 
     def chain(x):
@@ -172,24 +177,23 @@ def langevin(
 
 
 def score(gan: GenerativeModel, x: Any) -> tf.Tensor:
-    """What a GAN's discriminator thinks of x: float32, [B, 1], high for real data; in inference mode.
+    """Returns the discriminator's scores of x in inference mode: float32, [B, 1], high for real data.
 
-    It is `gan.score(x)` where the class defines that, and else the discriminator's output.
+    The result is `gan.score(x)` if the class defines this method, or else the output of the discriminator.
 
     Args:
         gan: A GAN.
-        x: Examples, [B, ...]; of a GAN with classes, (examples, labels).
+        x: Examples, [B, ...]; for a GAN with classes, (examples, labels).
 
     Raises:
-        UserError: If the class defines none, and it has no discriminator, or one that takes more than x or gives more
-            than a score.
+        UserError: If the class does not define `score`, and has no discriminator that maps an example to one score.
     """
     if callable(getattr(gan, "score", None)):
         return tf.cast(gan.score(x), tf.float32)
     discriminator = gan.networks().get("discriminator")
     if discriminator is None:
         raise UserError(
-            f"gan: {type(gan).__name__} has no discriminator, which samples are refined by: its networks are "
+            f"gan: {type(gan).__name__} has no discriminator, which refinement needs: its networks are "
             f"{', '.join(gan.networks())}."
         )
     several = not takes(discriminator, x)
@@ -197,15 +201,15 @@ def score(gan: GenerativeModel, x: Any) -> tf.Tensor:
     if not tf.is_tensor(scores) or scores.shape[1:] != [1]:
         name = type(gan).__name__
         what = "takes more than an example" if several else "does not give one score, [B, 1], for each example"
-        raise UserError(f"gan: the discriminator of {name} {what}: define {name}.score(x) to say what its score is.")
+        raise UserError(f"gan: the discriminator of {name} {what}: define {name}.score(x), which returns the scores.")
     return tf.cast(scores, tf.float32)
 
 
 def _parts(gan: GenerativeModel, latents: Any) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
-    """The z of latents, [B, Z], and what stays beside it: with classes the labels.
+    """Splits latents into z, [B, Z], and the labels, a tuple of one tensor, or of none for a model without classes.
 
     Raises:
-        UserError: If the latents are something else.
+        UserError: If the latents have another structure.
     """
     z, *fixed = (latents,) if gan.classes is None else tuple(latents)
     if not tf.is_tensor(z) or z.shape.rank != 2 or len(fixed) != (gan.classes is not None):
@@ -214,7 +218,7 @@ def _parts(gan: GenerativeModel, latents: Any) -> tuple[tf.Tensor, tuple[tf.Tens
 
 
 def refined(gan: GenerativeModel, z: Any, random: RandomStream | FixedStream, dynamics: Dynamics) -> tf.Tensor:
-    """Refined samples for the latents z, [B, Z], inside of a graph: what `refine` compiles and `fine_tune` uses.
+    """Returns refined samples for the latents z, [B, Z]. `refine` and `fine_tune` call it in a graph.
 
     Raises:
         UserError: As for `refine`.
@@ -245,27 +249,27 @@ def refined(gan: GenerativeModel, z: Any, random: RandomStream | FixedStream, dy
 
 
 def refine(gan: GenerativeModel, z: Any, *, seed: int = 0, **options: Any) -> tf.Tensor:
-    """Samples that start at G(z) and end where Langevin dynamics takes them.
+    """Returns samples of a GAN, refined by Langevin dynamics that start from z or G(z).
 
     Args:
         gan: Any trained GAN.
-        z: Latents, [B, Z], such as `gan.sample_latent(B)`; of a GAN with classes, (latents, labels).
-        seed: Of the noise, a 64-bit integer: the same latents, options and seed give the same samples.
-        **options: Of `Dynamics`, which has the defaults.
+        z: Latents, [B, Z], such as `gan.sample_latent(B)`; for a GAN with classes, (latents, labels).
+        seed: Seed of the noise, a 64-bit integer. The same latents, options and seed give the same samples.
+        **options: Arguments of `Dynamics`.
 
     Returns:
         Samples, float32: images, [B, H, W, C] in [-1, 1], or points, [B, D].
 
     Raises:
-        UserError: If an option is not valid, the latents are not one tensor, or the model has no discriminator or no
-            score for one example, see `score`.
+        UserError: If an option is not valid, the latents are not one tensor, or the model does not score one example:
+            see `score`.
     """
     dynamics = Dynamics(**options)
     state = keras.Variable(np.array([seed, 0]), dtype="int64", trainable=False)
     stream = RandomStream(state, "refinement")
     z = tf.nest.map_structure(tf.convert_to_tensor, z)
     specification = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), z)
-    # Without AutoGraph, which would wrap a UserError into one of its own.
+    # Without AutoGraph, which would replace a UserError by its own exception.
     graph = tf.function(lambda z: refined(gan, z, stream, dynamics), autograph=False)
     run = graph.get_concrete_function(specification)
     chunks = (slice(start, start + _CHUNK) for start in range(0, batch_size(z), _CHUNK))
@@ -276,7 +280,7 @@ def refine(gan: GenerativeModel, z: Any, *, seed: int = 0, **options: Any) -> tf
 
 
 class _FineTuner(GAN):
-    """A GAN of which D alone moves, against what Langevin dynamics makes of G's samples: see `fine_tune`."""
+    """A GAN in which only D trains, on real examples and refined samples: see `fine_tune`."""
 
     def __init__(self, gan: GAN, dynamics: Dynamics, *, turns: int, hinge: bool, score_weight: float):
         super().__init__(
@@ -303,7 +307,8 @@ class _FineTuner(GAN):
         return loss
 
     def latents_for(self, x):
-        # D's loss reads none, and x is the pair of real and refined examples there.
+        # Here x is a pair of real and refined examples, which the base class would take for examples and labels. D's
+        # loss does not use the latents.
         return self.sample_latent(batch_size(x))
 
     def joint_step(self, x):
@@ -326,32 +331,33 @@ def fine_tune(
     optimizer: keras.optimizers.Optimizer | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> keras.callbacks.History:
-    """Trains the discriminator, in place, on the samples that `dynamics` makes: contrastive divergence.
+    """Trains the discriminator in place on real examples and refined samples, by contrastive divergence.
 
-    It minimises E score(x_K) - E score(x). The generator stays bit for bit. Random numbers continue the GAN's own
-    stream. Logs: "d_loss", "real_score" and "fake_score", whose difference tells how far refined samples outdo data.
+    It minimises E score(x_K) - E score(x). The generator does not change. Random numbers continue the GAN's own stream.
+    The logs are "d_loss", "real_score" and "fake_score". If "fake_score" is above "real_score", refined samples score
+    higher than the data.
 
-    The loss alone has no lower bound: what holds D back is spectral normalization, `hinge`, `score_weight`, or few
-    steps.
+    The loss alone has no lower bound. Spectral normalization, `hinge`, `score_weight` or a small number of steps keep D
+    bounded.
 
     Args:
         gan: A trained GAN, compiled or not.
-        dataset: Minibatches of real examples, without end; of a GAN with classes, (examples, labels).
-        steps: Minibatches to train on.
-        dynamics: How samples are refined, here and later; by default `Dynamics()`.
-        turns: Updates of D on each minibatch and the refined samples made for it. Defaults to 1, Algorithm 1; the
+        dataset: Endless minibatches of real examples; for a GAN with classes, (examples, labels).
+        steps: Number of minibatches to train on.
+        dynamics: The dynamics that refine samples, which should also be used later. Defaults to `Dynamics()`.
+        turns: Number of updates of D on each minibatch and its refined samples. Defaults to 1, as in Algorithm 1; the
             authors' CIFAR-10 code has 5.
         hinge: Whether the loss is E max(0, 1 - score(x)) + E max(0, 1 + score(x_K)), as in the authors' CIFAR-10 code.
         score_weight: Weight of E score(x_K)^2 + E score(x)^2, which keeps scores near 0. Defaults to 0; the authors'
             code for points has 10.
-        optimizer: By default Adam with learning rate 2e-4 and beta 0 and 0.9, as in the authors' CIFAR-10 code.
+        optimizer: Defaults to Adam with learning rate 2e-4 and betas 0 and 0.9, as in the authors' CIFAR-10 code.
         callbacks: Keras callbacks.
 
     Returns:
         Keras's history, with the logs of the last step.
 
     Raises:
-        UserError: If a number is not valid, examples are not a single tensor (with classes, a pair), or as for
+        UserError: If a number is not valid, or an example is not a single tensor (with classes, a pair), or as for
             `refine`.
         NonFiniteLoss: If the loss diverges.
     """
@@ -367,7 +373,7 @@ def fine_tune(
 
 
 def check_fine_tuning(gan: GAN, steps: int, turns: int, score_weight: float) -> None:
-    """Checks all that can be known without data: the numbers, and that an example has a score.
+    """Checks all arguments that need no data: the numbers, and that the model scores one example.
 
     Raises:
         UserError: If a number is not valid, or as for `score`.

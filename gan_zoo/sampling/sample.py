@@ -15,41 +15,43 @@ from gan_zoo.util.errors import UserError
 USAGE = """
 Draws samples from a trained generator: python -m gan_zoo.sample --model=wgan_gp-celeb_a --output=faces.png
 
-The same model, number and seed give the same samples again. A model that was trained with labels makes samples of a
-class with --label; without it, a picture has a row for each class.
+The same model, number and seed give the same samples again. If the model was trained with labels, --label selects a
+class; without --label, a picture has a row for each class.
 """
 
 GROUPS = {
     "What": ["model", "num", "seed", "label", "interpolate"],
-    "Where released models come from, and others": ["mirror", "index", "trust"],
+    "Source of the model": ["mirror", "index", "trust"],
     "Refinement": ["refine", "refine_steps", "refine_step_size", "refine_noise", "refine_gradient_clip"],
     "Result": ["output", "columns"],
 }
 
 _SUFFIXES = (".png", ".npy", ".npz")
 _MOST = 10**6
-"""Samples of a file."""
+"""Maximum number of samples in a file."""
 REFINEMENTS = ("none", "latent", "pixel")
 
 
 def define_flags() -> None:
-    """Defines the tool's flags; not at import, since other tools have flags of the same names."""
+    """Defines the flags of the tool. This is not done at import, because other tools have flags of the same names."""
     flags.DEFINE_string("model", None, "A released model's name, or the path of a SavedModel or a run folder.")
     flags.DEFINE_string(
-        "mirror", None, "An http(s) address or a folder; by default $GAN_ZOO_MIRROR, or pretrained/ of the clone."
+        "mirror",
+        None,
+        "Address (http or https) or folder of the releases; by default $GAN_ZOO_MIRROR, or pretrained/ of the clone.",
     )
-    flags.DEFINE_string("index", None, "Sizes and SHA-256 of the releases, in place of the package's own index.")
+    flags.DEFINE_string("index", None, "Path of another index of releases, to use instead of the package's.")
     flags.DEFINE_bool(
         "trust",
         False,
-        "Load a SavedModel that is neither a release nor your own export: its graph is code that runs as you.",
+        "Load a SavedModel that is neither a release nor your own export. It can run code with your rights.",
     )
     flags.DEFINE_integer(
-        "num", 64, "How many samples. A picture with a row for each class has about the square root of it in a row."
+        "num", 64, "Number of samples. If a picture has a row for each class, a row has about the square root of it."
     )
-    flags.DEFINE_integer("seed", 0, "Of the latents.")
+    flags.DEFINE_integer("seed", 0, "Seed of the latents.")
     flags.DEFINE_string("label", None, "The class of all samples: its label or its name, such as 3 or ankle_boot.")
-    flags.DEFINE_bool("interpolate", False, "Let each row lead from one random sample to another.")
+    flags.DEFINE_bool("interpolate", False, "Interpolate in each row from one random sample to another.")
     flags.DEFINE_string(
         "output", "samples.png", "The file: .png is a picture, .npy and .npz hold float32 arrays, images in [-1, 1]."
     )
@@ -57,14 +59,14 @@ def define_flags() -> None:
         "refine",
         "none",
         list(REFINEMENTS),
-        "Langevin dynamics on the discriminator of a run folder: see gan_zoo.refine.",
+        "Refine samples in this space by Langevin dynamics on the discriminator of a run folder: see gan_zoo.refine.",
     )
-    flags.DEFINE_integer("refine_steps", 20, "Steps of it.")
-    flags.DEFINE_float("refine_step_size", 0.1, "Its step, in units of the latents or of the samples.")
+    flags.DEFINE_integer("refine_steps", 20, "Number of Langevin steps.")
+    flags.DEFINE_float("refine_step_size", 0.1, "Langevin step size, in units of the latents or of the samples.")
     flags.DEFINE_float(
-        "refine_noise", 0.1, "Factor of its noise; 1 is the paper's, 0 climbs the discriminator's score."
+        "refine_noise", 0.1, "Factor of the Langevin noise; 1 as in the paper, 0 for gradient ascent of the score."
     )
-    flags.DEFINE_float("refine_gradient_clip", 0.0, "Bound of each component of its gradient; 0 is none.")
+    flags.DEFINE_float("refine_gradient_clip", 0.0, "Bound of each component of the score's gradient; 0 for none.")
     flags.DEFINE_integer("columns", None, "Images in a row; by default the picture is about square.")
 
 
@@ -110,22 +112,22 @@ def write_samples(
 
     Args:
         model: As for `gan_zoo.load_pretrained`.
-        output: The file. ".png" is a picture, a grid of images or a cloud of points; ".npy" is the samples as a
-            float32 array, [num, ...]; ".npz" is the same, compressed, under "samples", and "latents", [num, Z]; of a
-            model with classes "labels", [num], too.
-        num: How many samples. A picture of images of a model with classes, without `label`, has a row for each class,
-            or for 16 of them, of `columns` samples, by default the square root of `num`.
-        seed: Decides the samples.
-        label: The class of all samples, its label or its name; for models with classes. None takes all classes: in the
-            rows of a picture and of interpolations one after the other, and else at random.
-        interpolate: Whether each row of the picture leads from one random sample to another.
+        output: The file. ".png" is a picture, a grid of images or a cloud of points. ".npy" is the samples as a float32
+            array, [num, ...]. ".npz" is a compressed archive of "samples", the same array, "latents", [num, Z], and for
+            a model with classes "labels", [num].
+        num: Number of samples. If a picture of images has a row for each class, its rows have `columns` samples each,
+            by default the square root of `num`.
+        seed: Determines the samples.
+        label: For a model with classes, the class of all samples: its label or its name. None uses all classes, but at
+            most 16 in a picture of images: one for each row of a picture or interpolation, and otherwise at random.
+        interpolate: Whether each row of the picture interpolates from one random sample to another.
         columns: Images in a row. With `interpolate` it must divide `num`.
-        trust: As for `gan_zoo.load_pretrained`; likewise `mirror` and `index`. Refinement needs trust
-            for runs of a class of one's own, whose module is imported.
-        mirror: Where released models come from.
-        index: The index of the releases.
-        refine: "none", or the space in which the samples are refined by the discriminator, "latent" or "pixel"; the
-            model must be a run folder then.
+        trust: As for `gan_zoo.load_pretrained`. If the samples of a run of a user's own class are refined, it allows to
+            import the module of the class.
+        mirror: As for `gan_zoo.load_pretrained`.
+        index: As for `gan_zoo.load_pretrained`.
+        refine: "none", or the space in which the discriminator refines the samples, "latent" or "pixel". The model must
+            then be a run folder.
         **dynamics: Numbers of `gan_zoo.refine.Dynamics`.
 
     Returns:
@@ -152,10 +154,10 @@ def write_samples(
         raise UserError(f"--output={output} must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}.")
     if output.is_dir():
         raise UserError(f"--output={output} is a folder: name a file.")
-    # Told now rather than after the sampling, which may take long.
+    # Checked before the sampling, which may take long.
     folder = next(parent for parent in output.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f"--output={output} cannot be written: {folder} is no folder that can be written in.")
+        raise UserError(f"--output={output} cannot be written: {folder} is not a folder with write access.")
     if refine == "none":
         generator = pretrained.load_pretrained(model, trust=trust, mirror=mirror, index=index)
     else:
@@ -165,7 +167,7 @@ def write_samples(
         columns = columns or math.isqrt(num)
         num = columns * len(shown_classes(len(generator.classes)))
         if num > _MOST:
-            raise UserError(f"--columns={columns} makes {num} samples of all classes: at most {_MOST} go in a file.")
+            raise UserError(f"--columns={columns} makes {num} samples of all classes, but a file has at most {_MOST}.")
     labels = _labels(generator, label, num, seed, columns if interpolate or in_rows else None)
     latents = _latents(generator, num, seed, columns if interpolate else None)
     samples = generator(latents, labels)
@@ -191,7 +193,7 @@ def _save_arrays(output: Path, samples: np.ndarray, latents: np.ndarray, labels:
 
 
 class _Refined:
-    """The GAN of a run folder, whose samples its discriminator refines; for the rest like `pretrained.Pretrained`."""
+    """The GAN of a run folder with samples that its discriminator refines. It is used like `pretrained.Pretrained`."""
 
     def __init__(self, run_dir: str | Path, seed: int, space: str, dynamics: dict[str, float], trust: bool):
         from gan_zoo.run_folder import checkpoints, trained_gan
@@ -205,10 +207,10 @@ class _Refined:
         run_dir = checks.path("--model", run_dir)
         if not checkpoints.list_checkpoints(run_dir / "checkpoints"):
             if str(run_dir) not in pretrained.released():
-                pretrained.find(run_dir)  # says so if there is no such model at all
+                pretrained.find(run_dir)  # raises an error if there is no such model
             raise UserError(
-                f"--refine={space} needs the discriminator, which the run folder of train.py has: {run_dir} is none. A "
-                f"SavedModel holds the generator alone."
+                f"--refine={space} needs the discriminator, but {run_dir} is not a run folder of train.py: give one as "
+                f"--model. A SavedModel contains the generator alone."
             )
         self._gan, _, settings = trained_gan.load_gan(run_dir, trust=trust)
         self._seed = seed
@@ -239,7 +241,7 @@ class _Refined:
 
 
 def _steps(num: int, columns: int | None) -> int:
-    """The samples of one interpolation: `columns`, or else the divisor of `num` that makes the picture most square."""
+    """The number of samples in an interpolation: `columns`, or the divisor of `num` for a nearly square picture."""
     if num < 2:
         raise UserError(f"--num must be 2 or more to interpolate, not {num}.")
     if columns is None:

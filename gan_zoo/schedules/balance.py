@@ -1,8 +1,8 @@
-"""Balance of the players: rules that decide in which steps the generator moves.
+"""Balance of the players: rules that decide in which steps the generator is updated.
 
 `GAN(..., n_critic=5, balance="warm_up")` chooses a rule by its name. Settings other than the defaults follow in
 parentheses: "warm_up(turns=100, first=25, every=500)", "until(d_loss=0.5, turns=10)". A training step always has
-`n_critic` turns of the discriminator. The balance decides whether the generator moves at the end of the step.
+`n_critic` turns of the discriminator. The balance decides whether the generator is updated at the end of the step.
 """
 
 import dataclasses
@@ -29,10 +29,10 @@ class Constant:
 
 
 class Waiting:
-    """Base class of balances in which the generator does not move in every step."""
+    """Base class of balances in which the generator is not updated in every step."""
 
     def due(self, turns: tf.Tensor, updates: tf.Tensor, d_loss: tf.Tensor) -> tf.Tensor:
-        """Whether the generator moves in this step.
+        """Whether the generator is updated in this step.
 
         Args:
             turns: The number of discriminator turns since the generator's last update, an int64 scalar.
@@ -43,7 +43,7 @@ class Waiting:
 
     def prepare(self, gan) -> None:
         if gan.simultaneous:
-            raise UserError(f"simultaneous=True moves both players at each step: leave out balance={gan.balance!r}.")
+            raise UserError(f"simultaneous=True updates both players in each step: leave out balance={gan.balance!r}.")
         # Discriminator turns since the generator's last update, and generator updates.
         gan.turn_count = gan.add_weight((2,), "zeros", dtype="int64", trainable=False, name="turn_count")
 
@@ -95,12 +95,12 @@ class WarmUp(Waiting):
 
 @dataclasses.dataclass(frozen=True)
 class Until(Waiting):
-    """The generator moves when the discriminator's loss is low enough, or after a maximum number of turns.
+    """The generator is updated if the discriminator's loss is low enough, or after a maximum number of turns.
 
     Args:
-        d_loss: The generator moves if the discriminator's loss, the mean over all replicas, is at most this value.
+        d_loss: The generator is updated if the discriminator's loss, the mean over all replicas, is at most this value.
             Defaults to 1. A cross entropy is log 4 = 1.39 for a D that guesses and 0 for a D that is certain.
-        turns: Number of discriminator turns after which the generator moves in any case. Defaults to 10.
+        turns: Number of discriminator turns after which the generator is updated in any case. Defaults to 10.
     """
 
     d_loss: float = 1.0

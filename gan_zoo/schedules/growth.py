@@ -205,7 +205,7 @@ class Grows:
         times = int(x.shape[1] // network.side).bit_length() - 1
         if network.side << max(times, 0) != x.shape[1]:
             raise UserError(
-                f"images of {x.shape[1]} pixels cannot be brought to the stage's {network.side} by halving."
+                f"images of {x.shape[1]} pixels cannot be reduced to the stage's {network.side} pixels by halving."
             )
         x = growing.downsample(x, times)
         return growing.fade(growing.upsample(growing.downsample(x)), x, network.alpha) if network.stage else x

@@ -107,7 +107,7 @@ class Optimizers:
 
     @property
     def iterations(self) -> keras.Variable:
-        """The number of updates of the player that moves last, the generator."""
+        """The number of updates of the player that is updated last, the generator."""
         return self.optimizers[-1].iterations
 
     @property

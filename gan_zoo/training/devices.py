@@ -105,7 +105,7 @@ def _check_devices(config: "Config") -> None:
     for flag, (strategy, what) in owners.items():
         if getattr(config, flag) is not None and config.strategy != strategy:
             raise UserError(
-                f"--{flag} is for {what}: it goes with --strategy={strategy}, not --strategy={config.strategy}."
+                f"--{flag} is for {what}: use it with --strategy={strategy}, not --strategy={config.strategy}."
             )
     if config.num_virtual_devices is not None and config.num_virtual_devices < 1:
         raise UserError(f"--num_virtual_devices must be 1 or more, not {config.num_virtual_devices}.")
@@ -113,15 +113,17 @@ def _check_devices(config: "Config") -> None:
         return
     if config.workers is None:
         if config.worker_index is not None:
-            raise UserError("--worker_index needs --workers=host:port,host:port, all of them in the same order.")
+            raise UserError("--worker_index needs --workers=host:port,host:port, the same list on every worker.")
         if "TF_CONFIG" not in os.environ:
             raise UserError(
-                "--strategy=multi_worker needs the workers' addresses: --workers=host:port,host:port and this one's "
-                "place among them, --worker_index=0; or both in the environment's TF_CONFIG."
+                "--strategy=multi_worker needs the addresses of all workers, --workers=host:port,host:port, and the "
+                "index of this worker, --worker_index=0, or both in the environment variable TF_CONFIG."
             )
         return
     if "TF_CONFIG" in os.environ:
-        raise UserError("--workers and the environment's TF_CONFIG both name the workers: leave one of them out.")
+        raise UserError(
+            "--workers and the environment variable TF_CONFIG both name the workers: leave out one of them."
+        )
 
 
 def _virtual_devices(count: int) -> list[str]:
@@ -135,7 +137,7 @@ def _virtual_devices(count: int) -> list[str]:
     (cpu,) = tf.config.list_physical_devices("CPU")
     try:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
-    except RuntimeError:  # TensorFlow is already running, and its devices cannot change any more
+    except RuntimeError:  # TensorFlow is already running, and its devices can no longer change
         there = len(tf.config.list_logical_devices("CPU"))
         if there != count:
             raise UserError(

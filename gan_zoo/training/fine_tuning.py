@@ -28,25 +28,25 @@ def fine_tune_run(
     trust: bool = False,
     **options: Any,
 ) -> Path:
-    """Fine-tunes the discriminator of a run's newest checkpoint on the run's own data; writes a new run folder.
+    """Fine-tunes the discriminator of a run's newest checkpoint on the run's own data, and writes a new run folder.
 
-    The folder is one to sample from, with and without refinement; training cannot go on in it.
+    The new folder can be used to sample, with and without refinement. Training cannot continue in it.
 
     Args:
         run_dir: A run folder of `train.py`.
         output: The new folder.
         steps: As for `fine_tune`.
         dynamics: As for `fine_tune`.
-        data_dir: Where TFDS keeps its datasets; by default where the run found them.
-        learning_rate: Of the default optimizer.
+        data_dir: Folder of TFDS's datasets. Defaults to the one of the run.
+        learning_rate: Learning rate of the default optimizer.
         trust: As for `gan_zoo.run_folder.trained_gan.load_gan`.
-        **options: More of `fine_tune`.
+        **options: Further arguments of `fine_tune`.
 
     Returns:
         The new folder.
 
     Raises:
-        UserError: If `output` is there already or cannot be written, or as for `fine_tune` and `gan_zoo.data.load`.
+        UserError: If `output` exists or cannot be written, or as for `fine_tune` and `gan_zoo.data.load`.
         NonFiniteLoss: If the loss diverges. Nothing is written.
     """
     from gan_zoo import callbacks, data
@@ -62,14 +62,14 @@ def fine_tune_run(
     if data_dir is not None:
         checks.data_folder("--data_dir", data_dir)
     if output.exists():
-        raise UserError(f"--output={output} is there already: name a new folder.")
+        raise UserError(f"--output={output} already exists: name a new folder.")
     gan, step, settings = trained_gan.load_gan(run_dir, trust=trust)
     refine.check_fine_tuning(gan, steps, options.get("turns", 1), options.get("score_weight", 0.0))
     found = data.find_source(
         settings["dataset"],
         split=settings["data"].get("split") or "train",
         data_dir=data_dir or settings.get("data_dir"),
-        # That of the networks as they stand: growing ones may not have come to the end.
+        # The current resolution of the networks. Growing networks may not have reached their last stage.
         resolution=gan.generator.output_shape[1] if settings["data"]["kind"] == "image" else None,
         crop=settings["data"].get("crop"),
         labels=gan.classes is not None,
@@ -86,7 +86,7 @@ def fine_tune_run(
     }
     partial = partial_of(output)
     try:
-        partial.mkdir(parents=True)  # told now rather than after the training
+        partial.mkdir(parents=True)  # fails now rather than after the training
     except OSError as error:
         raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
     try:
@@ -109,7 +109,7 @@ def fine_tune_run(
 USAGE = """
 Fine-tunes a run's discriminator: python -m gan_zoo.refine --run_dir=runs/wgan_gp-mnist --output=runs/refined
 
-The generator stays as it is. Sample from the new folder with python -m gan_zoo.sample --refine.
+The generator does not change. Sample from the new folder with python -m gan_zoo.sample --refine.
 """
 
 
@@ -142,16 +142,16 @@ def main() -> int:
 if __name__ == "__main__":
     flags.DEFINE_string("run_dir", None, "A run folder of train.py.")
     flags.DEFINE_string("output", None, "The new run folder.")
-    flags.DEFINE_string("data_dir", None, "Where TFDS keeps its datasets; by default where the run found them.")
-    flags.DEFINE_enum("space", "latent", list(SPACES), "Where the dynamics run.")
-    flags.DEFINE_integer("langevin_steps", 20, "Steps of the dynamics.")
-    flags.DEFINE_float("step_size", 0.1, "Their size.")
-    flags.DEFINE_float("noise", 0.1, "Factor of their noise; 1 is the paper's.")
-    flags.DEFINE_float("gradient_clip", 0.0, "Bound of each component of the gradient; 0 is none.")
-    flags.DEFINE_integer("steps", 1000, "Minibatches to train on.")
-    flags.DEFINE_integer("turns", 1, "Updates on each of them.")
-    flags.DEFINE_bool("hinge", False, "Take the hinge loss.")
+    flags.DEFINE_string("data_dir", None, "Folder of TFDS's datasets; by default the one of the run.")
+    flags.DEFINE_enum("space", "latent", list(SPACES), "The space in which the Langevin dynamics run.")
+    flags.DEFINE_integer("langevin_steps", 20, "Number of Langevin steps.")
+    flags.DEFINE_float("step_size", 0.1, "Langevin step size, in units of the latents or of the samples.")
+    flags.DEFINE_float("noise", 0.1, "Factor of the Langevin noise; 1 as in the paper.")
+    flags.DEFINE_float("gradient_clip", 0.0, "Bound of each component of the score's gradient; 0 for none.")
+    flags.DEFINE_integer("steps", 1000, "Number of minibatches to train on.")
+    flags.DEFINE_integer("turns", 1, "Number of updates on each minibatch.")
+    flags.DEFINE_bool("hinge", False, "Use the hinge loss.")
     flags.DEFINE_float("score_weight", 0.0, "Weight of the mean squared scores.")
-    flags.DEFINE_float("learning_rate", None, "Of Adam; by default 2e-4.")
-    flags.DEFINE_bool("trust", False, "Import the run's own module, if it is of --model=module:Class.")
+    flags.DEFINE_float("learning_rate", None, "Learning rate of Adam; by default 2e-4.")
+    flags.DEFINE_bool("trust", False, "Import the module of a run that was trained with --model=module:Class.")
     command_line.main(main, USAGE, GROUPS)

@@ -65,7 +65,7 @@ class Job:
         self.schedule = self._schedule(defaults["steps"])
         for size in self.schedule.batch_sizes():
             if size % replicas:
-                raise UserError(f"--batch_size={size} cannot be shared out evenly to {replicas} replicas.")
+                raise UserError(f"--batch_size={size} cannot be divided evenly among {replicas} replicas.")
         self.steps = self.schedule.steps
         self.execution = config.steps_per_execution or (self._steps_between_events() if self.points else 1)
         if self.steps % self.execution:

@@ -47,8 +47,8 @@ def run(config: Config) -> Path | None:
             except OSError as error:
                 what = f"{error.filename or run_dir}: {error.strerror or error}"
                 raise NotWritten(
-                    f"{what}. Training has stopped; {last_checkpoint(run_dir)}. Once that is put right, the same "
-                    f"command goes on from there."
+                    f"{what}. Training has stopped; {last_checkpoint(run_dir)}. When the problem is solved, the same "
+                    f"command continues from there."
                 ) from error
 
 

@@ -99,7 +99,7 @@ class Trainer:
         return path
 
     def _compare(self) -> None:
-        """Checks that all workers found the same data, of which each takes its part, and resolved "auto" alike.
+        """Checks that all workers found the same data and resolved "auto" to the same settings.
 
         Raises:
             UserError: If they did not.
@@ -113,9 +113,9 @@ class Trainer:
             mine = int(hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:15], 16)
             differs = self.workers.of_chief(mine) != mine
             if self.workers.any(differs):
-                which = "this worker has other than worker 0" if differs else "another worker has other than worker 0"
+                which = "this worker differs from worker 0" if differs else "another worker differs from worker 0"
                 what = "data" if flag == "--dataset" else "arithmetic, network and steps"
-                raise UserError(f"{flag}: all workers need the same {what}, and {which}. Give all of them the same.")
+                raise UserError(f"{flag}: all workers need the same {what}, but {which}: make them equal.")
 
     def _share(self, step: int) -> int:
         """Sends the chief's state to all workers, and returns its step."""
@@ -179,9 +179,9 @@ class Trainer:
 
         folder, chief = self.run_dir / "checkpoints", self.job.is_chief
         if not restores_left or not self.workers.of_chief(bool(checkpoints.list_checkpoints(folder))):
-            advice = "A lower --learning_rate often helps: --on_nan=restore takes one by itself."
+            advice = "A lower --learning_rate often helps; --on_nan=restore lowers it automatically."
             if self.config.on_nan == "restore" and not restores_left:
-                advice = f"Halving the learning rates {_RESTORES} times has not helped: look at the model and its data."
+                advice = f"Halving the learning rates {_RESTORES} times has not helped: check the model and its data."
             state = last_checkpoint(self.run_dir) if chief else "worker 0 has the checkpoints"
             raise NonFiniteLoss(f"Training diverged: {error}; {state}. {advice}") from None
         named = self.gan.optimizers()
@@ -196,7 +196,7 @@ class Trainer:
         if any(map(learning_rates.has_schedule, optimizers)):
             self.gan.make_train_function(force=True)  # schedules are part of the graph
         _log.warning(
-            "Training diverged: %s. Going on from step %d with half the learning rates: %s.",
+            "Training diverged: %s. It continues from step %d with half the learning rates: %s.",
             error,
             step,
             ", ".join(f"{learning_rates.current_rate(optimizer):g} ({name})" for name, optimizer in named.items()),
@@ -209,4 +209,4 @@ def last_checkpoint(run_dir: Path) -> str:
     from gan_zoo.run_folder.checkpoints import list_checkpoints
 
     found = list_checkpoints(run_dir / "checkpoints")
-    return f"the last good checkpoint is {found[-1]}" if found else "no checkpoint had been written"
+    return f"the last good checkpoint is {found[-1]}" if found else "no checkpoint was written"

@@ -79,7 +79,7 @@ def path(argument: str, value: str | Path) -> Path:
     if not text:
         raise UserError(f"{argument} is empty: give a path, or leave it out.")
     if "\0" in text:
-        raise UserError(f"{argument}={text!r} holds a NUL character, which no path can have.")
+        raise UserError(f"{argument}={text!r} contains a NUL character, which is not allowed in paths.")
     remote = scheme(text)
     if remote == "file":
         plain = urllib.parse.unquote(re.sub(r"^file:(//[^/]*)?(?=/)", "", text, flags=re.IGNORECASE))

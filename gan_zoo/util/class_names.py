@@ -66,9 +66,7 @@ def _find_name(label: str, names: Sequence[str], argument: str) -> int:
         return found[0]
     if found:
         several = ", ".join(repr(names[k]) for k in found)
-        raise UserError(
-            f"{argument}={label}: the classes {several} differ in case or hyphens alone: write one exactly."
-        )
+        raise UserError(f"{argument}={label}: the classes {several} differ only in case or hyphens: write one exactly.")
     if label.strip().isdecimal() and int(label) < len(names):
         return int(label)
     by_plain = {plain(name): name for name in names}

@@ -68,7 +68,7 @@ class Tolerant:
             os.close(null)
         if self.name:
             reason = getattr(error, "strerror", None) or error
-            _log.warning("%s cannot be written (%s): the program goes on without it.", self.name, reason)
+            _log.warning("%s cannot be written (%s): the program continues without it.", self.name, reason)
 
 
 def say(text: str) -> None:

@@ -59,7 +59,7 @@ def split(text: str, subject: str) -> list[str]:
     else:
         if not depth:
             return [part.strip() for part in parts if part.strip()]
-    raise UserError(f"{subject} has a bracket or a quotation mark without its partner.")
+    raise UserError(f"{subject} has an unmatched bracket or quotation mark.")
 
 
 def parse(text: str, subject: str) -> tuple[str, list[str]]:

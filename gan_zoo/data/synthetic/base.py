@@ -161,13 +161,13 @@ class Distribution:
         return any(other.distance(piece).max() <= 1e-9 for piece in self._pieces())
 
     def _pieces(self) -> list[np.ndarray]:
-        """Returns points of each piece of the support, [M, dim], enough that a set which holds them holds the piece."""
+        """Returns points of each piece of the support, [M, dim]. A support that contains them contains the piece."""
         raise NotImplementedError
 
 
 def no_modes(name: str) -> UserError:
     """Returns the error for a request of modes from a distribution without modes."""
-    return UserError(f"name: {name} is no mixture of Gaussians and has no modes; ring8, grid25 and mixture1d have.")
+    return UserError(f"name: {name} is not a mixture of Gaussians and has no modes, unlike ring8 and grid25.")
 
 
 def streams(seed):
