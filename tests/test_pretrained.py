@@ -306,7 +306,7 @@ def test_an_installed_package_needs_a_mirror(tmp_path, monkeypatch):
     clone = releases.clone_folder()
     monkeypatch.setattr(releases, "clone_folder", lambda: tmp_path / "absent")
     monkeypatch.setenv("GAN_ZOO_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(UserError, match="files, which lie in pretrained/ of a clone.* with mirror.* GAN_ZOO_MIRROR"):
+    with pytest.raises(UserError, match="They are in pretrained/ of a clone.* with mirror.* GAN_ZOO_MIRROR"):
         gan_zoo.load_pretrained("wgan_gp-mnist")
     monkeypatch.setenv("GAN_ZOO_MIRROR", str(clone))
     assert gan_zoo.load_pretrained("wgan_gp-mnist").path == clone / "wgan_gp-mnist" / "saved_model"
