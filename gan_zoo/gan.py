@@ -1,4 +1,4 @@
-"""Base class of the two-player game: Algorithm 1 of Goodfellow et al. (2014). A variant adds the two losses."""
+"""The base class of GANs: the two-player game of Goodfellow et al. (2014), Algorithm 1. A variant adds two losses."""
 
 import threading
 import weakref
@@ -172,7 +172,7 @@ class GAN(GenerativeModel):
         return self.augment(cast_floats(x, dtype_of(self.discriminator)), next(origins, None))
 
     def _note(self, origin: str, images: tf.Tensor) -> None:
-        """Remembers where images are from, without keeping them in memory."""
+        """Records the origin of images without keeping them in memory."""
         known = [ref for ref in self._seen.__dict__.get(origin, []) if ref() is not None]
         setattr(self._seen, origin, [*known, weakref.ref(images)])
 
@@ -182,7 +182,7 @@ class GAN(GenerativeModel):
     # Algorithm 1.
 
     def players(self) -> list[Player]:
-        """The discriminator, `n_critic` times, then the generator."""
+        """Returns the discriminator, with `n_critic` turns, and the generator."""
         return [
             Player("discriminator", self.discriminator_loss, self.discriminator_variables, turns=self.n_critic),
             Player("generator", self.generator_loss, self.generator_variables),

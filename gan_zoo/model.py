@@ -128,7 +128,7 @@ class GenerativeModel(
             (2,), lambda *_, **__: start, dtype="int64", trainable=False, name="random_state"
         )
         self.random = RandomStream(self.random_state)
-        self.built = True  # else Keras would build the model under a strategy by calling it on images
+        self.built = True  # otherwise, under a strategy, Keras would build the model by calling it on images
 
     # Methods that subclasses override.
 

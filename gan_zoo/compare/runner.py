@@ -96,7 +96,8 @@ def check_folder(folder: Path, settings: Settings) -> dict | None:
         if names:
             pairs = ", ".join(f"{n} ({there.get(n)!r}, now {wanted.get(n)!r})" for n in names)
             raise UserError(
-                f"{folder} holds a comparison with other settings: {pairs}. Give another --output, or the old settings."
+                f"{folder} holds a comparison with other settings: {pairs}. Give another --output, or use the old "
+                f"settings."
             )
         return document
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -85,7 +85,9 @@ def _compare(run_dir: Path, settings: dict, unknown: Set[str] = frozenset()) -> 
     names = sorted(n for n in {*old, *settings} - _FREE if old.get(n) != settings.get(n))
     if names:
         pairs = ", ".join(f"{n} ({old.get(n)!r}, now {settings.get(n)!r})" for n in names)
-        raise UserError(f"{run_dir} holds a run with other settings: {pairs}. Give another --run_dir or the old values.")
+        raise UserError(
+            f"{run_dir} holds a run with other settings: {pairs}. Give another --run_dir, or use the old settings."
+        )
     if settings["steps"] < old["steps"]:
         raise UserError(
             f"{run_dir} holds a run of {old['steps']} steps: --steps={settings['steps']} cannot make it shorter."
