@@ -46,7 +46,8 @@ def release(run_dir: Path, output: Path) -> None:
     partial = partial_of(output.absolute())
     try:
         partial.mkdir(parents=True)
-        # Samples come first, because they test the model. It is not in an index yet, but is from the user's own run.
+        # Samples come first, because they test the model. They need `trust`, because the model is not in an index yet.
+        # It is from the user's own run.
         write_samples(run_dir / "saved_model", partial / "samples.png", num=64, seed=0, trust=True)
         with exports.opened(run_dir / "saved_model") as own:
             is_own = own is not None

@@ -234,7 +234,8 @@ def _write(folder: Path, gan: GenerativeModel, samples_of, latent_shape, shape: 
         return tf.cast(tf.clip_by_value(levels, 0.0, 255.0), tf.uint8)
 
     archive = keras.export.ExportArchive()
-    # TensorFlow Lite converts only the signature with Keras's name. Without it, random numbers in others would fail.
+    # If there is a signature with Keras's name, TensorFlow Lite converts only this one. It would fail on the others,
+    # which draw random numbers.
     archive.add_endpoint("serve", archive.add_endpoint("serving_default", samples, latents))
     archive.add_endpoint("sample_latent", sample_latent, request)
     archive.add_endpoint("sample", sample, request)

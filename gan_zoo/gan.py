@@ -119,7 +119,7 @@ class GAN(GenerativeModel):
     # Functions for losses.
 
     def G(self, z: Any) -> Any:
-        """The generator in training mode: latents, [B, Z], to float32 images, [B, H, W, C].
+        """Applies the generator in training mode to latents, [B, Z]; returns float32 images, [B, H, W, C].
 
         With `classes` it maps (z, y) to (images, y), which is the structure of the data.
         """
@@ -128,7 +128,7 @@ class GAN(GenerativeModel):
         return images if self.classes is None else (images, z[1])
 
     def D(self, *xs: Any) -> Any:
-        """The discriminator in training mode: examples, [B, H, W, C], to float32 raw scores, [B, 1].
+        """Applies the discriminator in training mode to examples, [B, H, W, C]; returns float32 raw scores, [B, 1].
 
         For several minibatches, such as a real and a generated one, it returns a list with the scores of each.
         Convolutional networks that process examples independently score all minibatches in one pass. Other networks use
@@ -144,7 +144,7 @@ class GAN(GenerativeModel):
         return [tf.nest.pack_sequence_as(scores, parts) for parts in zip(*outputs, strict=True)]
 
     def features(self, x: Any, layer: str | None = None) -> tf.Tensor:
-        """Activations of a layer of the discriminator in training mode, float32.
+        """Returns the activations of a layer of the discriminator in training mode, float32.
 
         Args:
             x: Examples, [B, H, W, C].
@@ -198,11 +198,11 @@ class GAN(GenerativeModel):
             super().turn(player, x)
 
     def discriminator_step(self, x: Any) -> None:
-        """The discriminator's turn: one update on the minibatch x and fresh latents."""
+        """Takes the discriminator's turn: one update on the minibatch x and new latents."""
         super().turn(self._player("discriminator"), x)
 
     def generator_step(self, x: Any) -> None:
-        """The generator's turn: one update on fresh latents."""
+        """Takes the generator's turn: one update on new latents."""
         super().turn(self._player("generator"), x)
 
     def _player(self, name: str) -> Player:

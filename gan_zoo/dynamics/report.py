@@ -53,7 +53,7 @@ class Found:
 
     @property
     def verdict(self) -> str:
-        """What the update's derivative says about gradient descent with these steps near the equilibrium."""
+        """The behaviour of gradient descent near the equilibrium, according to the update's derivative."""
         if self.eigenvalues is None:
             return "the field jumps at the equilibrium: no linear convergence"
         at_once, in_turns = (_fate(self.radii[schedule]) for schedule in games.SCHEDULES)

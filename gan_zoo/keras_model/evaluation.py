@@ -176,7 +176,7 @@ class _Means:
 
 
 def _whole(strategy: tf.distribute.Strategy, value: Any) -> Any:
-    """The whole batch that a strategy has divided among its replicas; None for None and Keras's placeholder of it."""
+    """The whole batch that a strategy has divided among its replicas; None for None or Keras's placeholder."""
     if value is None or isinstance(value, tf.experimental.Optional):
         return None
     return tf.concat(strategy.experimental_local_results(value), axis=0)

@@ -180,7 +180,7 @@ def _entry(of: dict) -> dict:
         raise ValueError("an entry has a path and a model")
     for name, file in of["files"].items():
         if Path(name).is_absolute() or ".." in Path(name).parts or set(file) != {"size", "sha256"}:
-            raise ValueError("files lie in the folder and have a size and a sum")
+            raise ValueError("files are in the folder and have a size and a checksum")
     return found
 
 

@@ -64,7 +64,7 @@ class Release:
 
     @property
     def key(self) -> str:
-        """The name with a digest of all that the index says about the release. Releases with the same key are equal."""
+        """The name with a digest of the release's entry in the index. Releases with the same key are equal."""
         content = json.dumps(dataclasses.asdict(self), sort_keys=True)
         return f"{self.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 

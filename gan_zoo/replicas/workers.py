@@ -159,7 +159,7 @@ def detect_lost_workers() -> Iterator[None]:
 
 
 def _describe_lost(message: str) -> str:
-    """The beginning of a message that names the lost workers, if TensorFlow's error contains them."""
+    """Returns the start of an error message, with the names of the lost workers if TensorFlow's error has them."""
     silent = message.partition("stopped sending heartbeats")[2].partition("The tasks have crashed")[0]
     task = r"/job:(\w+)/replica:\d+/task:(\d+)"
     # Workers forward errors to each other. The innermost error is the first that happened.
@@ -310,7 +310,7 @@ def _await_chief(cluster: Cluster, agreed: dict, deadline: float, timeout: float
 
 
 def _is_closed(connection: socket.socket) -> bool:
-    """Whether the other side, which sends nothing more, has closed the connection."""
+    """Returns whether the other side has closed the connection. It sends nothing more before it does."""
     connection.setblocking(False)
     try:
         return connection.recv(1) == b""
@@ -332,7 +332,7 @@ def _missing_workers(cluster: Cluster, missing: list[int], timeout: float) -> Wo
 
 
 def _digests(agreed: dict[str, Any]) -> dict[str, str]:
-    """Hashes of the settings by name, which are short and do not reveal paths."""
+    """Returns short hashes of the settings by name, which do not reveal paths."""
     return {n: hashlib.sha256(json.dumps(v, sort_keys=True).encode()).hexdigest()[:16] for n, v in agreed.items()}
 
 
