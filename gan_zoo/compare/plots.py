@@ -284,7 +284,7 @@ def sample_panel(points: np.ndarray, reference: Reference) -> bytes:
 
     Two-dimensional samples are points. The panel also shows circles of three standard deviations around the data's
     modes or, for data without modes, draws of the data in grey. One-dimensional samples are a histogram, and the true
-    density is a curve. Every panel is twice as high as the maximum of the density, and taller bars are cut.
+    density is a curve. Its panel is twice as high as the maximum of the density, and taller bars are cut.
 
     Args:
         points: The samples, [N, D].
@@ -500,7 +500,7 @@ def _density(distribution: Any, limits: tuple[float, float]) -> np.ndarray:
 
 
 def _limits(points: np.ndarray) -> tuple[float, float]:
-    """Returns limits around nearly all points. Limits around all would make the panel unreadable for a few far ones."""
+    """Returns limits around nearly all points, because a few distant points would make the others too small."""
     if not len(points):
         return -1.0, 1.0
     low, high = np.percentile(points, 0.5, axis=0).min(), np.percentile(points, 99.5, axis=0).max()

@@ -21,7 +21,7 @@ point after G's move. For other players, the last of `players()` moves first.
 
 
 class _Descent(keras.optimizers.SGD):
-    """Gradient descent with step size `rate`. It stores the gradients, and changes no variable if `held`."""
+    """Gradient descent at `rate` in the variables' precision. It stores gradients, and moves nothing if `held`."""
 
     rate, held = 0.0, True
 
