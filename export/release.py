@@ -1,9 +1,9 @@
-"""A finished run as a release: the folder that `load_pretrained` finds by its name.
+"""Makes a release of a finished run: a folder that `load_pretrained` finds by its name.
 
     python -m gan_zoo.export.release --run_dir=runs/wgan_gp-mnist --output=pretrained/wgan_gp-mnist
 
-writes saved_model/, samples.png (64 samples of seed 0) and run.json (the run's settings without the paths and the name
-of the machine it ran on). The card.md beside them is written by hand.
+This command writes saved_model/, samples.png (64 samples of seed 0) and run.json (the settings of the run, without
+paths and the name of the machine). The card.md beside them is written by hand.
 """
 
 import json
@@ -25,11 +25,11 @@ _PRIVATE_FLAGS = ("--data_dir", "--run_dir", "--cache_dir")
 
 
 def release(run_dir: Path, output: Path) -> None:
-    """Copies what a release needs from a run folder.
+    """Copies the files of a release from a run folder.
 
     Args:
-        run_dir: A run that has ended and been exported.
-        output: The release's folder; made if it is not there, its files replaced if it is.
+        run_dir: Folder of a run that has ended and was exported.
+        output: Folder of the release; created if missing. Files of an older release in it are replaced.
 
     Raises:
         UserError: If `run_dir` is not a run folder with a SavedModel, or `output` cannot be written.
@@ -46,7 +46,8 @@ def release(run_dir: Path, output: Path) -> None:
     partial = partial_of(output.absolute())
     try:
         partial.mkdir(parents=True)
-        # First, for it tells whether the model is sound. It is in no index yet, and of a run of the user's own.
+        # Samples come first, because they test the model. They need `trust`, because the model is not in an index yet.
+        # It is from the user's own run.
         write_samples(run_dir / "saved_model", partial / "samples.png", num=64, seed=0, trust=True)
         with exports.opened(run_dir / "saved_model") as own:
             is_own = own is not None
@@ -66,10 +67,10 @@ def release(run_dir: Path, output: Path) -> None:
 
 
 def _check_free(output: Path) -> None:
-    """Makes sure that what is replaced in the release's folder is a release.
+    """Checks that the files to be replaced in the release's folder are those of a release.
 
     Raises:
-        UserError: If it is not.
+        UserError: If they are not.
     """
     if output.exists() and not output.is_dir():
         raise UserError(f"--output={output} is a file: name a folder.")
@@ -82,7 +83,7 @@ def _check_free(output: Path) -> None:
 
 
 def public(run: dict) -> dict:
-    """The contents of a `run.json` without paths and the machine's name."""
+    """Returns the contents of a `run.json` without paths and the name of the machine."""
     run = {**run, "host": {k: v for k, v in run["host"].items() if k != "name"}}
     run["settings"] = {k: v for k, v in run["settings"].items() if k not in _PRIVATE_SETTINGS}
     run["command"] = [word for word in run["command"] if word.split("=")[0] not in _PRIVATE_FLAGS]
@@ -95,7 +96,7 @@ def main() -> None:
     if not values.output:
         raise UserError("--output is missing: it names the folder of the release.")
     if not (values.run_dir or values.index):
-        raise UserError("--run_dir is missing: it names the run, unless --index says that the release is made already.")
+        raise UserError("--run_dir is missing: name the run or, for an existing release, the --index to add it to.")
     output = checks.path("--output", values.output)
     if values.run_dir:
         release(checks.path("--run_dir", values.run_dir), output)
@@ -106,8 +107,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("run_dir", None, "The run folder; without it the release is taken as it is.")
+    flags.DEFINE_string("run_dir", None, "The run folder. Without it, --output is an existing release.")
     flags.DEFINE_string("output", None, "Folder of the release, such as pretrained/wgan_gp-mnist.")
-    flags.DEFINE_string("index", None, "Index to write the release in, such as gan_zoo/releases/index.json.")
+    flags.DEFINE_string("index", None, "Index to which the release is added, such as gan_zoo/releases/index.json.")
     usage = "Makes a release of a run: python -m gan_zoo.export.release --run_dir=RUN --output=pretrained/NAME"
     command_line.main(main, usage, {"Flags": ["run_dir", "output", "index"]})

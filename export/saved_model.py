@@ -7,22 +7,22 @@
     model = tf.saved_model.load("my_gan")
     images = model.sample(16, 0)
 
-What the folder offers, as methods of the loaded object and, with the same names, as signatures:
+The folder has these functions, as methods of the loaded object and as signatures of the same names:
 
     sample(n, seed)         n samples, float32, [n, ...]: images, [n, H, W, C] in [-1, 1], or points. Both arguments
-                            are int64 scalars. Nothing but them decides the samples: the same call repeats bit for bit
-                            on one machine, and the latents are those of `gan.sample_latent(n, seed)`.
+                            are int64 scalars. The samples depend on the arguments only: on one machine, the same call
+                            gives the same bits. The latents are those of `gan.sample_latent(n, seed)`.
     sample_uint8(n, seed)   The same images as uint8, [n, H, W, C]: round((x + 1) * 127.5), clipped to [0, 255].
-                            Absent for points.
+                            Not available for points.
     sample_latent(n, seed)  The latents alone, float32, [n, Z].
-    serving_default(z)      The samples for latents, float32, [B, Z]; also under Keras's name, serve(z).
-    metadata()              What the model is, as JSON in a string scalar; see `METADATA`.
+    serving_default(z)      The samples for latents, float32, [B, Z]; serve(z), Keras's name, is the same.
+    metadata()              Description of the model, as JSON in a string scalar; see `METADATA`.
 
 A model with K classes has labels, which are int32 and from 0 to K - 1. `sample` and `sample_uint8` draw them uniformly.
 
     sample_class(n, seed, label)
                             n samples of a class: the latents of `sample(n, seed)` with other labels. `label` is int64,
-                            a scalar or [n]. A label that is not a class is an InvalidArgumentError.
+                            a scalar or [n]. A label that is not a class raises an InvalidArgumentError.
     sample_latent(n, seed)  A pair: latents, float32, [n, Z], and labels, [n].
     serving_default(z, y)   The samples for latents, [B, Z], and labels, [B]; also serve(z, y).
 
@@ -49,9 +49,9 @@ from gan_zoo.util.errors import UserError, file_errors
 from gan_zoo.util.tensorflow_paths import tensorflow_path
 
 METADATA = "assets.extra/metadata.json"
-"""Where in the folder the metadata lies, so that it can be read without TensorFlow.
+"""Path of the metadata in the folder. This file can be read without TensorFlow.
 
-A JSON object with at least: "model" (the zoo's name, or the class), "dataset" and "step" (null when not told), "shape"
+A JSON object with at least: "model" (the zoo's name, or the class), "dataset" and "step" (null if not given), "shape"
 (of one sample), "value_range" ([-1, 1], or null for points), "latent_dim", "prior", "classes" (the names of the K
 classes, by label, or null for a model without labels), and "versions" of gan_zoo, tensorflow and keras.
 """
@@ -66,31 +66,31 @@ def export(
     generator: keras.Model | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> Path:
-    """Writes what samples a model as a SavedModel folder, the contents of which are at the top of this module.
+    """Writes a SavedModel folder that samples from a model. The start of this module lists the folder's functions.
 
-    The samples are those of `gan(z)`: of the generator, or of what the class's own `call` makes of its networks.
+    The samples are those of `gan(z)`: the output of the generator, or of the class's own `call`.
 
-    The folder is written under another name beside `path`, loaded again and compared with the model, and only then
-    put in place of an older SavedModel there. Whatever fails, the older one stays. `load_pretrained` takes it without
-    `trust` on this machine, see `gan_zoo.releases.exports`.
+    The folder is first written under another name beside `path`, loaded again and compared with the model. Only then
+    does it replace an older SavedModel at `path`. If anything fails, the older one stays. On this machine,
+    `load_pretrained` loads the folder without `trust`: see `gan_zoo.releases.exports`.
 
     Args:
-        gan: A GAN or another model, of which the networks that make samples and the prior are kept.
-        path: The SavedModel folder. Missing parents are made.
-        generator: Makes the samples in place of the GAN's own, for instance the exponential moving average of it. Maps
-            z, [B, Z], to samples; of a model with classes, (z, y).
-        metadata: More to record, as JSON types; "model", "dataset" and "step" belong here, and for a model with classes
-            "classes", their names by label, by default "0" to "K-1". What is known from the model itself (shape, value
-            range, prior, latent size, versions) stands as it is.
+        gan: A GAN or another model. The folder contains its prior and the networks that make samples.
+        path: The SavedModel folder. Missing parents are created.
+        generator: Network that makes the samples instead of the GAN's own, for instance its exponential moving average.
+            It maps z, [B, Z], to samples; for a model with classes it maps (z, y).
+        metadata: More entries for the metadata, of JSON types: "model", "dataset" and "step" and, for a model with
+            classes, "classes": their names by label, by default "0" to "K-1". These entries do not replace the entries
+            that are known from the model itself (shape, value range, prior, latent size, versions).
 
     Returns:
         The absolute path of the folder.
 
     Raises:
-        UserError: If `path` is taken by something else than a SavedModel or cannot be written, `metadata` is not JSON
-            or its "classes" are not K names, the samples are not finite, `sample_latent` makes more than one tensor
-            (with classes, more than that and labels), or this is called inside of a strategy's scope.
-        RuntimeError: If the written model does not make the samples of the one in memory.
+        UserError: If `path` is something else than a SavedModel, or cannot be written; if `metadata` is not JSON or its
+            "classes" are not K names; if the samples are not finite; if `sample_latent` returns more than one tensor,
+            besides labels; or if this function is called inside of a strategy's scope.
+        RuntimeError: If the written model does not make the same samples as the model in memory.
     """
     destination = checks.path("path", path).resolve()
     if tf.distribute.has_strategy():
@@ -110,7 +110,7 @@ def export(
     document = _document(gan, z.shape[1], expected.shape[1:], metadata or {})
 
     partial = files.partial_of(destination)
-    # Lower precision, which GPUs have for float32's products too, rounds otherwise when TensorFlow fuses a graph.
+    # In lower precision, which GPUs also use for float32 products, a graph that TensorFlow fuses rounds differently.
     networks = [generator] if generator is not None else [getattr(gan, name) for name in gan.averaged]
     half = any(map(precision.computes_in_half, networks))
     exact = not half and not tf.config.list_physical_devices("GPU")
@@ -131,12 +131,12 @@ def export(
 def export_run(
     run_dir: str | Path, path: str | Path | None = None, *, step: int | None = None, trust: bool = False
 ) -> Path:
-    """Writes the averaged generator of a run's checkpoint as a SavedModel, while the run goes on or after its end.
+    """Writes the averaged generator of a run's checkpoint as a SavedModel, during the run or after its end.
 
     Args:
         run_dir: A run folder of `train.py`.
         path: The SavedModel folder; by default `saved_model` in the run folder.
-        step: Of the checkpoint; by default the newest that is undamaged.
+        step: Step of the checkpoint; by default the newest undamaged one.
         trust: As for `gan_zoo.run_folder.trained_gan.load_gan`.
 
     Returns:
@@ -234,7 +234,8 @@ def _write(folder: Path, gan: GenerativeModel, samples_of, latent_shape, shape: 
         return tf.cast(tf.clip_by_value(levels, 0.0, 255.0), tf.uint8)
 
     archive = keras.export.ExportArchive()
-    # TensorFlow Lite converts every signature, which random numbers do not allow, unless there is one of Keras's name.
+    # If there is a signature with Keras's name, TensorFlow Lite converts only this one. It would fail on the others,
+    # which draw random numbers.
     archive.add_endpoint("serve", archive.add_endpoint("serving_default", samples, latents))
     archive.add_endpoint("sample_latent", sample_latent, request)
     archive.add_endpoint("sample", sample, request)
@@ -266,12 +267,12 @@ def _check_same(folder: Path, z: Any, expected: np.ndarray, tolerance: float) ->
         if not difference <= tolerance * scale:
             raise RuntimeError(
                 f"The exported {name!r} makes other samples than the generator (mean difference {difference:.2g}, of "
-                f"values of mean size {scale:.2g}): a layer computes something else in a graph than it does eagerly."
+                f"values of mean size {scale:.2g}): a layer computes other values in a graph than in eager mode."
             )
 
 
 def _put(folder: Path, destination: Path) -> None:
-    """Renames a folder to `destination`, in place of what is there."""
+    """Renames a folder to `destination`, and replaces an existing folder there."""
     if not destination.exists():
         folder.rename(destination)
         return
@@ -295,8 +296,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_string("run_dir", None, "The run folder.")
-    flags.DEFINE_integer("step", None, "Of the checkpoint; by default the newest.")
+    flags.DEFINE_integer("step", None, "Step of the checkpoint; by default the newest.")
     flags.DEFINE_string("output", None, "The SavedModel folder; by default saved_model in the run folder.")
-    flags.DEFINE_bool("trust", False, "Import the run's own module, if it is of --model=module:Class.")
+    flags.DEFINE_bool("trust", False, "Import the module of a run of --model=module:Class, and run its code.")
     usage = "Exports a checkpoint of a run: python -m gan_zoo.export.saved_model --run_dir=runs/wgan_gp-celeb_a"
     command_line.main(main, usage, {"Flags": ["run_dir", "step", "output", "trust"]})

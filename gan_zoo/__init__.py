@@ -9,7 +9,7 @@
     gan.fit(dataset, steps_per_epoch=1000, epochs=10)
     images = gan(gan.sample_latent(16))
 
-Names are loaded on first use, so that `import gan_zoo` itself costs no TensorFlow start-up.
+Names are loaded on first use, so that `import gan_zoo` itself does not start TensorFlow.
 """
 
 import importlib
@@ -28,7 +28,7 @@ if "keras" in sys.modules and sys.modules["keras"].config.backend() != "tensorfl
 try:
     Path.home()
 except RuntimeError:
-    # Keras would make a folder "~" in the working directory; it does without one that cannot be made.
+    # Keras would create a folder "~" in the working directory. If it cannot create its folder, it uses none.
     os.environ.setdefault("KERAS_HOME", os.path.join(os.devnull, "keras"))  # noqa: PTH118
 
 # In a clone that was not installed, models/ and export/ lie beside this folder instead of inside it.

@@ -1,4 +1,4 @@
-"""Base class of the two-player game: Algorithm 1 of Goodfellow et al. (2014). A variant adds the two losses."""
+"""The base class of GANs: the two-player game of Goodfellow et al. (2014), Algorithm 1. A variant adds two losses."""
 
 import threading
 import weakref
@@ -119,7 +119,7 @@ class GAN(GenerativeModel):
     # Functions for losses.
 
     def G(self, z: Any) -> Any:
-        """The generator in training mode: latents, [B, Z], to float32 images, [B, H, W, C].
+        """Applies the generator in training mode to latents, [B, Z]; returns float32 images, [B, H, W, C].
 
         With `classes` it maps (z, y) to (images, y), which is the structure of the data.
         """
@@ -128,7 +128,7 @@ class GAN(GenerativeModel):
         return images if self.classes is None else (images, z[1])
 
     def D(self, *xs: Any) -> Any:
-        """The discriminator in training mode: examples, [B, H, W, C], to float32 raw scores, [B, 1].
+        """Applies the discriminator in training mode to examples, [B, H, W, C]; returns float32 raw scores, [B, 1].
 
         For several minibatches, such as a real and a generated one, it returns a list with the scores of each.
         Convolutional networks that process examples independently score all minibatches in one pass. Other networks use
@@ -144,7 +144,7 @@ class GAN(GenerativeModel):
         return [tf.nest.pack_sequence_as(scores, parts) for parts in zip(*outputs, strict=True)]
 
     def features(self, x: Any, layer: str | None = None) -> tf.Tensor:
-        """Activations of a layer of the discriminator in training mode, float32.
+        """Returns the activations of a layer of the discriminator in training mode, float32.
 
         Args:
             x: Examples, [B, H, W, C].
@@ -172,7 +172,7 @@ class GAN(GenerativeModel):
         return self.augment(cast_floats(x, dtype_of(self.discriminator)), next(origins, None))
 
     def _note(self, origin: str, images: tf.Tensor) -> None:
-        """Remembers where images are from, without keeping them in memory."""
+        """Records the origin of images without keeping them in memory."""
         known = [ref for ref in self._seen.__dict__.get(origin, []) if ref() is not None]
         setattr(self._seen, origin, [*known, weakref.ref(images)])
 
@@ -182,7 +182,7 @@ class GAN(GenerativeModel):
     # Algorithm 1.
 
     def players(self) -> list[Player]:
-        """The discriminator, `n_critic` times, then the generator."""
+        """Returns the discriminator, with `n_critic` turns, and the generator."""
         return [
             Player("discriminator", self.discriminator_loss, self.discriminator_variables, turns=self.n_critic),
             Player("generator", self.generator_loss, self.generator_variables),
@@ -198,11 +198,11 @@ class GAN(GenerativeModel):
             super().turn(player, x)
 
     def discriminator_step(self, x: Any) -> None:
-        """The discriminator's turn: one update on the minibatch x and fresh latents."""
+        """Takes the discriminator's turn: one update on the minibatch x and new latents."""
         super().turn(self._player("discriminator"), x)
 
     def generator_step(self, x: Any) -> None:
-        """The generator's turn: one update on fresh latents."""
+        """Takes the generator's turn: one update on new latents."""
         super().turn(self._player("generator"), x)
 
     def _player(self, name: str) -> Player:

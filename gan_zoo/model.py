@@ -128,7 +128,7 @@ class GenerativeModel(
             (2,), lambda *_, **__: start, dtype="int64", trainable=False, name="random_state"
         )
         self.random = RandomStream(self.random_state)
-        self.built = True  # else Keras would build the model under a strategy by calling it on images
+        self.built = True  # otherwise, under a strategy, Keras would build the model by calling it on images
 
     # Methods that subclasses override.
 
@@ -198,7 +198,7 @@ class GenerativeModel(
     # The step.
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """All players' turns on the minibatches of one dataset batch; returns the logs."""
+        """Takes all players' turns on the minibatches of one dataset batch; returns the logs."""
         with self.recording() as recorded:
             self.play(self.split(Examples.of(self).convert(data)))
             return {name: global_log(values) for name, values in recorded.items()}
@@ -234,11 +234,11 @@ class GenerativeModel(
             self.record(f"{player.key}_loss", loss)
 
     def turn(self, player: Player, x: Any) -> None:
-        """One turn of a player: one update on the minibatch x and fresh latents."""
+        """Takes one turn of a player: one update on the minibatch x and new latents."""
         self.record(f"{player.key}_loss", self.minimize(player.loss, x, player.variables, self.optimizer_of(player)))
 
     def minimize(self, loss: Loss, x: Any, variables: Variables, optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
-        """One optimizer step on `loss(x, z)` with respect to `variables` and fresh latents; returns the loss."""
+        """Takes one optimizer step on `loss(x, z)` with respect to `variables`, with new latents; returns the loss."""
         value, gradients = self.differentiate(loss, x, variables, optimizer)
         optimizer.apply(gradients, variables)
         return value
@@ -332,7 +332,7 @@ class GenerativeModel(
 
 
 def labels_tensor(label: Any, classes: int) -> tf.Tensor:
-    """Labels as an int32 tensor.
+    """Converts labels to an int32 tensor.
 
     Args:
         label: One class, or one for each example, [n].

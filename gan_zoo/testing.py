@@ -1,4 +1,4 @@
-"""The conformance suite: what every model owes its users, whatever its losses say.
+"""The conformance suite: checks that every model must pass, whatever its losses are.
 
     import numpy as np
     from gan_zoo.testing import check_gan
@@ -9,13 +9,13 @@
 
 Every check takes the same two arguments and may be called alone:
 
-    make: Builds the GAN under test: fresh, uncompiled, on small float32 networks, the same at each call. A check
-        seeds the random numbers that initialize the networks, puts the generators back, and calls it several times.
+    make: Function that returns a new, uncompiled GAN with small float32 networks, the same at each call. A check calls
+        it several times, with seeded random numbers for the initial weights.
     data: One dataset batch: an array, or a structure of arrays, whose first axis holds `n_critic` minibatches of a
         number of examples that 4 divides.
 
-A check raises an AssertionError whose sentence says what is wrong. `check_replicas` needs two logical CPUs, and takes
-four as well where there are so many. The test process has to set them up before TensorFlow starts:
+A check raises an AssertionError whose message says what is wrong. `check_replicas` needs two logical CPUs, and also
+tests four replicas if there are four CPUs. The test process must configure them before TensorFlow starts:
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
@@ -42,12 +42,13 @@ from gan_zoo.util.tensorflow_paths import tensorflow_path
 
 Make = Callable[[], GenerativeModel]
 
-# Where two computations of the same step may round differently: float32 sums of a few thousand terms near 1. Weights
-# stay within 1e-7; the unit vectors of spectral normalization, which see a small kernel's relative change, reach 2e-5.
+# Largest difference of two computations of the same step that round differently: float32 sums of a few thousand terms
+# near 1. Weights differ by up to 1e-7. The unit vectors of spectral normalization differ by up to 2e-5, because they
+# depend on the relative change of a small kernel.
 _TOLERANCE = 3e-5
 
 REPLICAS = (2, 4)
-"""Numbers of replicas that `check_replicas` compares with one, as far as there are logical CPUs."""
+"""Numbers of replicas that `check_replicas` compares with one replica, if there are as many logical CPUs."""
 
 
 def check_gan(make: Make, data: Any) -> None:
@@ -55,14 +56,14 @@ def check_gan(make: Make, data: Any) -> None:
 
     Raises:
         AssertionError: If the GAN breaks a contract of `gan_zoo.GAN`; the message says which and how.
-        UserError: If the process has one logical device only, or the batch cannot be shared out to the replicas.
+        UserError: If the process has only one logical CPU, or if the replicas cannot share a batch equally.
     """
     for check in CHECKS:
         check(make, data)
 
 
 def check_config(make: Make, data: Any) -> None:
-    """Every argument of the constructor survives `get_config` and `from_config`, at its value and at another one."""
+    """Checks that `get_config` and `from_config` keep all arguments of the constructor, with any value."""
     gan = _build(make)
     for name in gan.argument_names():
         _require(
@@ -88,7 +89,7 @@ def check_config(make: Make, data: Any) -> None:
 
 
 def check_latents(make: Make, data: Any) -> None:
-    """`sample_latent(n, seed)` repeats itself and leaves the stream alone; `sample_latent(n)` does neither."""
+    """Checks that `sample_latent` repeats its result only with a seed, and then does not change the stream."""
     gan = _build(make)
     start = gan.random.state.numpy()
     first, again, other = (_arrays(gan.sample_latent(4, seed=seed)) for seed in (3, 3, 4))
@@ -105,7 +106,7 @@ def check_latents(make: Make, data: Any) -> None:
 
 
 def check_turns(make: Make, data: Any) -> None:
-    """A player's turn moves the trainable variables that the player declares, and no others."""
+    """Checks that a player's turn changes the trainable variables that the player declares, and no others."""
     gan = _compiled(make)
     x = gan.split(_tensors(data))[-1]
     networks = gan.networks()
@@ -131,7 +132,7 @@ def check_turns(make: Make, data: Any) -> None:
 
 
 def check_batch_split(make: Make, data: Any) -> None:
-    """A batch that does not hold `n_critic` equal minibatches is a `UserError`, for models with that argument."""
+    """Checks that a batch without `n_critic` equal minibatches raises a `UserError`, for models with this argument."""
     data = _tensors(data)
     n = batch_size(data)
     gan = _build(make)
@@ -147,7 +148,7 @@ def check_batch_split(make: Make, data: Any) -> None:
 
 
 def check_mixed_precision(make: Make, data: Any) -> None:
-    """Under the policies mixed_bfloat16 and mixed_float16 a step keeps losses and variables float32 and finite."""
+    """Checks that losses and variables stay float32 and finite under the policies mixed_bfloat16 and mixed_float16."""
     former = keras.config.dtype_policy()
     try:
         for policy in ("mixed_bfloat16", "mixed_float16"):
@@ -175,7 +176,7 @@ def _check_precision(make: Make, data: Any, policy: str) -> None:
 
 
 def check_logs(make: Make, data: Any) -> None:
-    """`fit` logs finite scalars, every player's loss among them, and traces the step once."""
+    """Checks that `fit` logs finite scalars, including every player's loss, and traces the step once."""
     gan = _compiled(make)
     traces = []
     step = gan.train_step
@@ -203,7 +204,7 @@ def check_logs(make: Make, data: Any) -> None:
 
 
 def check_weights(make: Make, data: Any) -> None:
-    """Training on after `save_weights` and `load_weights` equals training on without them, bit for bit."""
+    """Checks that training after `save_weights` and `load_weights` continues bit for bit as without them."""
     data = _tensors(data)
     gan = _trained(make, data)
     with tempfile.TemporaryDirectory() as folder:
@@ -215,7 +216,7 @@ def check_weights(make: Make, data: Any) -> None:
 
 
 def check_keras_file(make: Make, data: Any) -> None:
-    """Training on after `save` and `load_model` equals training on without them, bit for bit."""
+    """Checks that training after `save` and `load_model` continues bit for bit as without them."""
     data = _tensors(data)
     gan = _trained(make, data)
     with tempfile.TemporaryDirectory() as folder:
@@ -231,12 +232,13 @@ def check_keras_file(make: Make, data: Any) -> None:
 
 
 def check_replicas(make: Make, data: Any) -> None:
-    """N replicas with B / N examples each take the steps of one with all B: here five of gradient descent, N = 2 and 4.
+    """Checks that N replicas with B / N examples each take the same steps as one replica with all B examples.
 
-    Batch normalization, whose statistics are each replica's own by default, is synchronized for the comparison.
+    The check takes five steps of gradient descent with N = 2 and 4. It synchronizes batch normalization, because by
+    default each replica has its own statistics.
 
     Raises:
-        UserError: If there is one logical CPU only, or the replicas cannot share out a minibatch equally.
+        UserError: If there is only one logical CPU, or if the replicas cannot share a minibatch equally.
     """
     devices = tf.config.list_logical_devices("CPU")
     if len(devices) < 2:
@@ -256,7 +258,7 @@ def check_replicas(make: Make, data: Any) -> None:
     for _ in range(5):
         one.train_step(_tensors(data))
     for count in counts:
-        # In-process collectives, the default, take their keys from the process: two strategies would mix theirs up.
+        # The default, in-process collectives, takes keys from the process, so two strategies would mix their messages.
         strategy = tf.distribute.MirroredStrategy(
             [device.name for device in devices[:count]], cross_device_ops=tf.distribute.ReductionToOneDevice()
         )
@@ -274,7 +276,7 @@ def check_replicas(make: Make, data: Any) -> None:
 
 
 def check_xla(make: Make, data: Any) -> None:
-    """Two steps of gradient descent with `jit_compile=True` equal two steps taken eagerly."""
+    """Checks that two steps of gradient descent with `jit_compile=True` equal two eager steps."""
     eager, compiled = _descending(make), _descending(make, jit_compile=True)
     for _ in range(2):
         eager.train_step(_tensors(data))
@@ -282,14 +284,14 @@ def check_xla(make: Make, data: Any) -> None:
     _assert_close(
         eager,
         compiled,
-        "2 steps with jit_compile=True differ from 2 taken eagerly. A loss must draw random numbers from self.random "
+        "2 steps with jit_compile=True differ from 2 eager steps. A loss must draw random numbers from self.random "
         "and have no side effects of Python",
     )
 
 
 def check_export(make: Make, data: Any) -> None:
-    """A generator exported by `gan_zoo.export.saved_model` makes the samples of the one in memory."""
-    gan = _trained(make, _tensors(data))  # moving statistics, too, must not be those of a new network
+    """Checks that a generator exported by `gan_zoo.export.saved_model` makes the same samples as before."""
+    gan = _trained(make, _tensors(data))  # the export must also contain moving statistics that have changed
     with (
         tempfile.TemporaryDirectory() as folder,
         tensorflow_path(saved_model.export(gan, Path(folder) / "generator")) as path,
@@ -332,21 +334,21 @@ def _compiled(make: Make, seed: int = 1) -> GenerativeModel:
 
 
 def _trained(make: Make, data: Any) -> GenerativeModel:
-    """After one step: nothing is as it was when it was new."""
+    """Returns a compiled GAN after one step, so that its state differs from that of a new GAN."""
     gan = _compiled(make)
     gan.train_step(data)
     return gan
 
 
 def _descending(make: Make, **kwargs) -> GenerativeModel:
-    """Compiled for gradient descent: Adam hides a wrong factor, and blows rounding errors of zero gradients up."""
+    """Returns a GAN with gradient descent: Adam hides wrong factors and enlarges rounding errors of zero gradients."""
     gan = _build(make)
     gan.compile(*(keras.optimizers.SGD(0.05) for _ in gan.players()), **kwargs)
     return gan
 
 
 def _another(value: Any) -> Any:
-    """Another value of the same kind, or None if there is no telling what would be valid."""
+    """Returns another value of the same kind, or None if no other valid value is known."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
@@ -376,7 +378,7 @@ def _fit(gan: GenerativeModel, data: Any, steps: int) -> dict[str, Any]:
 
 
 def _state(gan: GenerativeModel) -> dict[str, list[np.ndarray]]:
-    """Everything that training changes: each variable's copies on all replicas, by a name that is unique."""
+    """Returns all that training changes: the copies of each variable on all replicas, by a unique name."""
     variables = [*gan.variables]
     for optimizer in gan.optimizers().values():
         variables += optimizer.variables
@@ -388,7 +390,7 @@ def _state(gan: GenerativeModel) -> dict[str, list[np.ndarray]]:
 
 
 def _assert_same_future(gan: GenerativeModel, loaded: GenerativeModel, data: Any, how: str) -> None:
-    """Eager steps: what they compute does not depend on how a graph was optimized."""
+    """Checks that both models have equal states now and after eager steps, which no graph optimization changes."""
     for when in ("right", "1 step", "2 steps"):
         if when != "right":
             for model in (gan, loaded):

@@ -140,7 +140,7 @@ def test_looks_divide_the_steps(steps):
         ({"learning_rate": math.inf}, "--learning_rate must be positive"),
         ({"steps": 5003}, "--steps=5003 cannot be divided into about 20 equal parts"),
         ({"samples": 1}, "--samples must be 2 or more"),
-        ({"evaluate_every": 7}, "must be 0 or divide --steps=40"),
+        ({"evaluate_every": 7}, "must be 0 or a divisor of --steps=40"),
         ({"optimizer": "adam"}, "needs a --learning_rate"),
         ({"dataset": "rings8"}, "--dataset: there are no exact metrics for 'rings8'. Did you mean 'ring8'?"),
         ({"dataset": "cifar10"}, "--dataset: there are no exact metrics for 'cifar10'."),
@@ -265,7 +265,7 @@ def test_killed_and_continued(tmp_path):
     process = command(models, *FLAGS, "--output=found", cwd=tmp_path)
     output, errors = process.communicate(timeout=HANGING)
     assert process.returncode == 0, errors
-    assert f"continuing found: {len(kept)} of 4 runs are there" in output
+    assert f"continuing found: {len(kept)} of 4 runs are done" in output
     for name, content in kept.items():
         assert (runs / name).read_bytes() == content
     assert "r1_gan(gamma=1.0)" in output and "After 400 steps" in output and "seconds of training" in output

@@ -499,7 +499,7 @@ def test_page_needs_nothing_else(read):
 
 def test_page_says_what_happened(read):
     text = " ".join("".join(read.texts).split())
-    assert "4 GANs learned the dataset ring8, each from 2 seeds." in text
+    assert "4 GANs were trained on the dataset ring8, each with 2 seeds." in text
     assert "ranked by Wasserstein-1, after 10,000 updates of the generator and after 12.5 seconds of training." in text
     assert "3 of 7 runs diverged: gan, dead." in text
     assert "Not all seeds have run yet: lsgan." in text

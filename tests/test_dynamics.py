@@ -289,7 +289,7 @@ def test_every_variant_plays():
     assert [row.name for row in dynamics.methods("r1_gan")] == ["R1, γ = 0.3", "R1, γ = 1, critical", "R1, γ = 2"]
     (one,) = dynamics.methods("r1_gan(gamma=5)")
     assert (one.name, one.arguments) == ("r1_gan(gamma=5.0)", {"gamma": 5.0})
-    with pytest.raises(UserError, match="ebgan: the Dirac-GAN has a generator"):
+    with pytest.raises(UserError, match="ebgan: the Dirac-GAN needs a generator"):
         dynamics.methods("dcgan,ebgan")
     with pytest.raises(UserError, match="VanillaGAN has no argument 'gamma'. It has saturating,"):
         dynamics.dirac("vanilla_gan", gamma=1.0)

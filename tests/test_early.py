@@ -114,8 +114,8 @@ def test_replicas(folder):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"width": 8}, "holds a run of other settings: width \\(4, now 8\\)"),
-        ({"resolution": 16}, "holds a run of other settings: data"),
+        ({"width": 8}, "holds a run with other settings: width \\(4, now 8\\)"),
+        ({"resolution": 16}, "holds a run with other settings: data"),
         ({"steps": 1}, "holds a run of 2 steps: --steps=1 cannot make it shorter"),
     ],
 )

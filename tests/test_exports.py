@@ -158,7 +158,7 @@ def test_the_list_is_private_and_bounded(own, cache, tmp_path, monkeypatch):
 def test_a_list_that_others_can_write_does_not_count(own, cache, caplog, mode):
     (cache / "exports.json").chmod(mode)
     assert not is_known(own)
-    assert "others than this user can write it" in caplog.text
+    assert "other users can write it" in caplog.text
     exports.remember(own)
     assert is_known(own)
     assert (cache / "exports.json").stat().st_mode & 0o777 == 0o600
@@ -198,7 +198,7 @@ def test_what_others_could_have_written_is_not_remembered(tmp_path, caplog):
     (folder / "variables" / "variables.index").symlink_to("/etc/hostname")
     exports.remember(folder)
     assert not is_known(folder)
-    assert "cannot be remembered as an own export" in caplog.text
+    assert "cannot be recorded as your export" in caplog.text
 
 
 @pytest.mark.parametrize("broken", ["a file", "no home"])
@@ -210,7 +210,7 @@ def test_the_export_goes_on_without_a_cache(gan, tmp_path, caplog, monkeypatch, 
         monkeypatch.setattr(exports, "default_cache", lambda: Path("~nobody-of-that-name").expanduser())
     caplog.set_level(logging.WARNING, "gan_zoo")
     folder = saved_model.export(gan, tmp_path / "exported")
-    assert "loading it will take trust=True" in caplog.text
+    assert "loading it will need trust=True" in caplog.text
     with pytest.raises(UserError, match="with trust=True"):
         gan_zoo.load_pretrained(folder)
     assert gan_zoo.load_pretrained(folder, trust=True).sample(1, seed=0).shape == (1, 2)

@@ -306,7 +306,7 @@ def test_an_installed_package_needs_a_mirror(tmp_path, monkeypatch):
     clone = releases.clone_folder()
     monkeypatch.setattr(releases, "clone_folder", lambda: tmp_path / "absent")
     monkeypatch.setenv("GAN_ZOO_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(UserError, match="files, which lie in pretrained/ of a clone.* with mirror.* GAN_ZOO_MIRROR"):
+    with pytest.raises(UserError, match="They are in pretrained/ of a clone.* with mirror.* GAN_ZOO_MIRROR"):
         gan_zoo.load_pretrained("wgan_gp-mnist")
     monkeypatch.setenv("GAN_ZOO_MIRROR", str(clone))
     assert gan_zoo.load_pretrained("wgan_gp-mnist").path == clone / "wgan_gp-mnist" / "saved_model"
@@ -334,7 +334,7 @@ def test_a_run_becomes_a_release(folder, tmp_path, monkeypatch):
         for command in ([*arguments, f"--index={index}"], arguments)
     ]
     assert told[0].stdout == f"wrote 7 files of new-release in {index}\n"
-    assert told[1].stderr.startswith("error: --run_dir is missing: it names the run, unless --index says")
+    assert told[1].stderr.startswith("error: --run_dir is missing: name the run or, for an existing release")
     loaded = gan_zoo.load_pretrained("new-release", index=index)
     np.testing.assert_array_equal(loaded.sample(2, seed=0), gan_zoo.load_pretrained(made, trust=True).sample(2, seed=0))
 

@@ -206,9 +206,9 @@ class TestIndex:
     def test_update_refuses_names_that_it_could_not_read_again(self, index, tmp_path):
         write(tmp_path / "more" / ".hidden", b"")
         before = index.read_text()
-        with pytest.raises(UserError, match="more cannot be released: more: '.hidden' is no path for a file"):
+        with pytest.raises(UserError, match="more cannot be released: more: '.hidden' is not a path for a file"):
             update_index(index, tmp_path / "more")
-        with pytest.raises(UserError, match="absent is no folder"):
+        with pytest.raises(UserError, match="absent is not a folder"):
             update_index(index, tmp_path / "absent")
         assert index.read_text() == before
 
@@ -217,14 +217,14 @@ class TestIndex:
         [
             (lambda c: c.update(version=2), "is not of version 1"),
             (lambda c: c.pop("models"), "lacks 'models'"),
-            (lambda c: c.update(url="x"), "has 'url', which means nothing here"),
-            (lambda c: c.update(models=[]), "'models' is no object"),
-            (lambda c: c["models"].update({"..": {}}), "'..' is no name for a model"),
-            (lambda c: c["models"].update({"a/b": {}}), "'a/b' is no name for a model"),
-            (lambda c: c["models"].update(x=1), "x is no object"),
-            (lambda c: c["models"].update(x={"files": {}}), "x: 'files' is no object with files"),
+            (lambda c: c.update(url="x"), "has 'url', which is not a known name"),
+            (lambda c: c.update(models=[]), "'models' is not an object"),
+            (lambda c: c["models"].update({"..": {}}), "'..' is not a name for a model"),
+            (lambda c: c["models"].update({"a/b": {}}), "'a/b' is not a name for a model"),
+            (lambda c: c["models"].update(x=1), "x is not an object"),
+            (lambda c: c["models"].update(x={"files": {}}), "x: 'files' is not an object with files"),
             (lambda c: c["models"]["faces"].update(archve=1), "faces has 'archve'"),
-            (lambda c: c["models"]["faces"]["files"].update({"../x": {}}), "faces: '../x' is no path for a file"),
+            (lambda c: c["models"]["faces"]["files"].update({"../x": {}}), "faces: '../x' is not a path for a file"),
             (lambda c: c["models"]["faces"]["files"].update({"CARD.md": {}}), "two files differ in capitals only"),
             (lambda c: c["models"]["faces"]["files"].update({"card.md/x": {}}), "'card.md' is a file and a folder"),
             (lambda c: c["models"]["faces"]["files"]["card.md"].update(size=-1), "faces: card.md has no size in bytes"),
@@ -234,7 +234,7 @@ class TestIndex:
             (lambda c: c["models"]["faces"].update(archive={"name": "a.zip"}), "'archive' lacks 's"),
             (
                 lambda c: c["models"]["faces"].update(archive={"name": "../a.zip", "size": 1, "sha256": "0" * 64}),
-                "'archive' has no name of a file",
+                "'archive' has no valid file name",
             ),
             (
                 lambda c: c["models"]["faces"].update(archive={"name": "a.rar", "size": 1, "sha256": "0" * 64}),
@@ -254,10 +254,10 @@ class TestIndex:
     @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "\xff"])
     def test_no_json(self, index, text):
         index.write_bytes(text.encode("latin-1"))
-        with pytest.raises(UserError, match=f"^index: {index} is no JSON"):
+        with pytest.raises(UserError, match=f"^index: {index} is not JSON"):
             read_index(index)
         index.write_text("[]")
-        with pytest.raises(UserError, match="is no object"):
+        with pytest.raises(UserError, match="is not an object"):
             read_index(index)
 
     @given(st.one_of(st.text(), st.lists(st.sampled_from(["..", ".", "", "a", "/", "\\", "C:", "\0"])).map("/".join)))
@@ -297,7 +297,7 @@ class TestLocalFolder:
         [
             (WEIGHTS[:-1] + b"x", "has another SHA-256 than the index gives"),
             (WEIGHTS + b"x", f"is larger than the {len(WEIGHTS)} bytes that the index gives"),
-            (WEIGHTS[:7], f"has 7 bytes, and not the {len(WEIGHTS)} that the index gives"),
+            (WEIGHTS[:7], f"has 7 bytes, but the index gives {len(WEIGHTS)}"),
         ],
     )
     def test_other_content(self, mirror, index, content, sentence):
@@ -330,13 +330,13 @@ class TestLocalFolder:
 
     def test_no_place_for_temporary_files(self, mirror, index, monkeypatch):
         monkeypatch.setattr(tempfile, "tempdir", str(mirror / "absent"))
-        with pytest.raises(UserError, match=r"^no temporary folder can be made \(No such file.*TMPDIR"):
+        with pytest.raises(UserError, match=r"^a temporary folder cannot be created \(No such file.*TMPDIR"):
             releases.opened("faces", mirror=mirror, index=index).__enter__()
 
     @pytest.mark.parametrize(
         ("place", "sentence"),
         [
-            ("/no/such", "mirror=/no/such is no folder"),
+            ("/no/such", "mirror=/no/such is neither a folder"),
             ("file:///tmp", "mirror=file:///tmp must be an http or https address without"),
             ("ftp://host/x", "must be an http or https address"),
             ("http://", "must be an http or https address"),
@@ -405,8 +405,8 @@ class TestDownload:
             get()
         assert str(error.value) == (
             f"{server.url}/faces/saved_model/variables/weights cannot be downloaded: the connection broke "
-            f"(IncompleteRead), at the last of 4 attempts. The 40 of {len(WEIGHTS)} bytes that have come are kept: try "
-            f"again later, or give another mirror."
+            f"(IncompleteRead), at the last of 4 attempts. The 40 of {len(WEIGHTS)} bytes that have arrived are kept: "
+            f"try again later, or give another mirror."
         )
         assert [start for _, start in server.requests] == [None, "bytes=10-", "bytes=20-", "bytes=30-"]
         assert partial_file(cache, index).read_bytes() == WEIGHTS[:40]
@@ -525,7 +525,7 @@ class TestDownload:
     @pytest.mark.parametrize("target", ["http://[", "http://host:port/", "//[::1/x"])
     def test_redirects_to_what_is_no_address(self, get, server, target):
         server.faults = [{"redirect": target}]
-        with pytest.raises(UserError, match="weights redirects to what is no address: give"):
+        with pytest.raises(UserError, match="weights redirects to an invalid address: give"):
             get()
         assert len(server.requests) == 1
 
@@ -734,7 +734,7 @@ class TestArchives:
     @pytest.mark.parametrize("first", [True, False])
     def test_members_that_the_index_does_not_name(self, unpack, name, path, first):
         evil = [(path, b"evil" if path != "y.bin" else b"yy")]
-        with pytest.raises(files.Mismatch, match="which the index does not name or which came before"):
+        with pytest.raises(files.Mismatch, match="which is not in the index or is there twice"):
             # y.bin is in the index, but twice in the archive.
             unpack(PACK[name](evil + GENUINE if first else GENUINE + evil), name)
 
@@ -763,7 +763,7 @@ class TestArchives:
         with pytest.raises(files.Mismatch, match="another SHA-256"):
             unpack(PACK[name]([("a/x.bin", b"z" * 1000), GENUINE[1]]), name)
         (tmp_path / "deep").rename(tmp_path.parent / f"{tmp_path.name}-{name}")
-        with pytest.raises(files.Mismatch, match="holds 'a/x.bin' of 1001 bytes, and not of the 1000"):
+        with pytest.raises(files.Mismatch, match="holds 'a/x.bin' of 1001 bytes, but the index gives 1000"):
             unpack(PACK[name]([("a/x.bin", b"x" * 1001), GENUINE[1]]), name)
         (tmp_path / "deep" / "folder").rmdir()
         with pytest.raises(files.Mismatch, match="does not hold 'y.bin'"):
@@ -815,7 +815,7 @@ class TestArchives:
         for mirror in (tmp_path / "mirror", None):
             with contextlib.ExitStack() as stack:
                 mirror = mirror or stack.enter_context(serving(tmp_path / "mirror")).url
-                with pytest.raises(UserError, match=r"m.zip holds '\.\./evil', which the index does not name"):
+                with pytest.raises(UserError, match=r"m.zip holds '\.\./evil', which is not in the index"):
                     releases.opened("m", mirror=mirror, cache_dir=cache, index=index).__enter__()
         assert not list(tmp_path.rglob("evil"))
 

@@ -148,7 +148,7 @@ def test_grey_images_stay_grey(tmp_path):
         ({"model": "no_such"}, "There is no pretrained model and no folder 'no_such'"),
         ({"trust": False}, ".*/saved_model is not a released model, and .*--trust on the command line"),
         ({"model": "dcgan-mnist", "index": "none.json"}, "index: none.json cannot be read"),
-        ({"model": "wgan_gp-mnist", "mirror": "nowhere"}, "mirror=nowhere is no folder"),
+        ({"model": "wgan_gp-mnist", "mirror": "nowhere"}, "mirror=nowhere is neither a folder"),
         ({"num": 0}, "--num must be 1 or more, not 0"),
         ({"columns": 0}, "--columns must be 1 or more, not 0"),
         ({"num": 1, "interpolate": True}, "--num must be 2 or more"),
@@ -211,7 +211,7 @@ def test_releases_come_from_a_mirror(folder, model, tmp_path):
     ("arguments", "sentence"),
     [
         (["--model=no_such"], "There is no pretrained model"),
-        (["--model=wgan_gp-mnist", "--mirror=nowhere"], "mirror=nowhere is no folder"),
+        (["--model=wgan_gp-mnist", "--mirror=nowhere"], "mirror=nowhere is neither a folder"),
         (["--model=wgan_gp-mnist", "--index=none.json"], "index: none.json cannot be read"),
     ],
 )

@@ -163,7 +163,7 @@ def test_players_have_names_and_turns():
         def players(self):
             return super().players() * 2
 
-    with pytest.raises(UserError, match="Two players have one name"):
+    with pytest.raises(UserError, match="Two players have the same name"):
         Twins.for_points(width=4).compile()
     vae = systems.VAE.for_points(width=4)
     with pytest.raises(UserError, match="compile takes 1 optimizers, vae_optimizer, not 2"):

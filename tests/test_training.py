@@ -276,7 +276,7 @@ def test_a_run_made_longer_may_go_on_between_two_multiples(tmp_path):
         (dict(workers="a:1,b:1", worker_index=0), r"--workers is for several machines: use it with --strategy"),
         (dict(strategy="multi_worker", worker_index=0), r"--worker_index needs --workers"),
         (dict(strategy="multi_worker", workers="a:1,b", worker_index=0), r"--workers: 'b' must be host:port"),
-        (dict(strategy="multi_worker", workers="a:1,a:1", worker_index=0), r"and stand there once"),
+        (dict(strategy="multi_worker", workers="a:1,a:1", worker_index=0), r"and appear only once"),
         (dict(strategy="multi_worker", workers="a:1,b:70000", worker_index=0), r"a port from 1 to 65535"),
         (dict(strategy="multi_worker", workers="a:1,b:1", worker_index=2), r"from 0 to 1, not 2"),
         (dict(strategy="multi_worker", workers="a:1,b:1"), r"from 0 to 1, not None"),

@@ -1,4 +1,4 @@
-"""Several methods on one dataset, several seeds each: `python -m gan_zoo.compare --models=... --dataset=ring8`."""
+"""Compares several methods on one dataset: `python -m gan_zoo.compare --models=... --dataset=ring8`."""
 
 import json
 import os
@@ -12,10 +12,10 @@ from gan_zoo.util import checks, command_line
 from gan_zoo.util.errors import UserError
 
 USAGE = """
-Compares methods on data of which the truth is known: python -m gan_zoo.compare --models=dcgan,wgan_gp --dataset=ring8
+Compares methods on a dataset with exact metrics: python -m gan_zoo.compare --models=dcgan,wgan_gp --dataset=ring8
 
-All get the same networks with the same initial weights, the same data and the same number of generator updates. The
-same command continues a comparison that was stopped, and does the runs that are missing; models and seeds can be added.
+All methods get the same networks with the same initial weights, the same data and the same number of generator updates.
+The same command continues an interrupted comparison and does the missing runs. You can add models and seeds to it.
 """
 
 GROUPS = {
@@ -29,39 +29,39 @@ GROUPS = {
 
 def define_flags() -> None:
     flags.DEFINE_string(
-        "models", None, "Variants, with arguments in parentheses: 'dcgan,wgan_gp(gp_weight=0.1)'; or all."
+        "models", None, "Variants, with arguments in parentheses, 'dcgan,wgan_gp(gp_weight=0.1)'; or 'all'."
     )
     flags.DEFINE_string(
-        "dataset", "ring8", "ring8, grid25, swiss_roll, circle, color_mnist, ...: one with known truth."
+        "dataset", "ring8", "Dataset with exact metrics: ring8, grid25, swiss_roll, circle, color_mnist, ..."
     )
     flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS datasets, for color_mnist.")
     flags.DEFINE_bool("conditional", Settings.conditional, "Train all methods with the labels of the dataset.")
-    flags.DEFINE_integer("seeds", 5, "Runs of each method.")
-    flags.DEFINE_integer("first_seed", 0, "The first of their seeds.")
-    flags.DEFINE_integer("steps", Settings.steps, "Generator updates of each run.")
+    flags.DEFINE_integer("seeds", 5, "Number of runs of each method, each with another seed.")
+    flags.DEFINE_integer("first_seed", 0, "Seed of the first run of each method. The next runs use the next seeds.")
+    flags.DEFINE_integer("steps", Settings.steps, "Number of generator updates in each run.")
     flags.DEFINE_float(
         "seconds",
         None,
-        "Training time of the second ranking; runs go on until they have had it, too. By default the time that the "
-        "fastest method takes for its steps.",
+        "Training time in seconds for the second ranking. Every run trains at least this long. By default the time "
+        "that the fastest method needs for its steps.",
     )
-    flags.DEFINE_integer("batch_size", Settings.batch_size, "Examples in a minibatch.")
-    flags.DEFINE_integer("width", None, "Of the networks; by default 128 units for points, 64 channels for images.")
-    flags.DEFINE_integer("depth", Settings.depth, "Hidden layers of the networks for points.")
-    flags.DEFINE_integer("latent_dim", None, "Z; by default 2 for points, 128 for images.")
+    flags.DEFINE_integer("batch_size", Settings.batch_size, "Number of examples in a minibatch.")
+    flags.DEFINE_integer("width", None, "Width of the networks; by default 128 units (points) or 64 channels (images).")
+    flags.DEFINE_integer("depth", Settings.depth, "Number of hidden layers of the networks for points.")
+    flags.DEFINE_integer("latent_dim", None, "Size of the latent vector, Z; by default 2 for points, 128 for images.")
     flags.DEFINE_enum(
         "optimizer",
         Settings.optimizer,
         list(OPTIMIZERS),
-        "The variants' own, or one for all: Adam (beta_1 0.5, beta_2 0.999), RMSprop (rho 0.9) or SGD.",
+        "Each variant's own optimizer, or one for all: Adam (beta_1 0.5, beta_2 0.999), RMSprop (rho 0.9) or SGD.",
     )
-    flags.DEFINE_float("learning_rate", None, "For all players of all methods, in the place of the optimizers' own.")
-    flags.DEFINE_integer("samples", Settings.samples, "Samples that are measured at each look.")
+    flags.DEFINE_float("learning_rate", None, "Learning rate of all players and methods; default: the optimizers' own.")
+    flags.DEFINE_integer("samples", Settings.samples, "Number of samples in each evaluation.")
     flags.DEFINE_integer(
-        "evaluate_every", Settings.evaluate_every, "Steps between two looks; 0 takes about 20 looks in all."
+        "evaluate_every", Settings.evaluate_every, "Steps between two evaluations; 0 makes about 20 evaluations in all."
     )
     flags.DEFINE_string("output", None, "Folder of the comparison; by default runs/compare-DATASET.")
-    flags.DEFINE_integer("workers", 0, "Runs at a time, each in a process; 0 is one for each core.")
+    flags.DEFINE_integer("workers", 0, "Number of runs at the same time, each in a process; 0 means one for each core.")
 
 
 def main() -> int:
@@ -88,10 +88,10 @@ def main() -> int:
     settings = Settings(**{field.name: values[field.name].value for field in dataclasses.fields(Settings)})
     settings.check()
     if values.first_seed + values.seeds > 2**32:
-        raise UserError(f"--first_seed={values.first_seed} and --seeds={values.seeds}: seeds end at 4294967295.")
+        raise UserError(f"--first_seed={values.first_seed} and --seeds={values.seeds}: the largest seed is 4294967295.")
     methods = method_flags.parse(values.models)
     found = settings.find()
-    # What cannot be built is refused before anything is decoded or written.
+    # Methods that cannot be built raise an error before any data are decoded or written.
     described = [runner.describe(settings, method, found.shape) for method in methods]
     for method in described:
         found.check(settings.batch_size, n_critic=method["n_critic"])
@@ -117,14 +117,14 @@ def main() -> int:
 
 
 def _run_missing(wanted, settings, folder: Path, workers: int) -> int:
-    """Does the runs that are missing, under a progress bar; returns the exit status, 0 if all are there."""
+    """Does the missing runs and shows a progress bar. Returns the exit status, which is 0 if all runs are done."""
     from tqdm import tqdm
 
     from gan_zoo.compare import runner
 
     todo = [job for job in wanted if job.result is None]
     if len(todo) < len(wanted):
-        print(f"continuing {folder}: {len(wanted) - len(todo)} of {len(wanted)} runs are there", flush=True)
+        print(f"continuing {folder}: {len(wanted) - len(todo)} of {len(wanted)} runs are done", flush=True)
     with tqdm(
         total=len(wanted) * settings.steps,
         initial=(len(wanted) - len(todo)) * settings.steps,
@@ -138,7 +138,7 @@ def _run_missing(wanted, settings, folder: Path, workers: int) -> int:
 
         def progress(job, step, done):
             nonlocal finished
-            step = min(step, settings.steps)  # a budget of time may take more
+            step = min(step, settings.steps)  # a run with a time budget may take more
             bar.update(step - reached.get(job.path, 0))
             reached[job.path] = step
             finished += done

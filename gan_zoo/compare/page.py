@@ -1,8 +1,8 @@
-"""The page of a comparison: one HTML file that needs nothing else.
+"""The page of a comparison: one HTML file that contains everything it needs.
 
-This module computes what the page shows; its elements and words are in the templates `report.html.jinja` and
-`macros.html.jinja`. Pictures, style and script are inside the page, and a content security policy keeps the browser
-from loading anything. Jinja escapes every text and attribute.
+This module computes what the page shows. The elements and the text of the page are in the templates
+`report.html.jinja` and `macros.html.jinja`. Pictures, style and script are inside the page, and a content security
+policy keeps the browser from loading anything. Jinja escapes every text and attribute.
 """
 
 import base64
@@ -17,20 +17,20 @@ import jinja2
 from gan_zoo.compare import plots
 
 Panels = dict[tuple[str, int], tuple[bytes, str]]
-"""By method and seed: a PNG file of a run's samples, and a note about it or an empty text."""
+"""For each method and seed, a PNG file of the run's samples, and a note about it, which may be empty."""
 
 _TIME = {"name": "seconds", "better": "lower", "digits": 1}
-"""The last column of a ranking, as metrics are described."""
+"""The last column of a ranking, described like a metric."""
 
 
 def build(results: dict[str, Any], panels: Panels, reference: plots.Reference | None, table: bytes) -> bytes:
-    """The page as a UTF-8 file.
+    """Returns the page, a UTF-8 file.
 
     Args:
         results: As for `report.write`.
-        panels: Of the runs that have samples.
-        reference: What the samples are drawn over, or None for images.
-        table: The CSV file, which the page offers to save.
+        panels: Pictures of the runs that have samples.
+        reference: The background of the sample panels, or None for images.
+        table: The CSV file, which readers can download from the page.
     """
     settings, runs, metrics = results["settings"], results["runs"], results["metrics"]
     primary = next(metric for metric in metrics if metric["name"] == results["primary"])
@@ -69,7 +69,7 @@ def build(results: dict[str, Any], panels: Panels, reference: plots.Reference | 
 
 
 def _methods(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The methods by name, with the look of their lines, the number of their runs, and pictures of their losses."""
+    """Returns the methods by name, with their line styles, numbers of runs, and pictures of their losses."""
     runs = collections.Counter(run["method"] for run in results["runs"])
     methods = {}
     for index, method in enumerate(results["methods"]):
@@ -82,7 +82,7 @@ def _methods(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _rankings(results: dict[str, Any], columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each budget: its name, the ranking's rows, the first among them, and the best mean of each column."""
+    """Returns for each budget its name, the rows of its ranking, the rows of rank 1, and each column's best mean."""
     settings, tables = results["settings"], results["tables"]
     names = {
         "steps": (
@@ -107,7 +107,7 @@ def _rankings(results: dict[str, Any], columns: list[dict[str, Any]]) -> list[di
 
 
 def _best(rows: list[dict[str, Any]], column: dict[str, Any]) -> float | None:
-    """The best mean of a column, or None where all are equal, and none is better than another."""
+    """Returns the best mean of a column, or None if all means are equal."""
     means = [row[column["name"]]["mean"] for row in rows if row[column["name"]]["mean"] is not None]
     if len(rows) > 1 and len(set(means)) < 2:
         return None
@@ -115,7 +115,7 @@ def _best(rows: list[dict[str, Any]], column: dict[str, Any]) -> float | None:
 
 
 def _curve(results: dict[str, Any], metric: dict[str, Any], axis: str) -> dict[str, Any]:
-    """A picture of one metric over the training, in both themes, and each method's last mean in words."""
+    """Returns a picture of one metric over the training, in both themes, and each method's last mean as text."""
     last = []
     for method in results["methods"]:
         runs = [run for run in results["runs"] if run["method"] == method["name"] and run["status"] == "done"]
@@ -131,7 +131,7 @@ def _curve(results: dict[str, Any], metric: dict[str, Any], axis: str) -> dict[s
 
 
 def mean_text(value: dict[str, Any], digits: int) -> str:
-    """The statistics of a metric as "0.31 ± 0.02"."""
+    """Returns the mean and the standard deviation of a metric as text: "0.31 ± 0.02"."""
     spread = "" if value["std"] is None else f" ± {value['std']:.{digits}f}"
     return f"{value['mean']:.{digits}f}{spread}"
 
@@ -169,12 +169,12 @@ def _data_uri(content: bytes, kind: str = "image/png") -> str:
 
 
 def _name_parts(name: str) -> list[str]:
-    """A method's name, cut where its line may break: where its arguments begin, rather than amid a word."""
+    """Splits a method's name at the places where a line may break: before each of its arguments."""
     return re.split(r"(?<=[(,])(?! )", name)
 
 
 def _plain(value: Any) -> str:
-    """A setting's value, or settings by name as "a = 1, b = 2"."""
+    """Returns the value of a setting as text; a dict of settings becomes "a = 1, b = 2"."""
     if isinstance(value, dict):
         return ", ".join(f"{name} = {_plain(part)}" for name, part in value.items())
     return "none" if value is None else str(value)

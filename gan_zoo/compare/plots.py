@@ -1,8 +1,8 @@
-"""The pictures of a comparison: metrics over the training, samples over the true density, and losses.
+"""Pictures of a comparison: metrics over the training, samples over the true density, and losses.
 
-All of it is numpy and Matplotlib without pyplot, and every function returns a PNG file's bytes. Curves and losses come
-in two themes, because text that reads well on white does not on black; sample panels have no text and a transparent
-background, in colours that stand out from both.
+The drawing functions use numpy and Matplotlib without pyplot, and return the bytes of a PNG file. Curves and losses
+have a light and a dark theme, because no text colour is easy to read on both white and black. Sample panels have no
+text and a transparent background, and their colours are easy to see on both.
 """
 
 import dataclasses
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class Theme:
     """Colours as "#rrggbb". Each of `lines` has a contrast of at least 3 to the background, and `text` of 4.5.
 
-    The lines' colours lie at least 20 apart in CIELAB, also as readers with protanopia, deuteranopia or tritanopia see
-    them (simulated after Machado et al., 2009, "A Physiologically-based Model for Simulation of Color Vision
-    Deficiency"). Dashes repeat the distinction, see `style`.
+    The colours of lines differ by at least 20 in CIELAB, also for readers with protanopia, deuteranopia or tritanopia
+    (simulated after Machado et al., 2009, "A Physiologically-based Model for Simulation of Color Vision Deficiency").
+    Lines also differ in their dashes: see `style`.
     """
 
     text: str
@@ -55,46 +55,46 @@ DARK = Theme(
 )
 
 DASHES = ((), (5, 2), (1.2, 1.4), (6, 2, 1.2, 2), (9, 3), (6, 2, 1.2, 2, 1.2, 2))
-"""Lengths of strokes and gaps, in widths of the line."""
+"""Lengths of strokes and gaps, in line widths."""
 
 SAMPLES, TRUTH, DATA = "#2f80d0", "#c0711a", "#888888"
 """Colours in sample panels: samples, the true density or its modes, draws of the data."""
 
 _PANEL = 288
-"""Side of a sample panel in pixels: twice that in the report, for dense screens."""
+"""Side of a sample panel in pixels: about twice its size in the report, for high-resolution screens."""
 
 _IMAGE_BYTES = 1_500_000
-"""Pixels of sample images in the report, in bytes before compression: they hardly compress."""
+"""Largest size of all sample images in the report, in bytes before compression, which hardly reduces it."""
 
 _LOG_RATIO = 30
-"""From this ratio of the largest to the smallest mean on, the small ones could not be told apart on a linear axis."""
+"""Ratio of the largest to the smallest mean above which an axis is logarithmic, so that small means stay distinct."""
 
 
 def style(index: int) -> tuple[int, tuple[float, ...]]:
-    """The colour, as an index into `Theme.lines`, and the dashes of a method's line; 36 pairs differ.
+    """Returns the colour of a method's line, as an index into `Theme.lines`, and its dashes. There are 36 pairs.
 
     Args:
-        index: Of the method, from 0 up.
+        index: Index of the method, from 0 up.
     """
     colours = len(LIGHT.lines)
-    # Shifted by one in every round, so that neighbours differ in both and no pair comes back before all were used.
+    # The dashes shift by one in every round, so that neighbours differ in both, and pairs repeat only after all 36.
     return index % colours, DASHES[(index + index // colours) % len(DASHES)]
 
 
 def band(runs: Sequence[dict[str, Any]], axis: str, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and standard deviation of a metric over seeds, along the training.
+    """Returns the mean and the standard deviation of a metric over seeds, along the training.
 
-    Seeds are measured at their own times, so values between two measurements are interpolated linearly. The band spans
-    what all seeds cover: were some to drop out on the way, the mean would jump without any of them moving.
+    Seeds are measured at different times, so values between two measurements are interpolated linearly. The band covers
+    only the range that all seeds cover, because the mean would jump at the end of a shorter seed.
 
     Args:
-        runs: Of one method, each with a "curve", as in `report.write`.
+        runs: Runs of one method, each with a "curve", as in `report.write`.
         axis: "step" or "seconds".
-        metric: The metric's name. A point without it is a gap in its seed.
+        metric: Name of the metric. A point without this metric makes a gap in the curve of its seed.
 
     Returns:
-        Places on the axis, increasing, the mean over seeds, and the sample standard deviation, all [P]. Where no seed
-        has a value the mean is NaN, and with less than two the deviation is.
+        The places on the axis in increasing order, the mean over seeds, and the sample standard deviation, all [P]. The
+        mean is NaN where no seed has a value. The deviation is NaN where fewer than two seeds have one.
     """
     curves = []
     for run in runs:
@@ -111,11 +111,11 @@ def band(runs: Sequence[dict[str, Any]], axis: str, metric: str) -> tuple[np.nda
 
 
 def curve(results: dict[str, Any], metric: dict[str, Any], axis: str, theme: Theme = LIGHT) -> bytes:
-    """One metric of all methods over the training, without a legend: the report has one for all panels.
+    """Draws one metric of all methods over the training, without a legend: the report has one for all panels.
 
     Args:
         results: As for `report.write`.
-        metric: One of its metrics.
+        metric: One of the metrics in `results`.
         axis: "step" or "seconds".
         theme: Colours.
     """
@@ -125,11 +125,11 @@ def curve(results: dict[str, Any], metric: dict[str, Any], axis: str, theme: The
 
 
 def all_curves(results: dict[str, Any], metrics: Sequence[dict[str, Any]], axis: str) -> bytes:
-    """Several metrics of all methods over the training, with a legend beside them: a picture to show by itself.
+    """Draws several metrics of all methods over the training, and a legend, in a separate picture.
 
     Args:
         results: As for `report.write`.
-        metrics: Those of its metrics to draw, one panel each.
+        metrics: The metrics to draw, one panel each.
         axis: "step" or "seconds".
     """
     from matplotlib.lines import Line2D
@@ -147,15 +147,15 @@ def all_curves(results: dict[str, Any], metrics: Sequence[dict[str, Any]], axis:
     handles = [_line(Line2D, [], [], k, LIGHT) for k in range(len(names))]
     legend = figure.legend(handles, names, loc="outside right upper", fontsize=8, frameon=False, handlelength=4)
     for text in legend.get_texts():
-        text.set_parse_math(False)  # a name is no formula
+        text.set_parse_math(False)  # a name is not a formula
     return pictures.figure_png(figure)
 
 
 def losses(results: dict[str, Any], method: str, theme: Theme = LIGHT) -> bytes:
-    """The losses of one method's runs over the steps, D above and G below, one thin line for each seed.
+    """Draws the losses of one method's runs over the steps, D above and G below, one thin line for each seed.
 
-    A model with other players has a panel for each of them. Each has a vertical axis of its own: a critic's loss may be
-    a thousand times its generator's.
+    A model with other players has a panel for each of them. Each panel has its own vertical axis, because a critic's
+    loss may be a thousand times the generator's.
 
     Args:
         results: As for `report.write`.
@@ -168,7 +168,7 @@ def losses(results: dict[str, Any], method: str, theme: Theme = LIGHT) -> bytes:
 
 
 def all_losses(results: dict[str, Any]) -> bytes:
-    """The losses of all methods: a picture to show by itself.
+    """Draws the losses of all methods in a separate picture.
 
     Args:
         results: As for `report.write`.
@@ -190,16 +190,16 @@ def all_losses(results: dict[str, Any]) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """What samples are drawn over, in the coordinates of the picture: the same for all runs.
+    """The background of sample panels, in the coordinates of the picture. It is the same for all runs.
 
     Args:
         limits: Lowest and highest coordinate of the frame.
-        origin: Subtracted from points before they are projected, [D], or None where they are drawn as they are.
-        axes: Rows are the directions that become the picture's axes, [2, D], or None.
-        draws: Draws of the data, [M, 1 or 2], or None where the data are unknown.
-        centres: Of the data's modes, [K, 2], or None.
-        radius: Of the circles around them: three standard deviations.
-        density: Of one-dimensional data: places and density, [2, P], or None.
+        origin: Point that is subtracted from points before they are projected, [D]; None without a projection.
+        axes: Directions of the picture's axes as rows, [2, D]; None without a projection.
+        draws: Draws of the data, [M, 1 or 2], or None if the distribution of the data is unknown.
+        centres: Centres of the data's modes, [K, 2], or None.
+        radius: Radius of the circles around the centres: three standard deviations.
+        density: Places and density of one-dimensional data, [2, P], or None.
     """
 
     limits: tuple[float, float]
@@ -211,19 +211,19 @@ class Reference:
     density: np.ndarray | None = None
 
     def place(self, points: np.ndarray) -> np.ndarray:
-        """Points of the data's space, [N, D], in the picture, [N, 1 or 2]; those that are not finite are left out."""
+        """Maps points, [N, D], to the picture, [N, 1 or 2]. Points that are not finite are left out."""
         points = points[np.isfinite(points).all(axis=1)]
         return points if self.axes is None else (points - self.origin) @ self.axes.T
 
 
 def reference(results: dict[str, Any]) -> Reference:
-    """What the samples of a comparison on points are drawn over.
+    """Returns the background of the sample panels of a comparison on points.
 
-    More than two dimensions are projected on the first two principal axes of the data. Where the dataset has no known
-    distribution, all samples of finished runs take the place of the data in choosing axes and limits.
+    Data with more than two dimensions are projected on their first two principal axes. If the distribution of the data
+    is unknown, the samples of all finished runs determine the axes and the limits.
 
     Args:
-        results: As for `report.write`, of a dataset of kind "points".
+        results: As for `report.write`, with a dataset of kind "points".
     """
     from gan_zoo.data import synthetic
 
@@ -263,32 +263,32 @@ def reference(results: dict[str, Any]) -> Reference:
 
 
 def points_of(run: dict[str, Any]) -> np.ndarray:
-    """A run's samples as float64 [N, D]; null becomes NaN."""
+    """Returns a run's samples as float64 [N, D]; null becomes NaN."""
     return np.array(run["samples"], np.float64)
 
 
 def drawn(run: dict[str, Any]) -> bool:
-    """Whether a run has samples."""
+    """Returns whether a run has samples."""
     return run["samples"] is not None and len(run["samples"]) > 0
 
 
 def outside(points: np.ndarray, reference: Reference) -> int:
-    """How many of the points, [N, D], the frame does not show, those that are not finite among them."""
+    """Returns the number of points, [N, D], that are outside the frame or not finite."""
     placed = reference.place(points)
     low, high = reference.limits
     return len(points) - int(((placed >= low) & (placed <= high)).all(axis=1).sum())
 
 
 def sample_panel(points: np.ndarray, reference: Reference) -> bytes:
-    """Samples of one run over the true density, on a transparent background.
+    """Draws the samples of one run over the true density, on a transparent background.
 
-    In the plane: points, over circles of three standard deviations around the data's modes, or over draws of the data
-    in grey where it has none. On the line: a histogram, and the true density as a curve; the height is twice the
-    density's, in all panels, and taller bars are cut.
+    Two-dimensional samples are points. The panel also shows circles of three standard deviations around the data's
+    modes or, for data without modes, draws of the data in grey. One-dimensional samples are a histogram, and the true
+    density is a curve. Its panel is twice as high as the maximum of the density, and taller bars are cut.
 
     Args:
-        points: [N, D].
-        reference: Of the comparison.
+        points: The samples, [N, D].
+        reference: The background of the comparison's panels.
     """
     from matplotlib.figure import Figure
 
@@ -310,27 +310,27 @@ def sample_panel(points: np.ndarray, reference: Reference) -> bytes:
 
 
 def image_panel(samples: np.ndarray, count: int) -> bytes:
-    """A grid of a run's first images.
+    """Draws a grid of a run's first images.
 
     Args:
-        samples: uint8 [N, H, W, C].
-        count: How many of them, at most.
+        samples: The images, uint8 [N, H, W, C].
+        count: Largest number of images in the grid.
     """
     return pictures.png(pictures.grid(samples[:count], pad=1, scale=1))
 
 
 def images_shown(runs: Iterable[dict[str, Any]]) -> int:
-    """How many images of each run the report can show without growing beyond a few megabytes: from 4 to 16."""
+    """Returns the number of images of each run, from 4 to 16, that keeps the report below a few megabytes."""
     sizes = [np.asarray(run["samples"], np.uint8)[0].size for run in runs if drawn(run)]
     return max(4, min(16, _IMAGE_BYTES // max(sum(sizes), 1)))
 
 
 def all_samples(results: dict[str, Any], panels: dict[tuple[str, int], bytes]) -> bytes:
-    """The panels of all runs on one sheet, methods as rows and seeds as columns: a picture to show by itself.
+    """Draws the panels of all runs in one separate picture, with methods as rows and seeds as columns.
 
     Args:
         results: As for `report.write`.
-        panels: PNG files by method and seed, of one size; runs without one stay empty.
+        panels: PNG files by method and seed. The place of a run without a file stays empty.
     """
     from PIL import Image
 
@@ -373,22 +373,22 @@ def all_samples(results: dict[str, Any], panels: dict[tuple[str, int], bytes]) -
 
 
 def _figure(width: float, height: float, dpi: int, theme: Theme) -> "Figure":
-    # Figures made without pyplot are seen by no other user of Matplotlib in the process, and need no display.
+    # A figure made without pyplot does not affect other users of Matplotlib in the process, and needs no display.
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=dpi, layout="constrained", facecolor=theme.background)
 
 
 def _line(make: Callable[..., Any], x: Any, y: Any, index: int, theme: Theme) -> Any:
-    """The line of a method, by `Line2D` or by the `plot` of axes."""
+    """Draws the line of a method with `make`: `Line2D` or the `plot` of axes."""
     colour, dashes = style(index)
-    # With round caps, dots of a dotted line would grow into each other.
+    # With round caps, the dots of a dotted line would overlap.
     look = dict(linestyle=(0, dashes) if dashes else "solid", dash_capstyle="butt", linewidth=1.7)
     return make(x, y, color=theme.lines[colour], **look)
 
 
 def _dress(axes: "Axes", theme: Theme) -> None:
-    """Colours and small text for one panel."""
+    """Sets the colours, the text size and the grid of one panel."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_facecolor(theme.background)
@@ -421,11 +421,11 @@ def _draw_curves(axes: "Axes", results: dict[str, Any], metric: dict[str, Any], 
     if means:
         values = np.concatenate(means)
         if values.min() > 0 and values.max() > _LOG_RATIO * values.min():
-            # A band may reach below zero, which a logarithmic axis would show as an endless fall.
+            # A band may reach below zero, which a logarithmic axis cannot show: so the means determine the limits.
             axes.set(yscale="log", ylim=(values.min() / 2, values.max() * 2))
     low, high = axes.get_ylim()
     for x, y, colour in ends:
-        # At the edge where it has left the frame: the frame is the finished runs'.
+        # The finished runs determine the frame. A point outside of it is drawn at its edge.
         axes.plot(x, min(max(y, low), high), "X", color=colour, markersize=7, clip_on=False, zorder=3)
         axes.set_ylim(low, high)
     budget = results["settings"].get({"step": "steps"}.get(axis, axis))
@@ -438,7 +438,7 @@ def _draw_curves(axes: "Axes", results: dict[str, Any], metric: dict[str, Any], 
 
 
 def _loss_names(results: dict[str, Any], method: str) -> list[str]:
-    """The names of the players' losses that a method's runs have; those of a GAN if no run has any yet."""
+    """Returns the names of the losses in a method's runs; those of a GAN if no run has any yet."""
     rows = (row for run in results["runs"] if run["method"] == method for row in run["losses"])
     return list(dict.fromkeys(name for row in rows for name in row if name != "step")) or ["d_loss", "g_loss"]
 
@@ -460,7 +460,7 @@ def _draw_losses(figure: Any, results: dict[str, Any], method: str, theme: Theme
         _dress(axes, theme)
         everything = np.concatenate(values)
         if len(everything):
-            # One value of a run that diverges would press all others into a line.
+            # One value of a diverging run would make all other values look constant.
             low, high = np.percentile(everything, (1, 99))
             margin = 0.15 * (high - low) or 1.0
             axes.set_ylim(low - margin, high + margin)
@@ -485,7 +485,7 @@ def _draw_histogram(axes: "Axes", points: np.ndarray, reference: Reference) -> N
     low, high = reference.limits
     bins = np.linspace(low, high, 61)
     width = bins[1] - bins[0]
-    # Bars stand for the share of all samples, also of those outside the frame.
+    # Bars show shares of all samples, including those outside the frame.
     heights = np.histogram(points, bins)[0] / max(len(points), 1) / width
     axes.bar(bins[:-1], heights, width, align="edge", color=SAMPLES, alpha=0.75)
     if reference.density is not None:
@@ -494,13 +494,13 @@ def _draw_histogram(axes: "Axes", points: np.ndarray, reference: Reference) -> N
 
 
 def _density(distribution: Any, limits: tuple[float, float]) -> np.ndarray:
-    """Places and density of a distribution on the line, [2, 512]."""
+    """Returns places and density of a one-dimensional distribution, [2, 512]."""
     places = np.linspace(*limits, 512)
     return np.stack([places, np.exp(np.asarray(distribution.log_density(places[:, None]), np.float64))])
 
 
 def _limits(points: np.ndarray) -> tuple[float, float]:
-    """A frame around nearly all points: single ones far away would shrink the rest to a dot."""
+    """Returns limits around nearly all points, because a few distant points would make the others too small."""
     if not len(points):
         return -1.0, 1.0
     low, high = np.percentile(points, 0.5, axis=0).min(), np.percentile(points, 99.5, axis=0).max()

@@ -1,4 +1,4 @@
-// Sorts a table by the column whose head is pressed; pressed again, the other way round. Unknown values stay last.
+// Sorts a table by the column whose head is clicked. A second click reverses the order. Unknown values stay last.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   const body = table.tBodies[0];

@@ -1,9 +1,9 @@
-"""The report of a comparison: the ranking, a page to read, a table to compute with, and pictures.
+"""The report of a comparison: the ranking, an HTML page, a CSV table, and pictures.
 
     rows = report.ranking(runs, methods, metrics, primary, "at_steps")
     report.write(results, folder)      # report.html, results.csv, curves-steps.png, ...
 
-The page is made in `gan_zoo.compare.page`, the pictures in `gan_zoo.compare.plots`.
+`gan_zoo.compare.page` builds the page, and `gan_zoo.compare.plots` draws the pictures.
 """
 
 import csv
@@ -31,30 +31,30 @@ def ranking(
     primary: str,
     key: str,
 ) -> list[dict[str, Any]]:
-    """The methods in the order of their ranks, with mean and spread of each metric over seeds.
+    """Returns the methods in the order of their ranks, with mean and standard deviation of each metric over seeds.
 
-    Ranks go by the number of failed seeds first, then by the mean of the primary metric. A seed fails when its run
-    diverges before the budget is spent, or has no finite value of the primary metric there. That is the order of means
-    in which a failed seed's value is worse than any number: a mean over survivors alone would reward a method for
-    losing its hard seeds.
+    Methods are ranked by the number of failed seeds, then by the mean of the primary metric. A seed fails if its run
+    diverges before the budget is spent, or if it has no finite value of the primary metric at the budget. So a failed
+    seed is worse than any value: a mean over the other seeds alone would favour methods that fail on difficult seeds.
 
     Args:
-        runs: As in `write`; seeds that have not run yet are simply absent.
-        methods: As in `write`: only the names matter here.
+        runs: As in `write`. Seeds that have not run yet are absent.
+        methods: As in `write`. Only the names are used.
         metrics: As in `write`.
-        primary: The metric that ranks.
-        key: "at_steps" or "at_seconds", the values at one of the two budgets.
+        primary: Name of the metric that determines the ranks.
+        key: "at_steps" or "at_seconds": the budget at which values are compared.
 
     Returns:
-        One row for each method, best first, those without a rank last, in the order of `methods` where ranks are
-        equal: {"method", "rank", "diverged": number of runs that diverged before the budget was spent, "seconds":
-        statistics of the training time, and for each metric its statistics}. Statistics are {"mean", "std", "n"} over
-        the n other runs that have a finite value: std is the sample standard deviation, None for n < 2, and mean is
-        None for n = 0. Methods of equal failures and mean share a rank, and the next rank is left out; it is None where
-        the primary metric has no value.
+        One row for each method: {"method", "rank", "diverged": number of runs that diverged before the budget was
+        spent, "seconds": statistics of the training time, and for each metric its statistics}. The best method is
+        first, and methods without a rank are last. Methods of equal rank are in the order of `methods`.
+
+        Statistics are {"mean", "std", "n"} over the n other runs that have a finite value. std is the sample standard
+        deviation, None for n < 2; mean is None for n = 0. Methods with equal numbers of failures and equal means share
+        a rank, and the next rank is left out. The rank is None if the primary metric has no value.
 
     Raises:
-        UserError: If `primary` is none of the metrics, a metric's "better" is unknown, or `key` is not one of the two.
+        UserError: If `primary` is not one of the metrics, a metric's "better" is unknown, or `key` is not one of these.
     """
     better = {metric["name"]: metric["better"] for metric in metrics}
     if primary not in better:
@@ -87,27 +87,28 @@ def ranking(
 def write(results: dict[str, Any], folder: str | Path) -> Path:
     """Writes the report of a comparison, finished or not.
 
-    Files: `report.html`; `results.csv`, one row for each run, with empty cells for what is unknown; and the pictures
-    `curves-steps.png`, `curves-seconds.png`, `losses.png` and `samples.png`, on white. Files of the same names are
-    replaced, each in one go.
+    The files are `report.html`; `results.csv`, with one row for each run and empty cells for unknown values; and the
+    pictures `curves-steps.png`, `curves-seconds.png`, `losses.png` and `samples.png`, on a white background. Existing
+    files of the same names are replaced, each in one atomic operation.
 
     Args:
-        results: The comparison, as JSON holds it; numbers may be None where they are not finite.
-            "settings": flat, among them "dataset", "steps", "seconds" (None without a budget of time) and "seeds";
-            "environment": flat, among them "gan_zoo", "started" and "command";
+        results: The comparison, in JSON types. Numbers that are not finite may be None.
+            "settings": a flat dict that contains "dataset", "steps", "seconds" (None without a time budget) and
+            "seeds";
+            "environment": a flat dict that contains "gan_zoo", "started" and "command";
             "dataset": "name", "description", "kind" ("points" or "image"), "shape" and "limits" (or None);
             "metrics": each with "name", "label", "better" ("lower" or "higher"), "digits" and "description";
-            "primary": the name of the metric that ranks;
+            "primary": the name of the metric that determines the ranks;
             "methods": each with "name", "model", "paper", "arguments", "n_critic" (minibatches in a step) and
             "optimizer";
             "runs": each with "method", "seed", "status" ("done" or "diverged"), "reason", "steps", "seconds" (of
             training), "curve" (rows of "step", "seconds" and metrics), "losses" (rows of "step" and the players'
-            losses, "d_loss" and "g_loss" of a GAN), "samples" ([N, D], or uint8 images [N, H, W, C]; None where there
-            are none), "at_steps" and "at_seconds" (metrics at the budgets, of time the last that were measured within;
-            None if the run diverged);
-            "reference" (may be absent): for each metric the statistics of draws of the data in the place of samples;
-            "tables": "steps" and, with a budget of time, "seconds", as `ranking` makes them.
-        folder: Where the files go; made if it is missing.
+            losses, "d_loss" and "g_loss" of a GAN), "samples" ([N, D], or uint8 images [N, H, W, C]; None if there
+            are none), "at_steps" and "at_seconds" (metrics at the budgets: for the time budget, the last values that
+            were measured within it; None if the run diverged);
+            "reference" (may be absent): for each metric, the statistics of draws of the data instead of samples;
+            "tables": the rows from `ranking` as "steps" and, with a time budget, "seconds".
+        folder: Folder for the files; created if missing.
 
     Returns:
         The path of `report.html`.
@@ -138,7 +139,7 @@ def write(results: dict[str, Any], folder: str | Path) -> Path:
 
 
 def summarize(values: Iterable[float | None]) -> dict[str, Any]:
-    """The statistics that `ranking` has for each metric, of the values that are finite."""
+    """Returns the statistics of the finite values, in the form that `ranking` uses."""
     values = [float(value) for value in values if value is not None and math.isfinite(value)]
     return {
         "mean": statistics.fmean(values) if values else None,
@@ -161,7 +162,7 @@ def _csv(results: dict[str, Any]) -> bytes:
 
 
 def _panels(results: dict[str, Any], reference: plots.Reference | None) -> page.Panels:
-    """The picture of each run's samples, and what has to be said about it, by method and seed."""
+    """Returns a picture of each run's samples, and a note about it, by method and seed."""
     runs = [run for run in results["runs"] if plots.drawn(run)]
     panels = {}
     if reference is None:
@@ -172,7 +173,7 @@ def _panels(results: dict[str, Any], reference: plots.Reference | None) -> page.
     for run in runs:
         points = plots.points_of(run)
         lost = plots.outside(points, reference)
-        # Rounded up, in whole numbers: where nothing is said, all samples are to be seen.
+        # The percentage is rounded up: if a panel has no note, all of its samples are visible.
         note = f"{-(-100 * lost // len(points))} % outside the frame" if lost else ""
         panels[run["method"], run["seed"]] = plots.sample_panel(points, reference), note
     return panels

@@ -1,4 +1,4 @@
-"""One run of a comparison: one method, one seed."""
+"""One run of a comparison: trains and evaluates one method with one seed."""
 
 import math
 import time
@@ -16,24 +16,24 @@ from gan_zoo.util.pictures import to_uint8
 from gan_zoo.util.seeds import seeded, stream
 
 POINTS_KEPT, IMAGES_KEPT = 1000, 16
-"""Samples that a result holds, for pictures."""
+"""Numbers of samples, points or images, that a result contains for pictures."""
 
 _CALL = 50
-"""Steps in one call of the graph, at most."""
+"""Largest number of steps in one call of the graph."""
 
 
 def run(settings: Settings, method: Method, seed: int, progress: Callable[[int], None] = lambda step: None) -> dict:
-    """Trains a method with a seed, measures it along the way, and returns what was found, as JSON types.
+    """Trains a method with one seed, evaluates it at intervals, and returns the results in JSON types.
 
     Args:
-        settings: Of the comparison.
+        settings: Settings of the comparison.
         method: The method.
-        seed: Of the initial weights, the data, the latents, and all that training draws.
-        progress: Is told the step now and then.
+        seed: Seed of the initial weights, the data, the latents, and all random draws of training.
+        progress: Function that is called with the step from time to time.
 
     Returns:
         "method", "seed", "status" ("done", or "diverged" with a "reason"), "steps", "seconds" of training (without
-        compilation and measuring), "curve" (a row for every look), "losses" and "samples": see `report.write`.
+        compilation and evaluation), "curve" (a row for each evaluation), "losses" and "samples": see `report.write`.
     """
     source = settings.source()
     gan = settings.build(method, source.shape, seed)
@@ -45,7 +45,7 @@ def run(settings: Settings, method: Method, seed: int, progress: Callable[[int],
             gan.fit(
                 source.batches(settings.batch_size, n_critic=gan.minibatches_per_step, seed=seed),
                 steps_per_epoch=settings.every,
-                epochs=2**31,  # `watch` ends it
+                epochs=2**31,  # `watch` stops the training
                 verbose=0,
                 callbacks=[StopOnNonFinite(), watch],
             )
@@ -62,7 +62,7 @@ def run(settings: Settings, method: Method, seed: int, progress: Callable[[int],
 
 
 class _Watch(StepCallback):
-    """Measures samples and times training; ends it when the budgets are spent."""
+    """Evaluates samples, measures the training time, and stops the training when the budgets are spent."""
 
     def __init__(self, settings: Settings, seed: int, progress: Callable[[int], None]):
         super().__init__()
@@ -73,7 +73,7 @@ class _Watch(StepCallback):
         self._means = Means()
         self._loss_every = max(1, settings.every // 5)
         self._samples = None
-        # Seconds since the end of the first call, which also compiles, and the steps that this call took.
+        # Seconds of training after the first call, which also compiles; and the number of steps in the first call.
         self._seconds, self._first = 0.0, 0
 
     def on_train_begin(self, logs=None):
@@ -108,13 +108,13 @@ class _Watch(StepCallback):
         self._curve.append({"step": self.step, "measured": self._seconds, **measured})
 
     def _training_seconds(self) -> float:
-        """Of training so far, the first call as long as those after it."""
+        """Returns the seconds of training so far. The steps of the first call count like the average later step."""
         rest = self.step - self._first
         return self._seconds * (self.step / rest) if rest else 0.0
 
     def found(self) -> dict[str, Any]:
         curve = []
-        # The first call has compiled, and what is measured starts after it.
+        # The first call also compiles, so the measured time starts after it.
         rate = self._training_seconds() / self.step if self.step else 0.0
         for row in self._curve:
             row = dict(row)

@@ -1,4 +1,4 @@
-"""Gives the runs of a comparison to workers, and makes the report of what they wrote."""
+"""Distributes the runs of a comparison to worker processes, and collects their results for the report."""
 
 import dataclasses
 import json
@@ -27,12 +27,12 @@ SETTINGS = "compare.json"
 
 
 class WorkerFailed(RuntimeError):
-    """A run raised an error, or its process ended."""
+    """Raised if a run has failed or its process has ended."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A run that is wanted, and where its result is kept."""
+    """A run of a comparison, and the path of its result."""
 
     method: Method
     seed: int
@@ -40,7 +40,7 @@ class Job:
 
     @property
     def result(self) -> dict | None:
-        """What the run found, or None if it is still to be done. Results are written whole or not at all."""
+        """The result of the run, or None if the run is not done yet. A result file is complete or absent."""
         try:
             return json.loads(self.path.read_text("utf-8"))
         except (FileNotFoundError, ValueError):
@@ -48,7 +48,7 @@ class Job:
 
 
 def jobs(methods: Sequence[Method], seeds: Sequence[int], folder: Path) -> list[Job]:
-    """All runs, seed by seed, so that methods can be compared long before the last one ends."""
+    """Returns all runs, ordered by seed, so that methods can be compared before all runs are done."""
     return [
         Job(method, seed, folder / "runs" / f"{plain(method.name)}-seed{seed}.json")
         for seed in seeds
@@ -57,15 +57,15 @@ def jobs(methods: Sequence[Method], seeds: Sequence[int], folder: Path) -> list[
 
 
 def plain(name: str) -> str:
-    """A method's or a dataset's name as part of a file's."""
+    """Converts the name of a method or a dataset to a part of a file name."""
     return re.sub(r"[^A-Za-z0-9_.=-]+", "_", name)
 
 
 def open_folder(folder: Path, settings: Settings) -> None:
-    """Makes the folder of a comparison, or checks that the one there has these settings.
+    """Creates the folder of a comparison, or checks that the existing one has these settings.
 
     Raises:
-        UserError: If it has others, or cannot be written.
+        UserError: If it has other settings, or cannot be written.
     """
     document = check_folder(folder, settings)
     if document is None:
@@ -76,10 +76,10 @@ def open_folder(folder: Path, settings: Settings) -> None:
 
 
 def check_folder(folder: Path, settings: Settings) -> dict | None:
-    """Looks, without writing, at whether a comparison with these settings may begin or go on in a folder.
+    """Checks, without writing, whether a comparison with these settings may start or continue in a folder.
 
     Returns:
-        What is written in the folder about the comparison, or None if it may begin.
+        The contents of the folder's `compare.json`, or None for a new comparison.
 
     Raises:
         UserError: If the folder has other settings or other files.
@@ -96,7 +96,8 @@ def check_folder(folder: Path, settings: Settings) -> dict | None:
         if names:
             pairs = ", ".join(f"{n} ({there.get(n)!r}, now {wanted.get(n)!r})" for n in names)
             raise UserError(
-                f"{folder} holds a comparison with other settings: {pairs}. Give another --output, or these."
+                f"{folder} holds a comparison with other settings: {pairs}. Give another --output, or use the old "
+                f"settings."
             )
         return document
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -120,17 +121,17 @@ def work(
     workers: int,
     progress: Callable[[Job, int, bool], None] = lambda job, step, done: None,
 ) -> None:
-    """Does the runs, `workers` at a time.
+    """Does the runs, at most `workers` at the same time.
 
     Args:
         todo: The runs.
-        settings: Of the comparison.
-        folder: Its folder, where what workers write to standard error goes, too.
-        workers: Processes at a time. They share the machine's cores evenly.
-        progress: Is told a run, its step, and whether it is done; from this thread.
+        settings: Settings of the comparison.
+        folder: Folder of the comparison. The workers' log files are also there.
+        workers: Number of processes at the same time. They share the machine's cores evenly.
+        progress: Function that is called in this thread with a run, its step, and whether the run is done.
 
     Raises:
-        WorkerFailed: If a run fails; the others are stopped. Finished ones stay.
+        WorkerFailed: If a run fails. The other workers are stopped, and finished results are kept.
     """
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in todo:
@@ -151,7 +152,7 @@ def work(
                 progress(job, settings.steps, True)
             else:
                 log = folder / f"worker-{processes.index(answer['process'])}.log"
-                raise WorkerFailed(f"{job.method.name} with seed {job.seed}: {answer['error']}; more in {log}")
+                raise WorkerFailed(f"{job.method.name} with seed {job.seed}: {answer['error']}; see {log}")
     finally:
         for process in processes:
             process.kill()
@@ -182,7 +183,7 @@ def _start(log: Path, workers: int) -> subprocess.Popen:
 
 
 def _feed(process, waiting, news, settings: Settings) -> None:
-    """Gives a worker one job after the other and passes its answers on."""
+    """Sends jobs to a worker, one after the other, and puts its answers into the queue `news`."""
     while not waiting.empty():
         try:
             job = waiting.get_nowait()
@@ -211,16 +212,16 @@ def _feed(process, waiting, news, settings: Settings) -> None:
 
 
 def describe(settings: Settings, method: Method, shape: tuple[int, ...]) -> dict[str, Any]:
-    """What a report says of a method, once it has been built.
+    """Builds a method and returns what the report says about it.
 
     Raises:
-        UserError: If it cannot be built on examples of this shape.
+        UserError: If it cannot be built for examples of this shape.
     """
     from gan_zoo.gan import GAN
     from gan_zoo.models import PAPERS
 
     gan = settings.build(method, shape, 0)
-    # The variant's own arguments, and what else was set.
+    # The variant's own arguments, and other arguments that were given.
     common = {*GAN.argument_names(), *gan.networks()}
     own = [name for name in gan.argument_names() if name not in common or name in method.arguments]
     return {
@@ -236,14 +237,14 @@ def describe(settings: Settings, method: Method, shape: tuple[int, ...]) -> dict
 def collect(
     wanted: Sequence[Job], settings: Settings, source: data.Source, described: Sequence[dict], folder: Path
 ) -> dict[str, Any]:
-    """What `report.write` takes: the finished ones of these runs, and everything that is the same for all of them.
+    """Returns the argument of `report.write`: the results of the finished runs, and everything that they share.
 
     Args:
         wanted: The runs.
-        settings: Of the comparison.
-        source: Its data.
+        settings: Settings of the comparison.
+        source: The data of the comparison.
         described: The methods, see `describe`.
-        folder: Of the comparison.
+        folder: Folder of the comparison.
     """
     document = json.loads((folder / SETTINGS).read_text("utf-8"))
     latest = [document, *document.get("continued", [])][-1]
@@ -251,7 +252,7 @@ def collect(
     shown = _metrics(found)
     seconds = _time_budget(settings, found)
     for result in found:
-        # A run that diverges later than that has its numbers: how much later a run goes on depends on the machine.
+        # A run that diverges after the budget keeps its values: the machine decides how long a run continues after it.
         at_steps = [row for row in result["curve"] if row["step"] == settings.steps]
         result["at_steps"] = at_steps[0] if at_steps else None
         in_time = [row for row in result["curve"] if seconds is not None and row["seconds"] <= seconds]
@@ -295,7 +296,7 @@ def collect(
 
 
 def _reference(settings: Settings, source, target, seeds: Sequence[int]) -> dict[str, dict[str, Any]]:
-    """What draws of the data measure in the place of samples, over the same seeds: no generator does better."""
+    """Returns the metrics of draws of the data, over the same seeds: the values of a perfect generator."""
     measured = []
     for seed in seeds:
         draws = next(source.batches(settings.samples, seed=stream(seed, "reference")).as_numpy_iterator())
@@ -309,7 +310,7 @@ def _metrics(found: Sequence[dict]) -> list[dict[str, Any]]:
 
 
 def _time_budget(settings: Settings, found: Sequence[dict]) -> float | None:
-    """The seconds asked for; by default those in which the fastest method takes all its steps: its seeds' median."""
+    """Returns the time budget in seconds; by default the median time of the fastest method for all its steps."""
     if settings.seconds is not None:
         return settings.seconds
     times: dict[str, list[float]] = {}
@@ -335,7 +336,7 @@ def _optimizer_text(gan) -> str:
 
 
 def table_rows(results: dict[str, Any], key: str) -> list[list[str]]:
-    """A ranking, "steps" or "seconds", as rows of text: the head, the methods, and the data themselves."""
+    """Returns the ranking "steps" or "seconds" as rows of text: the head, the methods, and the data themselves."""
     shown = {metric["name"]: metric for metric in results["metrics"]}
     rows = [["", "method", *(metric["label"] for metric in shown.values()), "diverged", "seconds"]]
     for row in results["tables"][key]:
@@ -347,7 +348,7 @@ def table_rows(results: dict[str, Any], key: str) -> list[list[str]]:
 
 
 def text_table(results: dict[str, Any], key: str) -> str:
-    """A ranking as aligned text."""
+    """Returns a ranking as aligned text."""
     return command_line.aligned(table_rows(results, key))
 
 

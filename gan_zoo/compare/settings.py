@@ -1,4 +1,4 @@
-"""What a comparison is: the budget, the data, the networks and the optimizers that all methods share."""
+"""Settings of a comparison: the budget, the data, the networks and the optimizers that all methods share."""
 
 import dataclasses
 import math
@@ -13,30 +13,31 @@ from gan_zoo.util.seeds import seeded, stream
 OPTIMIZERS = ("own", "adam", "rmsprop", "sgd")
 
 EVALUATIONS = 20
-"""How often a run is looked at, about."""
+"""Approximate number of evaluations of a run."""
 _MOST = {
     **{"steps": 10**9, "batch_size": 2**20, "depth": 100, "width": 2**14, "latent_dim": 2**14, "samples": 10**7},
 }
-"""The most that settings may be."""
+"""Largest allowed values of settings."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What all runs of a comparison have in common. The fields are flags of `python -m gan_zoo.compare`.
+    """Settings that all runs of a comparison share. The fields are flags of `python -m gan_zoo.compare`.
 
     Attributes:
-        dataset: One of those with exact metrics.
-        data_dir: Of the TFDS datasets that images come from.
-        steps: Generator updates of each run.
-        seconds: Training time that each run takes at least, for the second ranking; None for `steps` alone.
-        batch_size: Of a minibatch.
-        latent_dim: Z.
-        width: Of the networks.
-        depth: Hidden layers of the perceptrons for points.
-        optimizer: "own", each variant's, or one for all: "adam" (beta_1 0.5, beta_2 0.999), "rmsprop" (rho 0.9), "sgd".
-        learning_rate: For all players; None leaves the optimizers' own.
-        evaluate_every: Steps between two looks; 0 for about `EVALUATIONS` of them in all.
-        samples: Number of samples that a look measures.
+        dataset: Name of a dataset with exact metrics.
+        data_dir: Folder of the TFDS datasets that images come from.
+        steps: Number of generator updates in each run.
+        seconds: Minimum training time of each run in seconds, for the second ranking; None for `steps` alone.
+        batch_size: Number of examples in a minibatch.
+        latent_dim: Z. None uses the default for points or images.
+        width: Width of the networks. None uses the default for points or images.
+        depth: Number of hidden layers of the perceptrons for points.
+        optimizer: "own" for each variant's own optimizer, or one for all: "adam" (beta_1 0.5, beta_2 0.999), "rmsprop"
+            (rho 0.9) or "sgd".
+        learning_rate: Learning rate for all players; None keeps the optimizers' own.
+        evaluate_every: Steps between two evaluations; 0 makes about `EVALUATIONS` of them in all.
+        samples: Number of samples in each evaluation.
         conditional: Whether all models train with the labels of the dataset. Samples have uniform labels.
     """
 
@@ -55,7 +56,11 @@ class Settings:
     conditional: bool = False
 
     def check(self) -> None:
-        """Raises UserError, naming the flag, if a setting will not do."""
+        """Checks all settings.
+
+        Raises:
+            UserError: If a setting is not valid. The message names the flag.
+        """
         for name, most in _MOST.items():
             value, least = getattr(self, name), 2 if name == "samples" else 1
             if value is not None and value < least:
@@ -67,13 +72,13 @@ class Settings:
                 raise UserError(f"--{name} must be positive, not {getattr(self, name)}.")
         if self.evaluate_every < 0 or (self.evaluate_every and self.steps % self.evaluate_every):
             raise UserError(
-                f"--evaluate_every must be 0 or divide --steps={self.steps}, which {self.evaluate_every} does not."
+                f"--evaluate_every must be 0 or a divisor of --steps={self.steps}, not {self.evaluate_every}."
             )
         looks = self.steps // self.every
         if not self.evaluate_every and self.steps > EVALUATIONS and looks < EVALUATIONS // 2:
             raise UserError(
-                f"--steps={self.steps} cannot be divided into about {EVALUATIONS} equal parts, between which runs are "
-                f"looked at: take --steps={EVALUATIONS * round(self.steps / EVALUATIONS)}, or set --evaluate_every."
+                f"--steps={self.steps} cannot be divided into about {EVALUATIONS} equal parts for the evaluations: "
+                f"take --steps={EVALUATIONS * round(self.steps / EVALUATIONS)}, or set --evaluate_every."
             )
         if self.optimizer not in OPTIMIZERS:
             raise UserError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, not {self.optimizer!r}.")
@@ -89,11 +94,11 @@ class Settings:
             with flag_of_labels():
                 self.find()
         if not self.points and not digits.has_classifier():
-            digits.load_classifier()  # which says what to do
+            digits.load_classifier()  # its error says what to do
 
     @property
     def every(self) -> int:
-        """Steps between two looks: a divisor of the number of steps."""
+        """Steps between two evaluations: a divisor of the number of steps."""
         if self.evaluate_every:
             return self.evaluate_every
         return next(self.steps // k for k in range(EVALUATIONS + 5, 0, -1) if self.steps % k == 0)
@@ -104,21 +109,21 @@ class Settings:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Width and Z of the networks: what is set, or else what training takes for such data."""
+        """Width and Z of the networks: the settings, or the defaults of training for such data."""
         from gan_zoo.training.config import DEFAULTS
 
         defaults = DEFAULTS["points" if self.points else "image"]
         return {name: getattr(self, name) or defaults[name] for name in ("width", "latent_dim")}
 
     def find(self) -> data.Found:
-        """The data, as far as they are known before an image is decoded."""
+        """Returns what is known about the data before any image is decoded."""
         return data.find_source(self.dataset, data_dir=self.data_dir, labels=self.conditional)
 
     def source(self) -> data.Source:
         return self.find().open()
 
     def build(self, method: Method, shape: tuple[int, ...], seed: int):
-        """A method's model, compiled. The networks have the same initial weights for all methods with one seed."""
+        """Returns a method's compiled model. For one seed, the networks of all methods start with the same weights."""
         from gan_zoo.registry.variants import build_gan
 
         sizes = self.sizes
@@ -158,5 +163,5 @@ class Settings:
         return own
 
     def asdict(self) -> dict[str, Any]:
-        """Returns the settings as JSON types. Comparisons without labels have those of older versions."""
+        """Returns the settings as JSON types. `conditional` is left out if False, as in files of older versions."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "conditional" or value}

@@ -1,11 +1,11 @@
-"""A process that runs what it is told on standard input, a line of JSON each, and answers on standard output.
+"""A worker process: reads runs from standard input, one line of JSON each, and answers on standard output.
 
     in   {"settings": {...}, "method": {"name": ..., "model": ..., "arguments": {...}}, "seed": 0, "path": "..."}
-    out  {"step": 250}          now and then
-         {"done": "..."}        the result has been written to that path
-         {"error": "..."}       and the process ends
+    out  {"step": 250}          from time to time
+         {"done": "..."}        the result has been written to this path
+         {"error": "..."}       the run has failed, and the process ends
 
-It also ends when its parent does: a comparison that was killed leaves nobody behind to write into its folder.
+The process also ends when its parent ends, so that workers of a killed comparison do not write to its folder any more.
 """
 
 import json
@@ -22,7 +22,7 @@ from gan_zoo.util.files import atomic_file
 
 
 def main() -> None:
-    # What TensorFlow and users' modules print, by whatever means, goes to standard error: the pipe is for answers.
+    # Everything that TensorFlow and users' modules print goes to standard error: standard output is for answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
@@ -40,7 +40,7 @@ def main() -> None:
             )
             with atomic_file(job["path"]) as file:
                 file.write(json.dumps(result).encode())
-        except Exception as error:  # whatever a method raises is told to the parent, which stops the comparison
+        except Exception as error:  # the parent gets any error of a method and stops the comparison
             traceback.print_exc()
             answer(error=f"{type(error).__name__}: {error}")
             sys.exit(1)

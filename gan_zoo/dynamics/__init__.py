@@ -1,4 +1,4 @@
-"""GANs as dynamical systems: where gradient descent takes two players, and whether it comes to rest.
+"""GANs as dynamical systems: the vector field of the players, paths of gradient descent, and convergence.
 
     from gan_zoo import dynamics
 
@@ -7,11 +7,11 @@
     dynamics.eigenvalues(game.jacobian())       # at the equilibrium: -0.15 +- 0.477i
     game.trajectory([1.0, -1.0], step_size=0.2, steps=500)
 
-What moves is always a class of the zoo, or of yours, on networks of a few numbers: the formulas are those of its file.
+Every game trains a class of the zoo, or your own class, on networks with a few weights. So the field is that of the
+class's own code. This command draws the Dirac-GAN of Mescheder et al. (2018) for every method, and prints eigenvalues
+and verdicts:
 
     python -m gan_zoo.dynamics --models=all --output=dirac.png
-
-draws the Dirac-GAN of Mescheder et al. (2018) for every method, and prints eigenvalues and verdicts.
 """
 
 import importlib

@@ -21,17 +21,17 @@ GROUPS = {
 }
 
 _MOST_STEPS = 10**6
-"""Paths are kept whole."""
+"""Largest number of steps, because all points of a path are kept in memory."""
 
 
 def define_flags() -> None:
-    flags.DEFINE_string("models", "all", "all, or variants with arguments: 'wgan_gp,r1_gan(gamma=0.5)'.")
-    flags.DEFINE_integer("steps", 500, "Steps of gradient descent.")
-    flags.DEFINE_float("step_size", 0.2, "h, the step's size.")
-    flags.DEFINE_integer("d_steps", 1, "Steps of D for each of G, where they alternate.")
-    flags.DEFINE_string("start", "1,-1", "theta,psi of the start.")
+    flags.DEFINE_string("models", "all", "Methods: all, or variants with arguments, 'wgan_gp,r1_gan(gamma=0.5)'.")
+    flags.DEFINE_integer("steps", 500, "Number of steps of gradient descent.")
+    flags.DEFINE_float("step_size", 0.2, "Step size h of gradient descent.")
+    flags.DEFINE_integer("d_steps", 1, "Steps of D for each step of G, if they alternate.")
+    flags.DEFINE_string("start", "1,-1", "Starting point of the paths: theta,psi.")
     flags.DEFINE_string("output", "dirac.png", "The figure, a .png file.")
-    flags.DEFINE_bool("animate", False, "Write a .gif file of the same name, too, in which the paths grow.")
+    flags.DEFINE_bool("animate", False, "Also write a .gif file of the same name, in which the paths grow.")
     flags.DEFINE_float("limit", 3.0, "The figure shows theta and psi from -limit to limit.")
 
 

@@ -1,9 +1,9 @@
-"""The Dirac-GAN: the smallest GAN there is, on which every training method can be worked out by hand.
+"""The Dirac-GAN: a GAN with two weights, for which every training method can be analysed by hand.
 
-Mescheder et al. (2018), Section 2: all data are 0, G(z) = theta, D(x) = psi x. The one equilibrium is (0, 0). With
-f(t) = -log(1 + exp(-t)) the minimax game has the field v = (-psi f'(psi theta), theta f'(psi theta)) in the authors'
-notation, where D is high for generated data; here, as everywhere in the zoo, it is high for real data, and psi has the
-opposite sign. Eigenvalues and distances are the same.
+Mescheder et al. (2018), Section 2: all data are 0, G(z) = theta, D(x) = psi x. The only equilibrium is (0, 0). With
+f(t) = -log(1 + exp(-t)), the minimax game has the field v = (-psi f'(psi theta), theta f'(psi theta)) in the authors'
+notation, where D is high for generated data. In the zoo D is high for real data, so psi has the opposite sign.
+Eigenvalues and distances are the same.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from gan_zoo.registry.variants import find_model
 from gan_zoo.util import specs
 from gan_zoo.util.errors import UserError
 
-# The authors' penalties, g / 2 (|psi| - 1)^2 with g = 0.7, are 0.35 of the zoo's.
+# The authors' penalty, g / 2 (|psi| - 1)^2 with g = 0.7, is the zoo's penalty with the weight 0.35.
 _CENTRED = {"gp_weight": 0.35}
 
 METHODS: tuple[Method, ...] = (
@@ -51,22 +51,22 @@ METHODS: tuple[Method, ...] = (
     Method("unrolled, K = 5", "unrolled_gan", {"unroll_steps": 5, "inner_learning_rate": 0.2}),
     Method("progressive GAN's loss", "progressive_gan", _CENTRED),
 )
-"""The methods of the papers at the settings where their differences show; every other variant plays with its defaults.
+"""Methods with settings that show how they differ. All other variants use their default settings.
 
-They are those of Mescheder et al. (2018), figures 2 and 3, where these have them. DRAGAN is non-saturating, as in its
-own paper.
+The settings of the methods in figures 2 and 3 of Mescheder et al. (2018) are those of the figures. DRAGAN is
+non-saturating, as in its own paper.
 """
 
 
 def methods(text: str) -> list[Method]:
-    """The methods that `--models` names: "all", or variants separated by commas, "r1_gan,wgan_gp(gp_weight=0.1)".
+    """Returns the methods of `--models`: "all", or variants separated by commas, "r1_gan,wgan_gp(gp_weight=0.1)".
 
-    A variant without arguments stands for its rows of `METHODS`. "all" is `METHODS` and the variants that have no row,
-    except for those that have other networks than a generator and a discriminator, or whose discriminator is of another
-    kind than a score, such as EBGAN's autoencoder.
+    A variant without arguments stands for its rows of `METHODS`. "all" stands for `METHODS` and all variants without a
+    row. It leaves out variants with other networks than a generator and a discriminator, and variants whose
+    discriminator does not return a score, such as the autoencoder of EBGAN.
 
     Raises:
-        UserError: If there is no such variant or argument, or it cannot play this game.
+        UserError: If there is no such variant or argument, or if the variant does not fit the Dirac-GAN.
     """
     if text.strip() == "all":
         known = {method.model for method in METHODS}
@@ -77,13 +77,13 @@ def methods(text: str) -> list[Method]:
         for name in ("n_critic", "balance", "simultaneous"):
             if name in method.arguments:
                 raise UserError(
-                    f"--models={method.name}: {name} says who moves when, and here the figure's two schedules and "
-                    f"--d_steps do: leave it out."
+                    f"--models={method.name}: {name} sets the order of the players' turns, but here the two schedules "
+                    f"and --d_steps set it: leave it out."
                 )
         if not _scores(method.cls):
             raise UserError(
-                f"--models={method.model}: the Dirac-GAN has a generator and a discriminator that is a score, "
-                f"D(x) = psi x, and {method.cls.__name__} has other networks: leave it out."
+                f"--models={method.model}: the Dirac-GAN needs a generator and a discriminator that returns a score, "
+                f"D(x) = psi x, but {method.cls.__name__} has other networks: leave it out."
             )
         rows = [row for row in METHODS if row.model == method.model]
         found += rows if rows and not method.arguments else [method]
@@ -91,14 +91,14 @@ def methods(text: str) -> list[Method]:
 
 
 def _scores(cls: type[GenerativeModel]) -> bool:
-    """Whether the class plays with G and a D that is a score; a class with a `score` of its own has another D."""
+    """Returns whether a class has G and a D that returns a score. A class with its own `score` has another D."""
     is_plain = cls.build_networks.__func__ is BuildsNetworks.build_networks.__func__
     return is_plain and cls.network_names() == ["generator", "discriminator"] and not hasattr(cls, "score")
 
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
 class Point(keras.layers.Layer):
-    """Puts every latent on the same, trained point."""
+    """Layer that maps all latents to the same trainable point."""
 
     def build(self, input_shape):
         self.theta = self.add_weight((1, 1), "zeros", name="theta")
@@ -108,7 +108,7 @@ class Point(keras.layers.Layer):
 
 
 def players(theta: float, psi: float, dtype: str = "float32") -> tuple[keras.Model, keras.Model]:
-    """The two networks, G(z) = theta for z, [B, 1], and D(x) = psi x for x, [B, 1]."""
+    """Returns the two networks, G(z) = theta for z, [B, 1], and D(x) = psi x for x, [B, 1]."""
     z, x = keras.Input((1,), dtype=dtype), keras.Input((1,), dtype=dtype)
     generator = keras.Model(z, Point(dtype=dtype)(z))
     discriminator = keras.Model(x, keras.layers.Dense(1, use_bias=False, dtype=dtype)(x))
@@ -120,27 +120,27 @@ def players(theta: float, psi: float, dtype: str = "float32") -> tuple[keras.Mod
 def dirac(
     model: str | type[GenerativeModel] = "vanilla_gan", *, start: Sequence[float] = (0.0, 0.0), **arguments
 ) -> Game:
-    """A variant's Dirac-GAN in float64, standing at `start`, (theta, psi): by default at the equilibrium.
+    """Returns a variant's Dirac-GAN in float64 at the point `start`, by default at the equilibrium.
 
-    Instance noise is not drawn. The minibatch holds one example for each of 4,096 points that stand for the normal
-    distribution, so that means over it are expectations: exact in the second moment, which decides the eigenvalues, and
-    to a few 1e-7 along a trajectory.
+    Instance noise is not random. Instead, the minibatch has one example for each of 4,096 points that represent the
+    normal distribution, so means over the minibatch are expectations. The second moment, which determines the
+    eigenvalues, is exact. Trajectories are accurate to a few 1e-7.
 
     Args:
-        model: A variant of the zoo by name, "module:Class", or a class.
+        model: Name of a variant of the zoo, "module:Class", or a class.
         start: (theta, psi).
-        **arguments: The variant's own, such as gamma=0.3.
+        **arguments: Arguments of the variant, such as gamma=0.3.
 
     Raises:
-        UserError: If there is no such variant, it takes no such argument, or it has other networks than a generator and
-            a discriminator.
+        UserError: If there is no such variant, if it takes no such argument, or if it has other networks than a
+            generator and a discriminator.
     """
     cls = find_model(model) if isinstance(model, str) else model
     names = cls.network_names()
     if names != ["generator", "discriminator"]:
         raise UserError(
-            f"The Dirac-GAN has a generator and a discriminator, and {cls.__name__} has the networks "
-            f"{', '.join(names) or 'none'}: make a Game of a model of your own."
+            f"The Dirac-GAN has a generator and a discriminator, but {cls.__name__} has the networks "
+            f"{', '.join(names) or 'none'}: build a Game from your own model instead."
         )
     own = [name for name in cls.argument_names() if name not in names]
     for name in arguments:
@@ -155,9 +155,10 @@ def dirac(
 
 
 class _Points:
-    """In the place of a random stream: points that stand for the normal distribution, in one of two orders in turn.
+    """Replaces a random stream: returns points that represent the normal distribution, in two alternating orders.
 
-    Losses that pair real and generated examples see noise on both sides that is not correlated.
+    The noise in one order is not correlated with the noise in the other. So the noise on real examples is not
+    correlated with the noise on generated examples, in losses that pair them.
     """
 
     def __init__(self, points: np.ndarray):
@@ -169,7 +170,7 @@ class _Points:
 
 
 def uncorrelated(points: np.ndarray) -> np.ndarray:
-    """The same numbers in another order, such that the mean of the products with those in their own order is 0."""
+    """Returns the same numbers in another order, so that the mean of their products with `points` is close to 0."""
     rng = np.random.default_rng(0)
     other = rng.permutation(points)
     total = points @ other
@@ -182,13 +183,13 @@ def uncorrelated(points: np.ndarray) -> np.ndarray:
 
 
 def normal_points(n: int) -> np.ndarray:
-    """`n` points, [n], whose mean of a smooth function is nearly its expectation under N(0, 1).
+    """Returns `n` points, [n], over which the mean of a smooth function is close to its expectation under N(0, 1).
 
-    The line is cut into n / 2 pieces of equal probability, and each piece is represented by two points that have its
-    mean and variance. So the mean of all of them is 0, and that of their squares 1.
+    The real line is divided into n / 2 intervals of equal probability. Each interval is represented by two points that
+    have its mean and variance. So the mean of all points is 0, and the mean of their squares is 1.
 
     Args:
-        n: An even number.
+        n: Number of points, an even number.
     """
     from scipy.stats import norm
 

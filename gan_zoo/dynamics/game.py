@@ -13,12 +13,15 @@ from gan_zoo.players import Player
 from gan_zoo.util.errors import UserError
 
 SCHEDULES = ("simultaneous", "alternating")
-"""SimGD: all players move from the same point. AltGD: G moves, then D from where G has gone; of players other than
-these two, the last of `players()` moves first."""
+"""Orders of the players' moves.
+
+"simultaneous" (SimGD): all players move from the same point. "alternating" (AltGD): G moves first, and D moves from the
+point after G's move. For other players, the last of `players()` moves first.
+"""
 
 
 class _Descent(keras.optimizers.SGD):
-    """Gradient descent at `rate`, in the variables' own precision, that keeps the gradients; held, it does not move."""
+    """Gradient descent at `rate` in the variables' precision. It stores gradients, and moves nothing if `held`."""
 
     rate, held = 0.0, True
 
@@ -35,32 +38,33 @@ class _Descent(keras.optimizers.SGD):
 
 
 class Game:
-    """A model on a fixed minibatch, seen as a point that moves in the space of all its players' weights.
+    """A model on a fixed minibatch as a dynamical system: a point w in the space of all players' weights.
 
-    With theta the generator's and psi the discriminator's weights, the field at w = (theta, psi) is
+    If theta are the generator's weights and psi the discriminator's weights, the field at w = (theta, psi) is
 
-        v(w) = -(grad_theta L_G, grad_psi L_D),
+        v(w) = -(grad_theta L_G, grad_psi L_D).
 
-    or what the variant makes of it: the gradients are those that its own `joint_step` hands to the optimizers, so that
-    consensus optimization has its corrected field, and an unrolled GAN that of its surrogate loss. Derivatives of v are
-    taken by automatic differentiation through that step. Mescheder et al. (2018), Section 2.
+    The gradients are those that the variant's own `joint_step` passes to the optimizers. So consensus optimization has
+    its corrected field, and an unrolled GAN has the field of its surrogate loss. Automatic differentiation of that step
+    gives the derivatives of v. Mescheder et al. (2018), Section 2.
 
-    Of a model with other players than these two, w holds the weights of the last of `players()` first, and v is minus
-    the gradient of each player's own loss.
+    For a model with other players, w contains the weights of the last of `players()` first, and v is minus the gradient
+    of each player's own loss.
 
-    Networks with float64 weights, on data in float64, make everything here exact to about 1e-12.
+    If the weights and the data are float64, all results are exact to about 1e-12.
 
-    Random draws of the losses are the same at every evaluation of the field; those of a trajectory go on.
+    The losses use the same random draws at every evaluation of the field. Along a trajectory they use new draws in
+    each step.
 
     Args:
-        gan: A GAN or another model. It is compiled again, with gradient descent for all players, and its weights are
-            moved: do not train it elsewhere.
-        x: The minibatch of every step, [B, ...]; a tuple or a dict where the losses take one, as (images, labels).
+        gan: A GAN or another model. It is compiled again, with gradient descent for all players, and its weights
+            change: do not train it elsewhere.
+        x: The minibatch of every step, [B, ...]; a tuple or a dict if the losses take one, such as (images, labels).
 
     Attributes:
         gan: The model.
         size: N, the number of weights of all players.
-        names: The player that each weight belongs to, "generator" or "discriminator" in a GAN, N of them.
+        names: N names: the player of each weight, which is "generator" or "discriminator" in a GAN.
 
     Raises:
         UserError: If two players share a weight.
@@ -89,7 +93,7 @@ class Game:
 
     @property
     def point(self) -> np.ndarray:
-        """w, the present weights, float64 [N]: the generator's, then the discriminator's; or as `names` says."""
+        """w, the current weights, float64 [N], in the order of `names`: in a GAN those of the generator first."""
         return np.concatenate([variable.numpy().astype("float64").ravel() for variable in self._variables])
 
     @point.setter
@@ -98,24 +102,24 @@ class Game:
             variable.assign(part.reshape(variable.shape))
 
     def field(self, w: Sequence[float] | None = None) -> np.ndarray:
-        """v(w), [N]; by default at the present point. The point does not move."""
+        """Returns v(w), [N]; by default at the current point. The current point does not change."""
         return self._at(w)[0]
 
     def fields(self, points: Sequence[Sequence[float]]) -> np.ndarray:
-        """v at many points, [M, N], as one computation: to draw it."""
+        """Returns v at many points, [M, N], in one computation."""
         points = np.stack([self._point(w) for w in points])
         with self._unchanged():
             return self._evaluate_all(tf.constant(points)).numpy()
 
     def jacobian(self, w: Sequence[float] | None = None) -> np.ndarray:
-        """v'(w), [N, N]: row i is the gradient of component i. By default at the present point."""
+        """Returns v'(w), [N, N]: row i is the gradient of component i. By default w is the current point."""
         return self._at(w)[1]
 
     def is_differentiable(self, w: Sequence[float] | None = None, radius: float = 1e-3) -> bool:
-        """Whether v has the derivative v'(w): differences over `radius` agree with it to 5 %.
+        """Returns whether v is differentiable at w: whether differences over `radius` agree with v'(w) to 5 %.
 
-        They do not where the field jumps, as that of WGAN-GP and DRAGAN does at the Dirac-GAN's equilibrium: what
-        automatic differentiation finds there is the slope of the few 1e-6 over which a norm is smoothed.
+        They do not agree where the field jumps, for example at the equilibrium of the Dirac-GAN for WGAN-GP and DRAGAN.
+        There, automatic differentiation returns the slope of a norm that is smoothed over a few 1e-6.
         """
         centre = self._point(w)
         jacobian = self.jacobian(centre)
@@ -133,20 +137,21 @@ class Game:
         schedule: str = "simultaneous",
         d_steps: int = 1,
     ) -> np.ndarray:
-        """F'(w), [N, N], the derivative of one update w -> F(w) of gradient descent.
+        """Returns F'(w), [N, N], the derivative of one update w -> F(w) of gradient descent.
 
-        Simultaneous: F = id + h v. Alternating: G's step, then `d_steps` steps of D, each from where the last one led;
-        of other players a step each, the first of `players()` last and `d_steps` times. The order of the players does
-        not change the eigenvalues at an equilibrium.
+        A simultaneous update is F = id + h v. An alternating update is one step of G and then `d_steps` steps of D,
+        each from the point after the step before. With other players, each takes one step, except for the first of
+        `players()`, which is the last to move and takes `d_steps` steps. The order of the players does not change the
+        eigenvalues at an equilibrium.
 
         Args:
-            w: By default the present point.
-            step_size: h.
+            w: The point; by default the current one.
+            step_size: Step size h.
             schedule: One of `SCHEDULES`.
-            d_steps: n_d, for "alternating".
+            d_steps: Steps of D for each step of G, n_d, for "alternating".
 
         Raises:
-            UserError: If the schedule is not one of these, or is "alternating" and the model has one player.
+            UserError: If the schedule is not one of these, or if it is "alternating" and the model has one player.
         """
         self._check_schedule(schedule, d_steps)
         w = self._point(w)
@@ -169,17 +174,17 @@ class Game:
         schedule: str = "simultaneous",
         d_steps: int = 1,
     ) -> np.ndarray:
-        """The points of gradient descent from `start` on, [steps + 1, N], `start` included.
+        """Returns the points of gradient descent, [steps + 1, N]. The first is `start`.
 
-        Each step is the variant's own, with all that belongs to it, such as the clipping of WGAN's weights. In an
-        alternating one, G moves first, as in the authors' code of Mescheder et al. (2018).
+        Each step is the variant's own step, for example with the clipping of WGAN's weights. In an alternating step, G
+        moves first, as in the code of Mescheder et al. (2018).
 
         Args:
             start: w at step 0, [N].
-            step_size: h.
-            steps: How many.
+            step_size: Step size h.
+            steps: Number of steps.
             schedule: One of `SCHEDULES`.
-            d_steps: Steps of D for each of G, for "alternating".
+            d_steps: Steps of D for each step of G, for "alternating".
 
         Raises:
             UserError: As for `update_jacobian`, or if `steps` is negative.
@@ -211,7 +216,7 @@ class Game:
 
     @contextlib.contextmanager
     def _unchanged(self):
-        """Puts every variable of the model back: weights, random stream, clipped values, power iterations."""
+        """Context that restores every variable of the model at its end, such as weights and the random stream."""
         kept = [(variable, variable.numpy()) for variable in self.gan.variables]
         try:
             yield
@@ -220,7 +225,7 @@ class Game:
                 variable.assign(value)
 
     def _both(self, moving: Sequence[str], rate=0.0) -> list[tf.Tensor]:
-        """The model's step from one point for all players, in which only `moving` ones move; returns gradients."""
+        """Takes a step with all gradients at one point; only the players in `moving` move. Returns the gradients."""
         gan = self.gan
         for name, optimizer in self._optimizers.items():
             optimizer.held, optimizer.rate = name not in moving, rate
@@ -232,7 +237,7 @@ class Game:
         return [gradient for optimizer in self._optimizers.values() for gradient in optimizer.gradients]
 
     def _turns(self, schedule: str, d_steps: int) -> list[list[str]]:
-        """The names of the players that move in each turn of a step."""
+        """Returns the names of the players that move in each turn of a step."""
         if schedule == "simultaneous":
             return [self._movers]
         *others, first = self._movers
@@ -264,7 +269,7 @@ class Game:
         def at(w):
             for variable, part in zip(self._variables, tf.split(w, self._sizes), strict=True):
                 variable.assign(tf.reshape(tf.cast(part, variable.dtype), variable.shape))
-            for variable, value in kept:  # every point sees the same draws
+            for variable, value in kept:  # every point uses the same draws
                 variable.assign(value)
             return -_flat(self._both([]))
 
@@ -291,39 +296,40 @@ def _flat(parts: Sequence[tf.Tensor]) -> tf.Tensor:
 
 
 def eigenvalues(jacobian: np.ndarray) -> np.ndarray:
-    """Of a derivative, complex [N], sorted by real part, then by imaginary part."""
+    """Returns the eigenvalues of a derivative, complex [N], sorted by real part, then by imaginary part."""
     return np.sort_complex(np.linalg.eigvals(jacobian))
 
 
 def spectral_radius(jacobian: np.ndarray) -> float:
-    """The largest |eigenvalue| of an update's derivative F'.
+    """Returns the largest |eigenvalue| of an update's derivative F'.
 
-    Below 1 at a fixed point, the update converges there linearly, with at least this factor a step in the end; above
-    1, it does not; at 1 the linear part does not decide, and convergence, if there is any, is slower than linear.
-    Mescheder et al. (2018), Section 2.
+    If it is below 1 at a fixed point, the update converges there linearly: near the point, each step multiplies the
+    distance by about this factor. If it is above 1, the update does not converge. If it is 1, the linear part does not
+    decide, and any convergence is slower than linear. Mescheder et al. (2018), Section 2.
     """
     return float(np.abs(np.linalg.eigvals(jacobian)).max())
 
 
 def critical(game: Callable[[float], Game], low: float, high: float, tolerance: float = 1e-9) -> float:
-    """The least amount of regularisation from which on the players no longer circle: v' has real eigenvalues only.
+    """Returns the smallest amount of regularisation for which the players do not circle: v' has real eigenvalues only.
 
-    From there on more regularisation only slows the slowest direction down. Mescheder et al. (2018), Lemmas 3.2 and
-    3.3: for the Dirac-GAN gamma = 2 |f'(0)| = 1, and an instance noise of variance 2.
+    Above it, more regularisation only makes the slowest direction slower. For the Dirac-GAN it is
+    gamma = 2 |f'(0)| = 1, or instance noise of variance 2: Mescheder et al. (2018), Lemmas 3.2 and 3.3.
 
     Args:
-        game: Makes the game for an amount: `lambda gamma: dirac("r1_gan", gamma=gamma)`. At its present point.
-        low: An amount at which they circle.
-        high: A larger one at which they do not.
-        tolerance: To which the amount is bracketed, by bisection.
+        game: Function that builds the game for an amount, `lambda gamma: dirac("r1_gan", gamma=gamma)`. The
+            eigenvalues are those at the game's current point.
+        low: An amount for which the players circle.
+        high: A larger amount for which they do not.
+        tolerance: Largest width of the interval at the end of the bisection.
 
     Raises:
-        UserError: If they do not circle at `low`, or do at `high`.
+        UserError: If the players do not circle for `low`, or if they circle for `high`.
     """
 
     def circles(amount: float) -> bool:
         found = eigenvalues(game(amount).jacobian())
-        # Where two eigenvalues meet, rounding errors of 1e-16 part them by 1e-8.
+        # If two eigenvalues are equal, rounding errors of 1e-16 separate them by 1e-8.
         return bool(np.abs(found.imag).max() > 1e-7 * max(1.0, np.abs(found).max()))
 
     for name, amount, expected in (("low", low, True), ("high", high, False)):
@@ -346,5 +352,5 @@ def _check_apart(gan: GenerativeModel, players: Sequence[Player]) -> None:
             if other != player.name:
                 raise UserError(
                     f"gan: the players {other} and {player.name} of {type(gan).__name__} share the weight "
-                    f"{variable.path}, and a point of a game has one owner for each weight."
+                    f"{variable.path}, but in a Game each weight belongs to one player."
                 )

@@ -1,4 +1,4 @@
-"""What is said and drawn of methods on the Dirac-GAN: a table of eigenvalues and verdicts, a figure, an animation."""
+"""Reports of methods on the Dirac-GAN: a table of eigenvalues and verdicts, a figure, and an animation."""
 
 import dataclasses
 import math
@@ -16,14 +16,14 @@ from gan_zoo.util.pictures import figure_png
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#9a9a9a"
 _ON_AXIS = 1e-9
-"""Eigenvalues are exact to about 1e-12: a radius's distance from 1 below this is none."""
+"""A spectral radius counts as 1 if it differs from 1 by less than this. Eigenvalues are exact to about 1e-12."""
 
 _AT_REST = 1e-6
 _CONVERGES = "converges linearly"
 
 
 def _fate(radius: float) -> str:
-    """What becomes of a small distance from the equilibrium: see `games.spectral_radius`."""
+    """Returns what happens to a small distance from the equilibrium: see `games.spectral_radius`."""
     if radius < 1 - _ON_AXIS:
         return _CONVERGES
     return "moves away" if radius > 1 + _ON_AXIS else "undecided, not linear"
@@ -31,13 +31,13 @@ def _fate(radius: float) -> str:
 
 @dataclasses.dataclass
 class Found:
-    """A method on the Dirac-GAN.
+    """The results of a method on the Dirac-GAN.
 
     Attributes:
-        name: The method's.
-        eigenvalues: Of the field's derivative at (0, 0), complex [2]; None where it has none.
-        radii: Of the update's derivative, by schedule: the factor a step in the end; empty where there is none.
-        paths: [steps + 1, 2], by schedule.
+        name: Name of the method.
+        eigenvalues: Eigenvalues of the field's derivative at (0, 0), complex [2]; None if there is no derivative.
+        radii: Spectral radius of the update's derivative, by schedule; empty if there is no derivative.
+        paths: Points of gradient descent, [steps + 1, 2], by schedule.
         arrows: The field at a grid of points: (points, [M, 2]; values, [M, 2]).
     """
 
@@ -48,12 +48,12 @@ class Found:
     arrows: tuple[np.ndarray, np.ndarray]
 
     def distance(self, schedule: str) -> float:
-        """From the equilibrium, at the end of the path."""
+        """Returns the distance from the equilibrium at the end of the path."""
         return float(np.hypot(*self.paths[schedule][-1]))
 
     @property
     def verdict(self) -> str:
-        """What the update's derivative says about gradient descent with these steps near the equilibrium."""
+        """The behaviour of gradient descent near the equilibrium, according to the update's derivative."""
         if self.eigenvalues is None:
             return "the field jumps at the equilibrium: no linear convergence"
         at_once, in_turns = (_fate(self.radii[schedule]) for schedule in games.SCHEDULES)
@@ -75,16 +75,16 @@ def examine(
     limit: float = 3.0,
     grid: int = 15,
 ) -> Found:
-    """Everything about a method on the Dirac-GAN.
+    """Computes the eigenvalues, paths and field of a method on the Dirac-GAN.
 
     Args:
         method: The method.
-        start: (theta, psi) of the paths.
-        step_size: h.
-        steps: Of the paths.
-        d_steps: D's steps for each of G in the alternating ones.
+        start: Starting point of the paths, (theta, psi).
+        step_size: Step size h.
+        steps: Number of steps of the paths.
+        d_steps: Steps of D for each step of G in the alternating paths.
         limit: The field is evaluated on [-limit, limit]^2.
-        grid: On so many points in each direction.
+        grid: Number of points in each direction at which the field is evaluated.
     """
     game = dirac(method.model, **method.arguments)
     smooth = game.is_differentiable()
@@ -102,7 +102,7 @@ def examine(
 
 
 def complex_text(values: np.ndarray | None, digits: int = 6) -> str:
-    """Eigenvalues, to so many decimals, as "-0.15 ± 0.477i" or "-1.866, -0.134"; or that there are none."""
+    """Returns eigenvalues as text, "-0.15 ± 0.477i" or "-1.866, -0.134", or the reason why there are none."""
     if values is None:
         return "none: the field jumps"
     rounded = [complex(round(v.real, digits) + 0.0, round(v.imag, digits) + 0.0) for v in values]
@@ -113,7 +113,7 @@ def complex_text(values: np.ndarray | None, digits: int = 6) -> str:
 
 
 def rows(found: Sequence[Found], step_size: float, steps: int) -> list[tuple[str, ...]]:
-    """Eigenvalues, factors, distances and verdicts: a head, and a row for each method."""
+    """Returns a table of eigenvalues, factors, distances and verdicts: a head, and a row for each method."""
     head = ("method", "eigenvalues", f"|F'| h={step_size:g}", "alt.", f"|w| at {steps}", "alt.", "verdict")
     cells = [head]
     for one in found:
@@ -125,12 +125,12 @@ def rows(found: Sequence[Found], step_size: float, steps: int) -> list[tuple[str
 
 
 def table(found: Sequence[Found], step_size: float, steps: int) -> str:
-    """`rows` as aligned text."""
+    """Returns `rows` as aligned text."""
     return command_line.aligned(rows(found, step_size, steps))
 
 
 def _figure(found: Sequence[Found], limit: float):
-    """Small multiples with the field and a legend, without the paths: the figure and its panels."""
+    """Draws a panel with the field for each method, and a legend. Returns the figure and its panels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -146,7 +146,7 @@ def _figure(found: Sequence[Found], limit: float):
     for axes, one in zip(panels, found, strict=True):
         points, values = one.arrows
         length = np.linalg.norm(values, axis=1, keepdims=True)
-        # Directions only, a little longer where the field is stronger: its strength spans decades.
+        # Arrows show directions, and are only a little longer where the field is stronger: its strength spans decades.
         unit = np.divide(values, length, out=np.zeros_like(values), where=length > 0) * np.tanh(2 * length + 0.3)
         axes.quiver(*points.T, *unit.T, color=GREY, angles="xy", scale=22, width=0.006, zorder=1)
         axes.plot(0, 0, "+", color="black", markersize=9, zorder=5)
@@ -171,7 +171,7 @@ def _figure(found: Sequence[Found], limit: float):
 
 
 def _curves(axes, one: Found, end: int):
-    """The paths up to a step, with their marks."""
+    """Draws the paths up to a step, with their marks, and returns the drawn objects."""
     artists = []
     for schedule, colour, width in (("simultaneous", BLUE, 1.1), ("alternating", ORANGE, 0.8)):
         path = one.paths[schedule][: end + 1]
@@ -202,8 +202,8 @@ def animate(found: Sequence[Found], output: Path, frames: int = 60, seconds: flo
     Args:
         found: The methods.
         output: The file.
-        frames: How many pictures. The first steps have more of them than the last.
-        seconds: For which the paths grow; they then rest for two.
+        frames: Number of pictures. The first steps have more pictures than the last steps.
+        seconds: Time in seconds in which the paths grow. Then the last picture stays for two seconds.
         limit: The axes go from -limit to limit.
     """
     from PIL import Image

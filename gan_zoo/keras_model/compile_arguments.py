@@ -33,7 +33,9 @@ def sort_arguments(
     """
     keys = [player.key for player in players]
     if len({*keys}) < len(keys):
-        raise UserError(f"Two players have one name: the names are {', '.join(player.name for player in players)}.")
+        raise UserError(
+            f"Two players have the same name. The names are {', '.join(player.name for player in players)}."
+        )
     names = [f"{key}_optimizer" for key in keys]
     if len(args) > len(names):
         raise UserError(f"compile takes {len(names)} optimizers, {', '.join(names)}, not {len(args)}.")

@@ -176,7 +176,7 @@ class _Means:
 
 
 def _whole(strategy: tf.distribute.Strategy, value: Any) -> Any:
-    """The whole batch that a strategy has divided among its replicas; None for None and Keras's placeholder of it."""
+    """The whole batch that a strategy has divided among its replicas; None for None or Keras's placeholder."""
     if value is None or isinstance(value, tf.experimental.Optional):
         return None
     return tf.concat(strategy.experimental_local_results(value), axis=0)
@@ -196,6 +196,6 @@ def _require_latents(z: Any, network: keras.Model) -> None:
     given = tuple(given)
     if len(given) != 2 or given[1] not in (None, wanted[1]):
         raise UserError(
-            f"A GAN maps latents, [B, {wanted[1]}], to samples, and this has the shape {list(given)}: pass "
+            f"A GAN maps latents, [B, {wanted[1]}], to samples, but this has the shape {list(given)}: pass "
             f"gan.sample_latent(n). gan.discriminator scores examples, and gan.evaluate gives the losses on them."
         )

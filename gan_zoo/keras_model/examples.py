@@ -364,7 +364,7 @@ class Examples:
         return cast_floats(x, self.dtype)
 
     def with_shape(self, x: tf.Tensor) -> tf.Tensor:
-        """x with the static shape of an example. A batch of another shape is an error at run time."""
+        """x with the static shape of an example. A batch of another shape raises an error at run time."""
         if self.shape is None or (x.shape.rank is not None and None not in x.shape[1:]):
             return x
         return tf.ensure_shape(x, [None, *self.shape])
@@ -470,7 +470,7 @@ def _limit(gan, shape: tuple[int | None, ...] | None, probe: bool) -> float | No
         "gan_zoo.networks."
     )
     if shape is None or len(shape) != 3:
-        # Points have any units. But those of a bounded generator, such as flattened images, are far below bytes.
+        # Points may have any units. But values for a bounded generator, such as flattened images, are far below 255.
         return FAR if shape is not None and ending in output_activation.BOUNDED else None
     if bounded:
         return SLACK

@@ -41,7 +41,7 @@ _FIT = inspect.signature(keras.Model.fit)
 _STREAMS = tf.data.Dataset | tf.distribute.DistributedDataset | keras.utils.PyDataset | Iterator
 
 _COLLISION = (
-    "Two MirroredStrategy objects of this process mixed up their messages, which TensorFlow numbers alike in both. "
+    "Two MirroredStrategy objects of this process mixed up their messages, because TensorFlow gives them equal keys. "
     "Start the program again with one strategy for all models, with "
     "cross_device_ops=tf.distribute.ReductionToOneDevice() in each strategy, or with one process for each."
 )
@@ -177,15 +177,15 @@ class TakesData:
         ending = output_activation.last_activation(self.sampling_network)
         if ending in output_activation.SIGMOIDS:
             _log.warning(
-                "The generator ends in a %s, which makes no values below 0, and images lie in [-1, 1]: end it in tanh.",
+                "The generator ends in a %s, which makes no values below 0, but images are in [-1, 1]: end it in tanh.",
                 ending,
             )
         discriminator = self.networks().get("discriminator")
         ending = discriminator and output_activation.last_activation(discriminator)
         if ending in output_activation.PROBABILITIES and not self._reconstructs(discriminator):
             _log.warning(
-                "The discriminator ends in a %s, and the losses take raw scores, to which they apply their own: leave "
-                "that activation out.",
+                "The discriminator ends in a %s, but the losses take raw scores and apply their own activation: "
+                "remove it from the discriminator.",
                 ending,
             )
 
@@ -242,7 +242,7 @@ class Feed(data_adapter.DataAdapter):
     """A Keras data adapter that returns batches in the form that the networks take.
 
     Args:
-        adapter: Keras's own adapter, which is notified of the begin and end of epochs.
+        adapter: Keras's own adapter, which is notified of the beginning and the end of epochs.
         dataset: The batches.
         num_batches: The number of batches in an epoch; None if it is not known.
         wanted: The examples that the networks accept.
@@ -601,7 +601,7 @@ def _split_for_validation(arguments: dict[str, Any]) -> None:
         return
     x, y = arguments.get("x"), arguments.get("y")
     if not hasattr(x, "shape") or not 0 < share < 1:
-        raise UserError(f"validation_split={share!r} takes a part between 0 and 1 of an array x, and of nothing else.")
+        raise UserError(f"validation_split={share!r} must be between 0 and 1, and x must be an array.")
     n = int(x.shape[0] * (1 - share))
     arguments["x"], held = x[:n], x[n:]
     arguments["validation_data"] = (held,) if y is None else (held, y[n:])

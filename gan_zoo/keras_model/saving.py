@@ -1,4 +1,4 @@
-"""Keras's methods that save and export a GAN, with the parts that need more knowledge of the GAN than Keras has."""
+"""Keras's methods that save and export a GAN, with the parts that Keras cannot do without knowledge of the GAN."""
 
 from pathlib import Path
 
@@ -19,8 +19,8 @@ class Saves:
         """
         if Path(filepath).suffix in (".h5", ".hdf5"):
             raise UserError(
-                f"filepath: {filepath} is of Keras's old format, which holds one optimizer, and a GAN has two: save "
-                f"to a name that ends in .keras, or the weights alone with save_weights to one in .weights.h5."
+                f"filepath: {filepath} is of Keras's old format, which holds one optimizer, but a GAN has two: save "
+                f"to a name that ends in .keras, or use save_weights with a name that ends in .weights.h5."
             )
         super().save(filepath, *args, **kwargs)
 

@@ -73,7 +73,7 @@ def opened(
         temporary = tempfile.TemporaryDirectory(prefix="gan_zoo-")
     except OSError as error:
         raise UserError(
-            f"no temporary folder can be made ({error.strerror or error}): name another place in the variable TMPDIR."
+            f"a temporary folder cannot be created ({error.strerror or error}): name a place in the variable TMPDIR."
         ) from error
     with temporary as private:
         source = _folder(release, place, cache_dir)
@@ -135,12 +135,12 @@ def _place(release: Release, mirror: str | Path | None, index: str | Path | None
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", str(mirror)):
         folder = checks.path(argument, mirror)
         if not folder.is_dir():
-            raise UserError(f"{argument}={mirror} is no folder, and no http or https address.")
+            raise UserError(f"{argument}={mirror} is neither a folder nor an http or https address.")
         return folder
     try:
         parts = urlsplit(str(mirror))
         usable = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)
-        parts.port  # noqa: B018 - raises for a port that is none
+        parts.port  # noqa: B018 - raises for an invalid port
     except ValueError:
         usable = False
     if not usable:
@@ -176,9 +176,9 @@ def _copy_cached(release: Release, part: str, address: str | None, source: Path,
             return _copy(release, part, source, private)
         if address is None:
             raise UserError(
-                f"{release.name} is a released model, but its files, which lie in pretrained/ of a clone of the "
-                f"repository, are not here. Name the address or the folder of a copy of pretrained/ with mirror, or in "
-                f"the variable {MIRROR}."
+                f"{release.name} is a released model, but its files are not here. They are in pretrained/ of a clone "
+                f"of the repository. Name the address or the folder of a copy of pretrained/ with mirror, or in the "
+                f"variable {MIRROR}."
             )
         _fill(release, part, address, source)
         return _copy(release, part, source, private)
@@ -239,5 +239,5 @@ def _copy(release: Release, part: str, source: Path, private: Path) -> Path:
 def _not_copied(release: Release, source: Path, error: OSError) -> UserError:
     return UserError(
         f"{release.name} cannot be copied from {source} to {tempfile.gettempdir()} ({error.strerror or error}). "
-        f"See that the one can be read and that there is room in the other; the variable TMPDIR names another one."
+        f"Check that the first can be read and that the second has space. The variable TMPDIR names another one."
     )

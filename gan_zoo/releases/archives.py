@@ -50,9 +50,9 @@ def extract(archive: BinaryIO, name: str, files: Mapping[str, File], folder: Pat
                 raise Mismatch(f"holds {path!r}, which is {kind} and not a file of the index")
             expected = missing.pop(path, None)
             if expected is None:
-                raise Mismatch(f"holds {path!r}, which the index does not name or which came before")
+                raise Mismatch(f"holds {path!r}, which is not in the index or is there twice")
             if size != expected.size:
-                raise Mismatch(f"holds {path!r} of {size} bytes, and not of the {expected.size} that the index gives")
+                raise Mismatch(f"holds {path!r} of {size} bytes, but the index gives {expected.size}")
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             with opened() as content:
                 copy(content, folder / path, expected)
@@ -82,7 +82,7 @@ def _zip(archive: BinaryIO) -> Iterator[Member]:
 
 
 class _Bounded:
-    """A stream that raises an error after `limit` bytes, because the headers of a bomb would expand without limit."""
+    """A stream that raises an error after `limit` bytes, because headers of a malicious archive have no limit."""
 
     def __init__(self, stream: BinaryIO, limit: int):
         self._stream = stream

@@ -84,7 +84,7 @@ def _complete(session, url: str, partial: Path, expected: File) -> None:
     have = partial.stat().st_size if partial.exists() else 0
     raise UserError(
         f"{_shown(url)} cannot be downloaded: {problem}, at the last of {_ATTEMPTS} attempts. The {have} of "
-        f"{expected.size} bytes that have come are kept: try again later, or give another mirror."
+        f"{expected.size} bytes that have arrived are kept: try again later, or give another mirror."
     )
 
 
@@ -105,7 +105,7 @@ def _append(session, url: str, partial: Path, expected: File) -> None:
         with _get(session, url, headers) as response:
             if have and (response.status_code == 416 or _is_other_range(response, have)):
                 partial.unlink()
-                raise _BrokenOffError("the server did not go on where it was asked to")
+                raise _BrokenOffError("the server did not continue at the requested byte")
             _require_success(response, url, resumed=have > 0)
             have = have if response.status_code == 206 else 0
             _receive(response, url, partial, have, expected)
@@ -131,7 +131,7 @@ def _get(session, url: str, headers: dict[str, str]):
             url = urljoin(url, response.headers["Location"])
             new, _ = urlsplit(url).scheme, urlsplit(url).port
         except ValueError:
-            raise UserError(f"{_shown(first)} redirects to what is no address: give another mirror.") from None
+            raise UserError(f"{_shown(first)} redirects to an invalid address: give another mirror.") from None
         allowed = ("https",) if old == "https" else ("http", "https")
         if new not in allowed:
             raise UserError(
@@ -184,7 +184,7 @@ def _receive(response, url: str, partial: Path, have: int, expected: File) -> No
             f"released. Give another mirror."
         )
     if have < expected.size:
-        raise _BrokenOffError("the server has ended too early")
+        raise _BrokenOffError("the server stopped too early")
 
 
 def _cause(error: BaseException) -> str:

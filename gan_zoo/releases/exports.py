@@ -71,7 +71,7 @@ def remember(written: Path, destination: Path | None = None) -> None:
             _write(record, [*kept, entry])
     except (OSError, RuntimeError, UserError, Timeout) as error:
         reason = getattr(error, "strerror", None) or error
-        _log.warning("%s cannot be remembered as an own export (%s): loading it will take trust=True.", path, reason)
+        _log.warning("%s cannot be recorded as your export (%s): loading it will need trust=True.", path, reason)
 
 
 @contextlib.contextmanager
@@ -163,14 +163,14 @@ def _read(record: Path) -> list[dict]:
         status = os.fstat(descriptor)
         own = not hasattr(os, "geteuid") or (status.st_uid == os.geteuid() and not status.st_mode & 0o022)
         if not own:
-            _log.warning("%s is not taken into account: others than this user can write it. Remove it.", record)
+            _log.warning("%s is ignored, because other users can write it: remove it.", record)
             return []
         text = file.read()
     try:
         document = json.loads(text)
         return [_entry(of) for of in document["exports"]] if document["version"] == _VERSION else []
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        _log.warning("%s is damaged and not taken into account.", record)
+        _log.warning("%s is damaged and is ignored.", record)
         return []
 
 
@@ -180,7 +180,7 @@ def _entry(of: dict) -> dict:
         raise ValueError("an entry has a path and a model")
     for name, file in of["files"].items():
         if Path(name).is_absolute() or ".." in Path(name).parts or set(file) != {"size", "sha256"}:
-            raise ValueError("files lie in the folder and have a size and a sum")
+            raise ValueError("files are in the folder and have a size and a checksum")
     return found
 
 

@@ -61,6 +61,6 @@ def copy(source: BinaryIO, target: Path, expected: File) -> None:
             digest.update(chunk)
             file.write(chunk)
     if size < expected.size:
-        raise Mismatch(f"has {size} bytes, and not the {expected.size} that the index gives")
+        raise Mismatch(f"has {size} bytes, but the index gives {expected.size}")
     if digest.hexdigest() != expected.sha256:
         raise Mismatch("has another SHA-256 than the index gives")

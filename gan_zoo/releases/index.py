@@ -64,7 +64,7 @@ class Release:
 
     @property
     def key(self) -> str:
-        """The name with a digest of all that the index says about the release. Releases with the same key are equal."""
+        """The name with a digest of the release's entry in the index. Releases with the same key are equal."""
         content = json.dumps(dataclasses.asdict(self), sort_keys=True)
         return f"{self.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
@@ -81,11 +81,11 @@ def read_index(path: str | Path | None = None) -> dict[str, Release]:
     path = PATH if path is None else checks.path("index", path)
     content = _load(path)
     try:
-        _require(isinstance(content, dict), "is no object")
+        _require(isinstance(content, dict), "is not an object")
         _require(content.get("version") == _VERSION, f"is not of version {_VERSION}")
         _require_keys(content, {"version", "models"})
         models = content["models"]
-        _require(isinstance(models, dict), "'models' is no object")
+        _require(isinstance(models, dict), "'models' is not an object")
         return {name: _release(name, entry) for name, entry in models.items()}
     except _MalformedError as error:
         raise UserError(f"index: {path} {error}.") from None
@@ -128,7 +128,7 @@ def contents(folder: Path) -> dict[str, File]:
         UserError: If the path is not a folder or cannot be read.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder.")
+        raise UserError(f"{folder} is not a folder.")
     try:
         paths = sorted(path for path in folder.rglob("*") if not path.is_dir())
         return {path.relative_to(folder).as_posix(): files.describe(path) for path in paths}
@@ -147,10 +147,10 @@ def _require(condition: bool, sentence: str) -> None:
 
 def _require_keys(value: Any, names: set[str], optional: set[str] = frozenset(), what: str = "") -> None:
     prefix = f"{what} " if what else ""
-    _require(isinstance(value, dict), f"{prefix}is no object")
+    _require(isinstance(value, dict), f"{prefix}is not an object")
     _require(names <= set(value), f"{prefix}lacks {min(names - set(value), default='')!r}")
     unknown = set(value) - names - optional
-    _require(not unknown, f"{prefix}has {min(unknown, default='')!r}, which means nothing here")
+    _require(not unknown, f"{prefix}has {min(unknown, default='')!r}, which is not a known name")
 
 
 def _load(path: Path) -> Any:
@@ -159,15 +159,15 @@ def _load(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"index: {path} cannot be read ({error.strerror or error}).") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"index: {path} is no JSON ({error}).") from error
+        raise UserError(f"index: {path} is not JSON ({error}).") from error
 
 
 def _release(name: str, entry: Any) -> Release:
-    _require(bool(_NAME.fullmatch(name)), f"{name!r} is no name for a model: {_RULE}")
+    _require(bool(_NAME.fullmatch(name)), f"{name!r} is not a name for a model: {_RULE}")
     _require_keys(entry, {"files"}, {"archive"}, name)
-    _require(isinstance(entry["files"], dict) and bool(entry["files"]), f"{name}: 'files' is no object with files")
+    _require(isinstance(entry["files"], dict) and bool(entry["files"]), f"{name}: 'files' is not an object with files")
     for path in entry["files"]:
-        _require(all(map(_NAME.fullmatch, path.split("/"))), f"{name}: {path!r} is no path for a file: {_RULE}")
+        _require(all(map(_NAME.fullmatch, path.split("/"))), f"{name}: {path!r} is not a path for a file: {_RULE}")
     _require_apart(name, list(entry["files"]))
     found = {path: _file(value, f"{name}: {path}") for path, value in entry["files"].items()}
     if "archive" not in entry:
@@ -175,16 +175,16 @@ def _release(name: str, entry: Any) -> Release:
     what = f"{name}: 'archive'"
     _require_keys(entry["archive"], {"name", "size", "sha256"}, what=what)
     archive = entry["archive"]["name"]
-    _require(isinstance(archive, str) and bool(_NAME.fullmatch(archive)), f"{what} has no name of a file: {_RULE}")
+    _require(isinstance(archive, str) and bool(_NAME.fullmatch(archive)), f"{what} has no valid file name: {_RULE}")
     _require(archive.endswith(archives.SUFFIXES), f"{what} must end in {', '.join(archives.SUFFIXES)}")
     return Release(name, found, archive, _file({k: entry["archive"][k] for k in ("size", "sha256")}, what))
 
 
-_RULE = "letters, digits and ._+- make one, without a dot at its ends"
+_RULE = "names consist of letters, digits and ._+-, without a dot at the ends"
 
 
 def _require_apart(name: str, paths: list[str]) -> None:
-    """Checks that no file lies in another, and that names differ in more than case, which some file systems ignore."""
+    """Checks that no file is inside another, and that names differ not only in case, which some systems ignore."""
     names = {path.casefold() for path in paths}
     _require(len(names) == len(paths), f"{name}: two files differ in capitals only")
     for path in names:

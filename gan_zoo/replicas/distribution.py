@@ -15,7 +15,7 @@ _ALGORITHM = "philox"  # explicit, because TensorFlow's default is another algor
 
 
 def replica_context() -> tuple[int, int | tf.Tensor]:
-    """The number of replicas in sync and this replica's index among them; (1, 0) outside of a strategy's `run`."""
+    """Returns the number of replicas in sync and this replica's index; (1, 0) outside of a strategy's `run`."""
     context = tf.distribute.get_replica_context()
     if context is None:
         return 1, 0
@@ -162,7 +162,7 @@ def _uniform_of_bits(shape, seed, alg) -> tf.Tensor:
 
 
 def _normal_of_bits(shape, seed, alg) -> tf.Tensor:
-    """The numbers that `tf.random.stateless_normal` computes from them: pairs of Box and Muller (1958)."""
+    """The numbers that `tf.random.stateless_normal` computes from random bits: pairs of Box and Muller (1958)."""
     count = tf.reduce_prod(shape)
     u = _uniform_of_bits([(count + 1) // 2, 2], seed, alg)
     radius, angle = tf.sqrt(-2.0 * tf.math.log(tf.maximum(u[:, 0], 1e-7))), 2.0 * math.pi * u[:, 1]

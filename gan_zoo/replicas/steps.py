@@ -18,7 +18,7 @@ class Retraces:
         return (self.steps_per_execution,)
 
     def retrace(self) -> None:
-        """Traces the graphs again whose `traced_for` has changed. It may be called during `fit`."""
+        """Traces each existing graph again if `traced_for` has changed. It may be called during `fit`."""
         for name in ("train", "test", "predict"):
             if getattr(self, f"{name}_function", None) is not None:
                 getattr(self, f"make_{name}_function")()

@@ -59,7 +59,7 @@ def of_flags(workers: str, worker_index: int | None) -> Cluster:
         number = int(port) if port.isascii() and port.isdecimal() and len(port) <= 5 else 0
         if not host or not 0 < number < 2**16 or addresses.count(address) > 1:
             raise UserError(
-                f"--workers: {address!r} must be host:port, with a port from 1 to 65535, and stand there once."
+                f"--workers: {address!r} must be host:port, with a port from 1 to 65535, and appear only once."
             )
     if worker_index is None or not 0 <= worker_index < len(addresses):
         raise UserError(
@@ -124,7 +124,7 @@ def meet(cluster: Cluster, agreed: dict[str, Any], timeout: float) -> None:
 def limit_connecting_time() -> Iterator[None]:
     """Context that limits the time of TensorFlow's own start.
 
-    If a worker is lost during the start, TensorFlow waits for ever and ignores all signals. SIGALRM then ends the
+    If a worker is lost during the start, TensorFlow waits forever and ignores all signals. SIGALRM then ends the
     process.
     """
     previous = signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -153,13 +153,13 @@ def detect_lost_workers() -> Iterator[None]:
         if not isinstance(error, always) and not re.search("remote target|heartbeat|Collective ops is aborted", text):
             raise
         raise WorkerLost(
-            f"{_describe_lost(text)}, which has ended or hangs: so this one stops. What the lost one says tells why; "
-            f"the same commands, all of them started again, go on from the last checkpoint."
+            f"{_describe_lost(text)}, which has ended or hangs, so this worker stops. The output of the lost worker "
+            f"says why. To continue from the last checkpoint, start all workers again with the same commands."
         ) from error
 
 
 def _describe_lost(message: str) -> str:
-    """The beginning of a message that names the lost workers, if TensorFlow's error contains them."""
+    """Returns the start of an error message, with the names of the lost workers if TensorFlow's error has them."""
     silent = message.partition("stopped sending heartbeats")[2].partition("The tasks have crashed")[0]
     task = r"/job:(\w+)/replica:\d+/task:(\d+)"
     # Workers forward errors to each other. The innermost error is the first that happened.
@@ -310,7 +310,7 @@ def _await_chief(cluster: Cluster, agreed: dict, deadline: float, timeout: float
 
 
 def _is_closed(connection: socket.socket) -> bool:
-    """Whether the other side, which sends nothing more, has closed the connection."""
+    """Returns whether the other side has closed the connection. It sends nothing more before it does."""
     connection.setblocking(False)
     try:
         return connection.recv(1) == b""
@@ -325,13 +325,14 @@ def _is_closed(connection: socket.socket) -> bool:
 def _missing_workers(cluster: Cluster, missing: list[int], timeout: float) -> WorkerLost:
     who = ", ".join(f"{index} ({cluster.addresses[index]})" for index in missing)
     return WorkerLost(
-        f"Worker {cluster.index} has waited {timeout:g} seconds in vain for {'workers' if missing[1:] else 'worker'} "
-        f"{who}: start all of them, see that they reach each other, or wait longer with --worker_timeout."
+        f"Worker {cluster.index} has waited {timeout:g} seconds for {'workers' if missing[1:] else 'worker'} {who}, "
+        f"without success: start all workers, check that they can connect to each other, or wait longer with "
+        f"--worker_timeout."
     )
 
 
 def _digests(agreed: dict[str, Any]) -> dict[str, str]:
-    """Hashes of the settings by name, which are short and do not reveal paths."""
+    """Returns short hashes of the settings by name, which do not reveal paths."""
     return {n: hashlib.sha256(json.dumps(v, sort_keys=True).encode()).hexdigest()[:16] for n, v in agreed.items()}
 
 

@@ -154,7 +154,7 @@ def restore(folder: str | Path, gan: keras.Model, ema: keras.Model | None = None
             ema.load_weights(path / EMA)
         return read_step(path)
     if found:
-        raise UserError(f"Every checkpoint in {folder} is damaged: start anew with another --run_dir.")
+        raise UserError(f"Every checkpoint in {folder} is damaged: start again with another --run_dir.")
     return 0
 
 

@@ -85,7 +85,7 @@ def _check_run_json(path: Path, flag: str) -> None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound:
-        raise UserError(f"{path} cannot be read as that of a run of the zoo: repair it, or give another {flag}.")
+        raise UserError(f"{path} is not a run.json of the zoo: repair it, or give another {flag}.")
 
 
 def _is_ours(path: Path) -> bool:

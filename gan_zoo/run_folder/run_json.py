@@ -85,7 +85,9 @@ def _compare(run_dir: Path, settings: dict, unknown: Set[str] = frozenset()) -> 
     names = sorted(n for n in {*old, *settings} - _FREE if old.get(n) != settings.get(n))
     if names:
         pairs = ", ".join(f"{n} ({old.get(n)!r}, now {settings.get(n)!r})" for n in names)
-        raise UserError(f"{run_dir} holds a run of other settings: {pairs}. Give another --run_dir, or these.")
+        raise UserError(
+            f"{run_dir} holds a run with other settings: {pairs}. Give another --run_dir, or use the old settings."
+        )
     if settings["steps"] < old["steps"]:
         raise UserError(
             f"{run_dir} holds a run of {old['steps']} steps: --steps={settings['steps']} cannot make it shorter."
@@ -146,9 +148,9 @@ def read_settings(run_dir: Path) -> dict:
     for where, kinds in ((settings, _KINDS), (data if isinstance(data, dict) else {}, _DATA_KINDS)):
         for name, kind in kinds.items():
             if not isinstance(where.get(name), kind):
-                raise UserError(f"{run_dir}/run.json is damaged: {name!r} is missing or of another kind. Restore it.")
+                raise UserError(f"{run_dir}/run.json is damaged: {name!r} is missing or has a wrong type. Restore it.")
     shape = data["shape"]
     sizes = [settings["width"], *shape]
     if len(shape) not in (1, 3) or not all(isinstance(n, int) and 0 < n <= _LARGEST for n in sizes):
-        raise UserError(f"{run_dir}/run.json is damaged: width {sizes[0]!r}, shape {shape!r}. Restore it.")
+        raise UserError(f"{run_dir}/run.json is damaged: width {sizes[0]!r} or shape {shape!r} is wrong. Restore it.")
     return settings
