@@ -46,8 +46,8 @@ setup(
     extras_require={
         "benchmarks": ["torch==2.13.0"],
         "eval": EVAL,
-        # The Inception-v3 of the FID in PyTorch, with which tests compare the zoo's.
-        "torch_test": ["torch==2.13.0", "torchvision==0.28.0", "pytorch-fid==0.3.0"],
+        # Two implementations of the FID's Inception-v3 in PyTorch, with which tests compare the zoo's.
+        "torch_test": ["torch==2.13.0", "torchvision==0.28.0", "pytorch-fid==0.3.0", "torch-fidelity==0.4.0"],
         "test": [
             *EVAL,
             *("pytest>=8.3", "hypothesis>=6.130", "tensorflow-gan==2.1.0", "ruff>=0.12", "selenium>=4.30"),

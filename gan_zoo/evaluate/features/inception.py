@@ -40,7 +40,7 @@ WEIGHTS = WeightFile(
     "Inception-v3",
     (
         f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{_FILE}",
-        f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_FILE}",
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
     ),
 )
 
