@@ -19,9 +19,20 @@ from gan_zoo.data import synthetic
 from gan_zoo.data.synthetic import Distribution
 from gan_zoo.metrics.arrays import finite, points
 from gan_zoo.metrics.divergences import js, kl, total_variation
-from gan_zoo.metrics.frechet import squared_frechet, squared_frechet_of_samples
+from gan_zoo.metrics.frechet import FrechetReference, squared_frechet, squared_frechet_of_samples
+from gan_zoo.metrics.inception_score import InceptionScore, inception_score
+from gan_zoo.metrics.kernel import KernelDistance, kernel_distance, unbiased_kernel_distance
+from gan_zoo.metrics.manifold import (
+    DensityCoverage,
+    Nearest,
+    PrecisionRecall,
+    density_coverage,
+    nearest,
+    precision_recall,
+)
 from gan_zoo.metrics.mmd import median_bandwidth, squared_mmd
 from gan_zoo.metrics.modes import coverage
+from gan_zoo.metrics.moments import Moments
 from gan_zoo.metrics.parzen import LogLikelihood, parzen_log_likelihood
 from gan_zoo.metrics.wasserstein import sliced_wasserstein, wasserstein1
 from gan_zoo.util.errors import UserError
@@ -35,15 +46,27 @@ _LAZY = dict.fromkeys(("ColorMNIST", "color_modes", "load_classifier"), "gan_zoo
 
 __all__ = [
     "METRICS",
+    "DensityCoverage",
+    "FrechetReference",
+    "InceptionScore",
+    "KernelDistance",
     "LogLikelihood",
     "Metric",
+    "Moments",
+    "Nearest",
+    "PrecisionRecall",
     "coverage",
+    "density_coverage",
     "evaluate",
+    "inception_score",
     "js",
+    "kernel_distance",
     "kl",
     "median_bandwidth",
     "mode_coverage",
+    "nearest",
     "parzen_log_likelihood",
+    "precision_recall",
     "primary",
     "sliced_wasserstein",
     "squared_frechet",
@@ -51,6 +74,7 @@ __all__ = [
     "squared_mmd",
     "target",
     "total_variation",
+    "unbiased_kernel_distance",
     "wasserstein1",
     *_LAZY,
 ]
