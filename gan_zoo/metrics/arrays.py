@@ -105,3 +105,53 @@ def centre(argument: str, x: np.ndarray) -> np.ndarray:
         UserError: If a value is not finite.
     """
     return sum(block.sum(axis=0) for block in blocks(argument, x)) / len(x)
+
+
+def labels_of(argument: str, labels: np.ndarray, count: int, of: str) -> np.ndarray:
+    """Returns labels as an array of integers, [N].
+
+    Args:
+        argument: Name of the argument, for messages.
+        labels: [N].
+        count: Required N.
+        of: Name of the argument with the N rows that the labels belong to.
+
+    Raises:
+        UserError: If `labels` has another shape or other numbers than integers.
+    """
+    labels = np.asarray(labels)
+    if labels.shape != (count,):
+        raise UserError(f"{argument} must be of shape [{count}], one label a row of {of}, not {list(labels.shape)}.")
+    if labels.dtype.kind not in "iu":
+        raise UserError(f"{argument} must be whole numbers, not of type {labels.dtype}.")
+    return labels
+
+
+def images_of(argument: str, images: np.ndarray, least: int = 1) -> np.ndarray:
+    """Returns images, uint8 [N, H, W, C], as they are: memory-mapped files are neither read nor copied.
+
+    Raises:
+        UserError: If `images` has another shape or type, or too few images.
+    """
+    images = images if isinstance(images, np.ndarray) else np.asarray(images)
+    if images.ndim != 4 or images.dtype != np.uint8:
+        raise UserError(
+            f"{argument} must be uint8 images of shape [N, H, W, C], not {images.dtype} {list(images.shape)}."
+        )
+    if len(images) < least:
+        raise UserError(f"{argument} must be {least} or more images, not {len(images)}.")
+    return images
+
+
+def image_pair(names: tuple[str, str], a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns two arrays of images of the same height, width and channels, as `images_of` does.
+
+    Raises:
+        UserError: As for `images_of`, or if the shapes of an image differ.
+    """
+    a, b = images_of(names[0], a), images_of(names[1], b)
+    if a.shape[1:] != b.shape[1:]:
+        raise UserError(
+            f"{names[1]} must be images of shape {list(a.shape[1:])}, as {names[0]} has them, not {list(b.shape[1:])}."
+        )
+    return a, b
