@@ -36,6 +36,7 @@ setup(
         "scikit-learn>=1.5",
         "tensorboard>=2.20",
         "scipy>=1.13",
+        "threadpoolctl>=3.5",
         "tqdm>=4.66",
         "filelock>=3.16",
         "google-crc32c>=1.6",

@@ -18,11 +18,27 @@ import numpy as np
 from gan_zoo.data import synthetic
 from gan_zoo.data.synthetic import Distribution
 from gan_zoo.metrics.arrays import finite, points
+from gan_zoo.metrics.conditional import IntraClassFrechet, intra_class_frechet, label_accuracy
 from gan_zoo.metrics.divergences import js, kl, total_variation
-from gan_zoo.metrics.frechet import squared_frechet, squared_frechet_of_samples
+from gan_zoo.metrics.frechet import FrechetReference, squared_frechet, squared_frechet_of_samples
+from gan_zoo.metrics.inception_score import InceptionScore, inception_score
+from gan_zoo.metrics.kernel import KernelDistance, kernel_distance, unbiased_kernel_distance
+from gan_zoo.metrics.manifold import (
+    DensityCoverage,
+    Nearest,
+    PrecisionRecall,
+    density_coverage,
+    nearest,
+    precision_recall,
+)
+from gan_zoo.metrics.mixture import MixtureLogLikelihood, gmm_log_likelihood
 from gan_zoo.metrics.mmd import median_bandwidth, squared_mmd
 from gan_zoo.metrics.modes import coverage
+from gan_zoo.metrics.moments import Moments
+from gan_zoo.metrics.ms_ssim import ms_ssim, ms_ssim_diversity
 from gan_zoo.metrics.parzen import LogLikelihood, parzen_log_likelihood
+from gan_zoo.metrics.patches import laplacian_sliced_wasserstein
+from gan_zoo.metrics.path_length import PathLength, perceptual_path_length
 from gan_zoo.metrics.wasserstein import sliced_wasserstein, wasserstein1
 from gan_zoo.util.errors import UserError
 from gan_zoo.util.specs import suggest
@@ -35,15 +51,37 @@ _LAZY = dict.fromkeys(("ColorMNIST", "color_modes", "load_classifier"), "gan_zoo
 
 __all__ = [
     "METRICS",
+    "DensityCoverage",
+    "FrechetReference",
+    "InceptionScore",
+    "IntraClassFrechet",
+    "KernelDistance",
     "LogLikelihood",
     "Metric",
+    "MixtureLogLikelihood",
+    "Moments",
+    "Nearest",
+    "PathLength",
+    "PrecisionRecall",
     "coverage",
+    "density_coverage",
     "evaluate",
+    "gmm_log_likelihood",
+    "inception_score",
+    "intra_class_frechet",
     "js",
+    "kernel_distance",
     "kl",
+    "label_accuracy",
+    "laplacian_sliced_wasserstein",
     "median_bandwidth",
     "mode_coverage",
+    "ms_ssim",
+    "ms_ssim_diversity",
+    "nearest",
     "parzen_log_likelihood",
+    "perceptual_path_length",
+    "precision_recall",
     "primary",
     "sliced_wasserstein",
     "squared_frechet",
@@ -51,6 +89,7 @@ __all__ = [
     "squared_mmd",
     "target",
     "total_variation",
+    "unbiased_kernel_distance",
     "wasserstein1",
     *_LAZY,
 ]
