@@ -1,10 +1,11 @@
 """Measures with a classifier how often a conditional GAN makes samples of the requested class.
 
-    python benchmarks/labels.py --dataset=digits --model=hinge_gan --network=mlp --steps=3000
-    python benchmarks/labels.py --dataset=mnist --data_dir=DIR --width=32 --steps=1500
+    python benchmarks/labels.py --dataset=digits --resolution=16
+    python benchmarks/labels.py --dataset=mnist --data_dir=DIR --resolution=28
 
-A classifier is trained on the dataset's real images, and a GAN with its labels. The result is the share of samples in
-which the classifier reads the wanted class, and as a control the same share with the wanted labels in random order.
+A classifier is trained on the dataset's real images, and a GAN with its labels. The results are the share of samples in
+which the classifier reads the wanted class; as a control, the same share with the wanted labels in random order; and
+the diversity within classes, since a generator that makes one image of each class also has the best accuracy.
 """
 
 import json
@@ -22,14 +23,14 @@ from gan_zoo.util import command_line, pictures
 
 flags.DEFINE_string("dataset", "digits", "A dataset with classes.")
 flags.DEFINE_string("data_dir", None, "Where TFDS keeps its datasets.")
-flags.DEFINE_string("model", "hinge_gan", "A variant of the zoo.")
+flags.DEFINE_string("model", "dcgan", "A variant of the zoo.")
 flags.DEFINE_string("network", "dcgan", "Family of networks.")
 flags.DEFINE_string("norm", None, "The discriminator's normalization; by default the variant's own.")
 flags.DEFINE_string("condition", None, "How D reads labels: projection or concat.")
 flags.DEFINE_integer("resolution", None, "Side of the images; by default the dataset's.")
-flags.DEFINE_integer("width", 32, "Width of the networks.")
+flags.DEFINE_integer("width", 16, "Width of the networks.")
 flags.DEFINE_integer("batch_size", 64, "Examples in a minibatch.")
-flags.DEFINE_integer("steps", 1500, "Generator updates.")
+flags.DEFINE_integer("steps", 3500, "Generator updates.")
 flags.DEFINE_integer("samples", 1000, "Samples that the classifier reads.")
 flags.DEFINE_string("json", None, "File for the result.")
 flags.DEFINE_string("grid", None, "PNG of samples, a class in each row.")
@@ -95,17 +96,37 @@ def accuracy(gan: gan_zoo.GAN, model: keras.Model, n: int) -> tuple[float, float
     return float((read == wanted).mean()), float((read == np.random.default_rng(0).permutation(wanted)).mean())
 
 
+def diversity(gan: gan_zoo.GAN, images: np.ndarray, labels: np.ndarray, n: int) -> float:
+    """Returns the spread of samples within a class, relative to that of real images.
+
+    The spread is the standard deviation of a pixel, averaged over pixels and classes.
+    """
+
+    def spread(x, y):
+        return np.mean([x[y == k].std(axis=0).mean() for k in range(gan.classes)])
+
+    z, y = gan.sample_latent(n, seed=1)
+    return float(spread(gan((z, y)).numpy(), y.numpy()) / spread(images, labels))
+
+
 def main() -> None:
     values = flags.FLAGS
     found = find_source(values.dataset, data_dir=values.data_dir, resolution=values.resolution, labels=True)
     source = found.open()
-    model, on_real = classifier(*real_examples(source), len(source.classes))
+    images, labels = real_examples(source)
+    model, on_real = classifier(images, labels, len(source.classes))
     gan, seconds = train(values, source)
     obeyed, by_chance = accuracy(gan, model, values.samples)
     names = ("dataset", "model", "network", "condition", "width", "batch_size", "steps")
     result = {
         **{name: values[name].value for name in names},
-        **{"accuracy": obeyed, "shuffled_labels": by_chance, "on_real_images": on_real, "seconds": round(seconds, 1)},
+        **{
+            "accuracy": obeyed,
+            "shuffled_labels": by_chance,
+            "on_real_images": on_real,
+            "diversity": diversity(gan, images, labels, values.samples),
+            "seconds": round(seconds, 1),
+        },
     }
     if values.grid:
         labels = [k for k in range(len(source.classes)) for _ in range(10)]

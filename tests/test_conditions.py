@@ -196,7 +196,7 @@ def test_the_builder_makes_encoders_and_perceptrons():
     [
         ({"classes": 1}, "classes must be a whole number of at least 2, not 1"),
         ({"condition": "sum"}, "condition must be one of projection, concat, not 'sum'"),
-        ({"condition": "concat", "classes": None}, "give the number of classes"),
+        ({"condition": "concat", "classes": None}, "give classes as well"),
         ({"shape": (8, 8)}, r"shape must be \(height, width, channels\)"),
         ({"shape": (2,)}, "points need network='mlp'"),
         ({"depth": -1}, "depth must be a whole number of at least 0"),
@@ -208,7 +208,7 @@ def test_bad_arguments(arguments, sentence):
 
 
 def test_an_autoencoder_has_no_score_to_project_to():
-    with pytest.raises(UserError, match="condition='projection' adds to a score.*take condition='concat'"):
+    with pytest.raises(UserError, match="condition='projection' adds to a score.*use condition='concat'"):
         builder(condition="projection").autoencoder()
     with pytest.raises(UserError, match="outputs must be a whole number of at least 1, not 0"):
         builder().encoder(0)

@@ -189,7 +189,7 @@ def tool(*arguments, cwd):
 @pytest.fixture
 def anywhere(monkeypatch, tmp_path):
     """A folder from which the package can be imported, installed or not."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(sample.__file__).parent.parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(sample.__file__).parents[2]))
     return tmp_path
 
 

@@ -8,11 +8,13 @@ discriminator, and weights from N(0, 0.02). The authors' 64x64 network has width
 import keras
 
 from gan_zoo.networks import conditions, nhwc
-from gan_zoo.networks.building_blocks import doublings, kernel, normalization
+from gan_zoo.networks.building_blocks import doublings, inputs, kernel, normalization
 from gan_zoo.nn import layers
 from gan_zoo.nn.precision import interface_dtype
 
 _MAX_FACTOR = 8  # the paper's deepest layer has 8 times the channels of its shallowest
+_LABEL_SHARE = 4
+"""Of the generator's first layer, one channel in so many depends on the label, and the others on z."""
 
 
 def _weights(mean: float = 0.0):
@@ -27,23 +29,35 @@ def _channels(width: int, halvings: int) -> int:
 def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:
     """A network that maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1].
 
-    With `classes` it maps (z, y): see `conditions.latents`.
+    With `classes` it maps (z, y). As in Mirza & Osindero (2014), z and y each have a first layer of their own, whose
+    outputs are joined. Both are normalized, so that neither can outgrow the other. If a vector for y is joined to z
+    itself, each class collapses to one image: on MNIST (dcgan, width 16) the standard deviation of pixels within a
+    class is 0.03 of that of real digits after 1000 steps, and here 0.7 after 3500.
     """
     base, times = doublings(shape)
 
-    def norm_relu(x):
-        x = layers.BatchNormalization(gamma_initializer=_weights(1.0))(x)
-        return keras.layers.ReLU()(x)
+    def normalize(x):
+        return layers.BatchNormalization(gamma_initializer=_weights(1.0))(x)
 
-    latents, x = conditions.latents(latent_dim, classes)
+    def first(layer, channels, x):
+        return normalize(keras.layers.Reshape((base, base, channels))(layer(x)))
+
+    z = latents = inputs((latent_dim,))
     channels = _channels(width, times)
-    x = keras.layers.Dense(base * base * channels, use_bias=False, kernel_initializer=_weights())(x)
-    x = norm_relu(keras.layers.Reshape((base, base, channels))(x))
+    of_label = 0 if classes is None else max(channels // _LABEL_SHARE, 1)
+    of_z = max(channels - of_label, 1)
+    x = first(keras.layers.Dense(base * base * of_z, use_bias=False, kernel_initializer=_weights()), of_z, z)
+    if of_label:
+        y = conditions.labels_input()
+        latents = (z, y)
+        label = first(conditions.table(classes, base * base * of_label), of_label, y)
+        x = keras.layers.Concatenate()([x, label])
+    x = keras.layers.ReLU()(x)
     for halvings in range(times - 1, 0, -1):
         x = nhwc.Conv2DTranspose(
             _channels(width, halvings), 5, 2, "same", use_bias=False, kernel_initializer=_weights()
         )(x)
-        x = norm_relu(x)
+        x = keras.layers.ReLU()(normalize(x))
     x = nhwc.Conv2DTranspose(shape[-1], 5, 2, "same", kernel_initializer=_weights())(x)
     return keras.Model(latents, keras.layers.Activation("tanh", dtype=interface_dtype())(x), name="generator")
 
