@@ -372,6 +372,18 @@ class TestPatches:
         expected = np.mean([stats.wasserstein_distance(a @ line, b @ line) for line in lines])
         assert patches._sliced(a, b, 70, (5,)) == pytest.approx(expected, rel=1e-5)
 
+    def test_tfgan(self):
+        """TF-GAN's pyramid, patches and distance, with other draws, and each channel normalised over all patches."""
+        real, fake = pictures(100), pictures(100, seed=1)[..., :1].repeat(3, axis=-1)
+        got = metrics.laplacian_sliced_wasserstein(real, fake, patches=16)
+        oracle = tfgan_pyramid()
+        levels = [oracle.laplacian_pyramid(images.astype(np.float32), 2) for images in (real, fake)]
+        for level, side in enumerate(("32", "16")):
+            drawn = [oracle._batch_to_patches(pyramid[level], 16, 7).numpy() for pyramid in levels]
+            sets = [tf.constant(stats.zscore(x, axis=(0, 1, 2)).reshape(len(x), -1)) for x in drawn]
+            # The spread of one draw is 4 %.
+            assert got[side] == pytest.approx(1000 * float(oracle._sliced_wasserstein(*sets, 4, 128)), rel=0.2)
+
     def test_descriptors(self):
         from gan_zoo.metrics import patches
 
