@@ -52,7 +52,7 @@ setup(
         "test": [
             *EVAL,
             *("pytest>=8.3", "hypothesis>=6.130", "tensorflow-gan==2.1.0", "ruff>=0.12", "selenium>=4.30"),
-            *("kubernetes-validate>=1.34", "psutil>=6", "pytest-xdist>=3.6"),
+            *("kubernetes-validate>=1.34", "psutil>=6", "pytest-xdist>=3.6", "prdc>=0.2"),
         ],
     },
 )

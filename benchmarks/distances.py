@@ -51,36 +51,48 @@ def features(n: int, dim: int, seed: int) -> np.ndarray:
     return np.maximum(x + 0.3, 0)
 
 
-def cases(large: bool):
-    """Yields (name, function)."""
+def published_sizes() -> dict:
+    """Returns {name: function} for 50,000 features of Inception."""
     real, fake = (features(50_000, 2048, seed) for seed in (1, 2))
-    truth = metrics.Moments(2048).update(real)
+    truth, other = (metrics.Moments(2048).update(x) for x in (real, fake))
     reference = metrics.FrechetReference(truth.mean, truth.covariance)
-    other = metrics.Moments(2048).update(fake)
-    yield "Moments, 50,000 x 2048", lambda: metrics.Moments(2048).update(fake)
-    yield "Reference of the Fréchet distance, 2048", lambda: metrics.FrechetReference(truth.mean, truth.covariance)
-    yield "Fréchet distance to it", lambda: reference.distance(other.mean, other.covariance)
-    yield "Kernel distance, 100 subsets of 1000 of 50,000", lambda: metrics.kernel_distance(real, fake)
-    logits = 5 * real[:, :1008]
-    yield "Inception Score, 50,000 x 1008", lambda: metrics.inception_score(logits)
+    return {
+        "Moments, 50,000 x 2048": lambda: metrics.Moments(2048).update(fake),
+        "Reference of the Fréchet distance, 2048": lambda: metrics.FrechetReference(truth.mean, truth.covariance),
+        "Fréchet distance to it": lambda: reference.distance(other.mean, other.covariance),
+        "Kernel distance, 100 subsets of 1000 of 50,000": lambda: metrics.kernel_distance(real, fake),
+        "Inception Score, 50,000 x 1008": lambda: metrics.inception_score(fake[:, :1008]),
+    }
+
+
+def neighbours() -> dict:
+    """Returns {name: function} for all pairs of 10,000 features of EfficientNet-Lite0."""
     real, fake = (features(10_000, 1280, seed) for seed in (1, 2))
-    yield "Precision and recall, 10,000 x 1280", lambda: metrics.precision_recall(real, fake)
-    yield "Density and coverage, 10,000 x 1280", lambda: metrics.density_coverage(real, fake)
-    yield "Nearest of 10,000 for 1000, 1280", lambda: metrics.nearest(real, fake[:1000], k=5)
-    yield "Unbiased kernel distance, 10,000 x 1280", lambda: metrics.unbiased_kernel_distance(real, fake)
-    del real, fake, logits
-    count = 16_384 if large else 2048
+    return {
+        "Precision and recall, 10,000 x 1280": lambda: metrics.precision_recall(real, fake),
+        "Density and coverage, 10,000 x 1280": lambda: metrics.density_coverage(real, fake),
+        "The 5 nearest of 10,000 for 1000, 1280": lambda: metrics.nearest(real, fake[:1000], k=5),
+        "Unbiased kernel distance, 10,000 x 1280": lambda: metrics.unbiased_kernel_distance(real, fake),
+    }
+
+
+def pixels() -> dict:
+    """Returns {name: function} for images."""
+    count = 16_384 if LARGE.value else 2048
     rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8) for _ in range(2)]
-    yield f"Sliced Wasserstein, {count:,} x 32 x 32 x 3", lambda: metrics.laplacian_sliced_wasserstein(*images)
-    yield "MS-SSIM of 10,000 pairs, 32 x 32 x 3", lambda: metrics.ms_ssim_diversity(images[0])
+    real, fake = (rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8) for _ in range(2))
+    return {
+        f"Sliced Wasserstein, {count:,} x 32 x 32 x 3": lambda: metrics.laplacian_sliced_wasserstein(real, fake),
+        "MS-SSIM of 10,000 pairs, 32 x 32 x 3": lambda: metrics.ms_ssim_diversity(fake),
+    }
 
 
 def main(_) -> None:
     print(f"{processor()}, {WORKERS} threads\n\n| metric | seconds | on the processor |\n|---|---|---|")
-    for name, function in cases(LARGE.value):
-        elapsed, busy = seconds(function, ROUNDS.value)
-        print(f"| {name} | {elapsed:.2f} | {busy:.2f} |", flush=True)
+    for group in (published_sizes, neighbours, pixels):
+        for name, function in group().items():
+            elapsed, busy = seconds(function, ROUNDS.value)
+            print(f"| {name} | {elapsed:.2f} | {busy:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -306,7 +306,7 @@ class TestManifold:
         x, y = RNG.normal(size=(2, 600, 6))
         got = metrics.density_coverage(x, y, k=5)
         missed = math.prod((600 - 1 - j) / (1200 - 1 - j) for j in range(5))
-        assert got.coverage == pytest.approx(1 - missed, abs=0.02)
+        assert got.coverage == pytest.approx(1 - missed, abs=0.03)
         assert got.density == pytest.approx(1, abs=0.1)
 
     def test_bad(self):
@@ -371,6 +371,18 @@ class TestPatches:
         lines /= np.linalg.norm(lines, axis=1, keepdims=True)
         expected = np.mean([stats.wasserstein_distance(a @ line, b @ line) for line in lines])
         assert patches._sliced(a, b, 70, (5,)) == pytest.approx(expected, rel=1e-5)
+
+    def test_tfgan(self):
+        """TF-GAN's pyramid, patches and distance, with other draws, and each channel normalised over all patches."""
+        real, fake = pictures(100), pictures(100, seed=1)[..., :1].repeat(3, axis=-1)
+        got = metrics.laplacian_sliced_wasserstein(real, fake, patches=16)
+        oracle = tfgan_pyramid()
+        levels = [oracle.laplacian_pyramid(images.astype(np.float32), 2) for images in (real, fake)]
+        for level, side in enumerate(("32", "16")):
+            drawn = [oracle._batch_to_patches(pyramid[level], 16, 7).numpy() for pyramid in levels]
+            sets = [tf.constant(stats.zscore(x, axis=(0, 1, 2)).reshape(len(x), -1)) for x in drawn]
+            # The spread of one draw is 4 %.
+            assert got[side] == pytest.approx(1000 * float(oracle._sliced_wasserstein(*sets, 4, 128)), rel=0.2)
 
     def test_descriptors(self):
         from gan_zoo.metrics import patches
@@ -641,7 +653,8 @@ class TestMixture:
         assert two.mean > metrics.gmm_log_likelihood(np.abs(draw(300)), test, components=2).mean + 10
 
     def test_seed(self):
-        assert metrics.gmm_log_likelihood(REAL, FAKE, seed=1) == metrics.gmm_log_likelihood(REAL, FAKE, seed=1)
+        one, two = (metrics.gmm_log_likelihood(REAL[:60], FAKE, components=2, seed=1) for _ in range(2))
+        assert one == two
 
     def test_few_distinct_samples(self):
         got = metrics.gmm_log_likelihood(np.zeros((5, 1)), [[0.0], [0.0]], components=2)
@@ -702,10 +715,23 @@ class TestDegradations:
         assert copied["precision"] == 1
 
 
+def test_benchmark(benchmarks):
+    distances = benchmarks("distances")
+    x = distances.features(50, 4, 1)
+    assert (x.shape, x.dtype) == ((50, 4), np.float32)
+    assert x.min() >= 0
+    calls = []
+    elapsed, busy = distances.seconds(lambda: calls.append(moments(x)), 3)
+    assert len(calls) == 3
+    assert elapsed > 0
+    assert busy >= 0
+    assert distances.processor()
+
+
 class TestTorchFidelity:
     """Agreement with the functions of features of torch-fidelity, where it is installed."""
 
-    FEATURES = [RNG.normal(size=(n, 32)).astype(np.float32) for n in (400, 300)]
+    FEATURES = [scale * RNG.normal(size=(n, 32)).astype(np.float32) for n, scale in ((400, 1), (300, 1.3))]
 
     @pytest.fixture
     def torch(self):
@@ -726,7 +752,7 @@ class TestTorchFidelity:
         x, y = (torch.from_numpy(x[:300]) for x in self.FEATURES)
         expected = metric_kid.kid_features_to_metric(x, y, kid_subsets=2, kid_subset_size=300, verbose=False)
         got = metrics.kernel_distance(*(x[:300] for x in self.FEATURES), subsets=2, subset_size=300)
-        assert got.mean == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-4)
+        assert got.mean == pytest.approx(expected["kernel_inception_distance_mean"], abs=1e-6)
 
     def test_score(self, torch):
         from torch_fidelity import metric_isc
@@ -740,7 +766,6 @@ class TestTorchFidelity:
         from torch_fidelity import metric_prc
 
         x, y = map(torch.from_numpy, self.FEATURES)
-        expected = metric_prc.prc_features_to_metric(x, y, prc_neighborhood=3, prc_batch_size=100, verbose=False)
-        # torch-fidelity may call the sets in the other order.
+        expected = metric_prc.prc_features_to_metric(y, x, prc_neighborhood=3, prc_batch_size=100, verbose=False)
         got = metrics.precision_recall(*self.FEATURES)
-        assert sorted(got) == pytest.approx(sorted((expected["precision"], expected["recall"])), abs=1e-6)
+        assert got == pytest.approx((expected["precision"], expected["recall"]), abs=1e-6)

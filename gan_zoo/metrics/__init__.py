@@ -1,10 +1,18 @@
-"""Metrics of the distance between samples and a known distribution.
+"""Metrics of the distance between samples and a known distribution, or between generated and real images.
 
     target = metrics.target("ring8")
     metrics.evaluate(target, gan(gan.sample_latent(10_000)))    # {"w1": 0.31, "modes": 8, ...}
 
-`evaluate` computes all metrics that apply. Each metric is also a separate function of arrays, computed in float64.
-Importing this package does not import TensorFlow.
+`evaluate` computes all metrics that apply to a known distribution. Each metric is also a separate function of arrays,
+computed in float64. Importing this package does not import TensorFlow.
+
+Metrics of images follow their published protocols. Some take uint8 images [N, H, W, C], and others features of a
+network, [N, D], or its logits. The arrays may be memory-mapped files, which are read in blocks:
+
+    real, fake = metrics.Moments(2048).update(real_features), metrics.Moments(2048).update(fake_features)
+    metrics.FrechetReference(real.mean, real.covariance).distance(fake.mean, fake.covariance)    # FID, for Inception
+    metrics.kernel_distance(real_features, fake_features)                                        # KID, for Inception
+    metrics.precision_recall(real_features, fake_features)
 """
 
 import dataclasses

@@ -8,6 +8,8 @@ References:
     Naeem et al., 2020, Reliable fidelity and diversity metrics, https://arxiv.org/abs/2002.09797, Section 3
 """
 
+import dataclasses
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -80,11 +82,17 @@ def precision_recall(real: np.ndarray, fake: np.ndarray, *, k: int = 3) -> Preci
     real, fake, shift = _features(real, fake, k)
     _more_than("real", real, k)
     _more_than("fake", fake, k)
-    inside = [
-        parallel(lambda part, a=a, b=b, r=r: _inside(part, a, b, r, shift, closed=True)[0] > 0, _parts(a))
-        for a, b, r in ((fake, real, _radii(real, k, shift)), (real, fake, _radii(fake, k, shift)))
-    ]
-    return PrecisionRecall(*(float(np.concatenate(found).mean()) for found in inside))
+    real_radii, fake_radii = _radii(real, k, shift), _radii(fake, k, shift)
+
+    def found(part: slice) -> tuple[np.ndarray, np.ndarray]:
+        precise, recalled = np.zeros(part.stop - part.start, bool), np.zeros(len(real), bool)
+        for block in _blocks(part, fake, real, shift):
+            precise |= block.inside(real_radii[block.columns], closed=True).any(axis=1)
+            recalled[block.columns] = block.inside(fake_radii[part, np.newaxis], closed=True).any(axis=0)
+        return precise, recalled
+
+    precise, recalled = zip(*parallel(found, _parts(fake)), strict=True)
+    return PrecisionRecall(float(np.concatenate(precise).mean()), float(np.logical_or.reduce(recalled, axis=0).mean()))
 
 
 def density_coverage(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> DensityCoverage:
@@ -104,11 +112,17 @@ def density_coverage(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> Densi
     real, fake, shift = _features(real, fake, k)
     _more_than("real", real, k)
     radii = _radii(real, k, shift)
-    found = parallel(lambda part: _inside(part, fake, real, radii, shift, closed=False), _parts(fake))
-    counts, reached = zip(*found, strict=True)
-    return DensityCoverage(
-        float(np.concatenate(counts).mean() / k), float(np.logical_or.reduce(reached, axis=0).mean())
-    )
+
+    def found(part: slice) -> tuple[int, np.ndarray]:
+        count, covered = 0, np.zeros(len(real), bool)
+        for block in _blocks(part, fake, real, shift):
+            inside = block.inside(radii[block.columns], closed=False)
+            count += np.count_nonzero(inside)
+            covered[block.columns] = inside.any(axis=0)
+        return count, covered
+
+    counts, covered = zip(*parallel(found, _parts(fake)), strict=True)
+    return DensityCoverage(sum(counts) / (k * len(fake)), float(np.logical_or.reduce(covered, axis=0).mean()))
 
 
 def nearest(real: np.ndarray, fake: np.ndarray, *, k: int = 1) -> Nearest:
@@ -149,16 +163,67 @@ def _parts(x: np.ndarray) -> list[slice]:
     return [slice(start, min(start + _ROWS, len(x))) for start in range(0, len(x), _ROWS)]
 
 
-def _centred(x: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns centred rows and their squared norms in float32."""
-    centred = (x - shift).astype(np.float32)
-    return centred, np.einsum("nd,nd->n", centred, centred)
-
-
 def _squared(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Returns the exact squared distances of rows of x and y, [N]."""
     difference = np.subtract(x, y, dtype=np.float64)
     return np.einsum("nd,nd->n", difference, difference)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Block:
+    """Approximate distances between some rows of two arrays.
+
+    Attributes:
+        columns: The rows of the second array.
+        x: Rows of the first array, [n, D].
+        y: Rows of the second array, [m, D].
+        halves: Half of the squared distances, float32 [n, m].
+        norms: Squared norms of the centred rows of both arrays, float32 [n, 1] and [m].
+    """
+
+    columns: slice
+    x: np.ndarray
+    y: np.ndarray
+    halves: np.ndarray
+    norms: tuple[np.ndarray, np.ndarray]
+
+    def inside(self, radii: np.ndarray, closed: bool) -> np.ndarray:
+        """Returns whether each distance is below a radius, [n, m]. This is exact.
+
+        Args:
+            radii: Squared radii, float64, [m] or [n, 1].
+            closed: Whether an equal distance counts.
+        """
+        depth = (radii / 2).astype(np.float32) - self.halves
+        inside = depth > 0
+        np.abs(depth, out=depth)
+        for norms in self.norms:
+            depth -= _ERROR * norms
+        rows, columns = np.nonzero(depth <= 0)
+        radii = np.broadcast_to(radii, inside.shape)
+        for start in range(0, len(rows), _PAIRS):
+            i, j = (where[start : start + _PAIRS] for where in (rows, columns))
+            squared = _squared(self.x[i], self.y[j])
+            inside[i, j] = squared <= radii[i, j] if closed else squared < radii[i, j]
+        return inside
+
+
+def _blocks(part: slice, x: np.ndarray, y: np.ndarray, shift: np.ndarray) -> Iterator[_Block]:
+    """Yields the distances between a part of x and all of y."""
+    a, a_norms = _centred(x[part], shift)
+    a_norms = a_norms[:, np.newaxis]
+    for columns in _parts(y):
+        b, b_norms = _centred(y[columns], shift)
+        halves = a @ b.T
+        np.subtract(a_norms / 2, halves, out=halves)
+        halves += b_norms / 2
+        yield _Block(columns, x[part], y[columns], halves, (a_norms, b_norms))
+
+
+def _centred(x: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns centred rows and their squared norms in float32."""
+    centred = (x - shift).astype(np.float32)
+    return centred, np.einsum("nd,nd->n", centred, centred)
 
 
 def _radii(x: np.ndarray, k: int, shift: np.ndarray) -> np.ndarray:
@@ -178,19 +243,13 @@ def _neighbours_of(
     same = y is x
     keep = min(k + _SPARE, len(y) - same)
     rows = x[part]
-    a, a_norms = _centred(rows, shift)
-    index, values = np.empty((len(a), 0), np.intp), np.empty((len(a), 0), np.float32)
-    for other in _parts(y):
-        b, b_norms = _centred(y[other], shift)
-        squared = a @ b.T
-        squared *= -2
-        squared += a_norms[:, np.newaxis]
-        squared += b_norms
-        if same and other == part:
-            np.fill_diagonal(squared, np.inf)
-        near = _smallest(squared, keep)
-        index = np.concatenate([index, near + other.start], axis=1)
-        values = np.concatenate([values, np.take_along_axis(squared, near, axis=1)], axis=1)
+    index, values = np.empty((len(rows), 0), np.intp), np.empty((len(rows), 0), np.float32)
+    for block in _blocks(part, x, y, shift):
+        if same and block.columns == part:
+            np.fill_diagonal(block.halves, np.inf)
+        near = _smallest(block.halves, keep)
+        index = np.concatenate([index, near + block.columns.start], axis=1)
+        values = np.concatenate([values, np.take_along_axis(block.halves, near, axis=1)], axis=1)
         best = _smallest(values, keep)
         index, values = (np.take_along_axis(array, best, axis=1) for array in (index, values))
     exact = np.stack([_squared(rows, y[column]) for column in index.T], axis=1)
@@ -203,41 +262,3 @@ def _smallest(values: np.ndarray, count: int) -> np.ndarray:
     if values.shape[1] <= count:
         return np.broadcast_to(np.arange(values.shape[1]), values.shape)
     return np.argpartition(values, count - 1, axis=1)[:, :count]
-
-
-def _inside(
-    part: slice, x: np.ndarray, y: np.ndarray, radii: np.ndarray, shift: np.ndarray, closed: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Tests which rows of x are in the balls around rows of y.
-
-    Args:
-        part: The rows of x to test.
-        x: [N, D].
-        y: Centres, [M, D].
-        radii: Squared radii, [M].
-        shift: See `_centred`.
-        closed: Whether the surface belongs to a ball.
-
-    Returns:
-        The number of balls that each row of the part is in, and whether each ball has a row of it, [M].
-    """
-    rows = x[part]
-    a, a_norms = _centred(rows, shift)
-    counts, reached = np.zeros(len(a), np.int64), np.zeros(len(y), bool)
-    for other in _parts(y):
-        b, b_norms = _centred(y[other], shift)
-        # Half of radius^2 - |a - b|^2, which is positive inside.
-        depth = a @ b.T
-        depth -= (a_norms / 2)[:, np.newaxis]
-        depth += ((radii[other] - b_norms) / 2).astype(np.float32)
-        inside = depth > 0
-        distance = np.abs(depth, out=depth)
-        distance -= (_ERROR * a_norms)[:, np.newaxis]
-        unsure = np.nonzero(distance <= _ERROR * b_norms)
-        for start in range(0, len(unsure[0]), _PAIRS):
-            i, j = (where[start : start + _PAIRS] for where in unsure)
-            squared, limit = _squared(rows[i], y[other][j]), radii[other][j]
-            inside[i, j] = squared <= limit if closed else squared < limit
-        counts += inside.sum(axis=1)
-        reached[other] |= inside.any(axis=0)
-    return counts, reached
