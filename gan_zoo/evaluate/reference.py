@@ -54,7 +54,7 @@ def open_reference(
     work: Path,
     with_images: bool = True,
     cache_dir: str | Path | None = None,
-    progress: Callable[[str, int], Callable[[int], None]],
+    progress: Callable[[str, int | None], contextlib.AbstractContextManager[Callable[[int], None]]],
 ) -> Reference:
     """Returns the reference of a dataset, with features from the cache or computed now.
 
@@ -64,7 +64,7 @@ def open_reference(
         work: Temporary folder, for a shuffled copy of images that are too large for the memory.
         with_images: Whether the examples need images, or only features.
         cache_dir: Folder of the cache. None is `$GAN_ZOO_CACHE/references`, or `~/.cache/gan_zoo/references`.
-        progress: Takes a title and a total, and returns a function to call with the number of images of each batch.
+        progress: Takes a title and a total; its context gives a function to call with the number that is done.
 
     Raises:
         UserError: If the data are points, or the cache cannot be written.
@@ -80,8 +80,8 @@ def open_reference(
     found = _cached(folder, len(order))
     if found is None:
         with _new_folder(folder) as part:
-            title = f"{features.title}: {len(order)} real images"
-            extract_to(part, features, in_batches(source.images, order), len(order), progress(title, len(order)))
+            with progress(f"{features.title}: {len(order)} real images", len(order)) as done:
+                extract_to(part, features, in_batches(source.images, order), len(order), done)
             meta = {"features": features.fingerprint, "images": pixels, "order": _ORDER_SEED, "count": len(order)}
             (part / _META).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
         found = _cached(folder, len(order))

@@ -15,7 +15,7 @@ def circumstances() -> dict:
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "versions": versions(),
-        "git": _git_commit(),
+        "git": commit(),
         "host": {"name": platform.node(), "system": platform.platform(), "cpu": cpu_model(), "cpus": os.cpu_count()},
     }
 
@@ -43,7 +43,7 @@ def _version() -> str:
     return gan_zoo.__version__
 
 
-def _git_commit() -> str | None:
+def commit() -> str | None:
     """Returns the commit of the zoo's own clone, with "+" if files differ from it. None without a clone."""
     home = Path(__file__).resolve().parents[2]
     if not (home / ".git").exists():

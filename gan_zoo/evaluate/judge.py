@@ -1,0 +1,294 @@
+"""Evaluates generators and sets of images against real ones: `evaluate`."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gan_zoo.data.sources import Source
+from gan_zoo.evaluate import measures, protocol
+from gan_zoo.evaluate.examples import IMAGES, Examples, create, extract_to
+from gan_zoo.evaluate.features import Features
+from gan_zoo.evaluate.reference import Reference, open_reference
+from gan_zoo.evaluate.subjects import Subject
+from gan_zoo.util import checks, files
+from gan_zoo.util.errors import UserError
+
+MOST = 50_000
+"""Default number of samples of a generator, as published."""
+RESAMPLES = 10
+_LEAST = 10
+"""Fewest samples that any metric takes."""
+_WIDTH = 1.96
+"""Half the width of a 95 % interval in standard errors."""
+
+_log = logging.getLogger("gan_zoo")
+
+Progress = Callable[[str, int | None], contextlib.AbstractContextManager[Callable[[int], None]]]
+"""Takes a title and a total, or None; its context gives a function to call with the number that is done."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A number of an evaluation.
+
+    Attributes:
+        value: The number.
+        low: Lower end of a 95 % interval for the randomness of the samples; None if it is not known.
+        high: Upper end.
+        floor: The same number of real images in the place of samples; None if there is none.
+        floor_size: Number of these real images.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    floor: float | None
+    floor_size: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The result of `evaluate`.
+
+    Attributes:
+        subject: What was evaluated.
+        description: "kind" of the subject and, if known, "model", "step" and more.
+        metrics: Results by the name of the metric.
+        labels: Names of the metrics in tables.
+        protocol: How they were computed.
+    """
+
+    subject: str
+    description: dict[str, Any]
+    metrics: dict[str, Result]
+    labels: dict[str, str]
+    protocol: protocol.Protocol
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the evaluation as JSON types, for `write`."""
+        return {
+            "subject": self.subject,
+            "description": self.description,
+            "metrics": {name: dataclasses.asdict(result) for name, result in self.metrics.items()},
+            "labels": self.labels,
+            "protocol": self.protocol.line(),
+            "protocol_details": dataclasses.asdict(self.protocol),
+        }
+
+
+def write(evaluations: Sequence[Evaluation], path: str | Path) -> None:
+    """Writes evaluations to a JSON file: one as an object, several as a list.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    found = [evaluation.to_json() for evaluation in evaluations]
+    try:
+        with files.atomic_file(path) as file:
+            file.write((json.dumps(found[0] if len(found) == 1 else found, indent=1) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"--json={path} cannot be written: {error.strerror or error}.") from error
+
+
+def read(path: str | Path) -> list[Evaluation]:
+    """Reads the evaluations in a file of `write`.
+
+    Raises:
+        UserError: If it is not such a file.
+    """
+    path = checks.path("--results", path)
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        return [
+            Evaluation(
+                one["subject"],
+                one["description"],
+                {name: Result(**result) for name, result in one["metrics"].items()},
+                one["labels"],
+                protocol.Protocol(**one["protocol_details"]),
+            )
+            for one in (found if isinstance(found, list) else [found])
+        ]
+    except OSError as error:
+        raise UserError(f"--results={path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"--results={path} is not a file of gan_zoo.evaluate: name one that --json wrote.") from error
+
+
+@contextlib.contextmanager
+def silent(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Shows no progress."""
+    yield lambda count: None
+
+
+def evaluate(
+    subject: Subject,
+    source: Source,
+    features: Features,
+    *,
+    metrics: Sequence[str] = measures.DEFAULT,
+    num: int | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    floor: bool = True,
+    cache_dir: str | Path | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Compares generated images with real ones.
+
+    Args:
+        subject: What is evaluated: see `open_subject`.
+        source: The real images: see `gan_zoo.data.open_source`.
+        features: The network for features: see `find_features`.
+        metrics: Names of `MEASURES`, or "all" for those that can be computed.
+        num: Number of samples. None is 50,000, or all images of a folder. Most metrics depend on it.
+        seed: Seed of the samples and of all else that is random. The same arguments give the same numbers.
+        resamples: Number of resamples for the interval of the Frechet distance; 0 for none.
+        floor: Whether to compute the noise floor: the same metrics of real images against other real images, as many as
+            there are samples, but at most half of the real images. The cache keeps it.
+        cache_dir: Folder of the cache. None is `$GAN_ZOO_CACHE/references`, or `~/.cache/gan_zoo/references`.
+        progress: Shows progress.
+
+    Returns:
+        The evaluation. Arrays are kept in files, so that memory does not grow with the number of images.
+
+    Raises:
+        UserError: If a metric is not known or cannot be computed, sizes or channels differ, or there are too few
+            images.
+    """
+    asked_all = "all" in metrics
+    names = measures.check_names(tuple(metrics))
+    checks.whole("--resamples", resamples, 0, 10_000)
+    checks.whole("--seed", seed, 0, 2**63 - 1)
+    number = _number(subject, num)
+    if tuple(source.shape) != tuple(subject.shape):
+        raise UserError(
+            f"{subject.name} makes images of {_size(subject.shape)}, and {source.name} has {_size(source.shape)}: give "
+            f"the dataset the same --resolution, or choose another dataset."
+        )
+    lacking = {name: measures.missing(name, features, source, subject) for name in names}
+    if asked_all:
+        names = tuple(name for name in names if lacking[name] is None)
+    elif wrong := next((name for name in names if lacking[name]), None):
+        raise UserError(f"--metrics={wrong} {lacking[wrong]}: leave it out.")
+    _check_enough(names, number, source.size, features)
+    with tempfile.TemporaryDirectory(prefix="gan_zoo-") as work:
+        images = any("images" in measures.MEASURES[name].needs for name in names)
+        reference = open_reference(
+            source, features, work=Path(work), with_images=images, cache_dir=cache_dir, progress=progress
+        )
+        fake = _samples(subject, number, seed, features, Path(work), images, progress)
+        with progress(f"{', '.join(names)} of {number} samples", None):
+            inputs = measures.Inputs(reference.examples, fake, features, seed, resamples, subject)
+            estimates = measures.compute(names, inputs)
+        floors, floor_size = _floor(names, reference, features, number, seed, progress) if floor else ({}, None)
+        found = {name: _result(estimates[name], floors.get(name), floor_size) for name in names}
+    samples = {"number": number, "seed": seed, "ema": subject.description.get("ema")}
+    return Evaluation(
+        subject.name,
+        subject.description,
+        found,
+        {name: measures.label_of(name, features) for name in names},
+        protocol.describe(names, features, samples, reference.description),
+    )
+
+
+def _result(estimate: measures.Estimate, floor: float | None, floor_size: int | None) -> Result:
+    value, error = estimate.value, estimate.error
+    low, high = (None, None) if error is None else (value - _WIDTH * error, value + _WIDTH * error)
+    return Result(value, low, high, floor, None if floor is None else floor_size)
+
+
+def _size(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _number(subject: Subject, num: int | None) -> int:
+    if num is not None:
+        checks.whole("--num", num, 1)
+    if subject.count is None:
+        return MOST if num is None else num
+    if num is not None and num > subject.count:
+        raise UserError(
+            f"--num={num}: {subject.name} has only {subject.count} images: leave --num out to use them all."
+        )
+    return subject.count if num is None else num
+
+
+def _check_enough(names: Sequence[str], number: int, real: int | None, features: Features) -> None:
+    """Checks that there are enough images, and warns if a Frechet distance has fewer than features.
+
+    Raises:
+        UserError: If there are not.
+    """
+    for what, count in (("samples", number), ("real images", real)):
+        if count is not None and count < _LEAST:
+            raise UserError(f"--num: {count} {what} are too few to measure: {_LEAST} are the least.")
+    if features.size is not None and number <= features.size and {"frechet", "intra_frechet"} & {*names}:
+        _log.warning(
+            "%d samples are not more than the %d features, so their covariance is singular and the Frechet distance is "
+            "far from its value for many samples: compare it only at equal numbers, or raise --num.",
+            number,
+            features.size,
+        )
+
+
+def _samples(
+    subject: Subject, number: int, seed: int, features: Features, work: Path, with_images: bool, progress: Progress
+) -> Examples:
+    """Draws the samples, and computes their features."""
+    images = create(work / f"samples-{IMAGES}", np.uint8, (number, *subject.shape)) if with_images else None
+    labels: list[np.ndarray] = []
+
+    def batches():
+        done = 0
+        for drawn, drawn_labels in subject.draw(number, seed):
+            if images is not None:
+                images[done : done + len(drawn)] = drawn
+            done += len(drawn)
+            if drawn_labels is not None:
+                labels.append(np.asarray(drawn_labels))
+            yield drawn
+
+    with progress(f"{features.title}: {number} images of {subject.name}", number) as done:
+        found = extract_to(work, features, batches(), number, done)
+    return Examples(images, np.concatenate(labels) if labels else None, *found)
+
+
+def _floor(
+    names: Sequence[str], reference: Reference, features: Features, number: int, seed: int, progress: Progress
+) -> tuple[dict[str, float], int]:
+    """Returns the metrics of real images against the other real images, and their number.
+
+    The reference's folder keeps them, by number and seed.
+    """
+    names = tuple(name for name in names if "generator" not in measures.MEASURES[name].needs)
+    count = min(number, len(reference.examples) // 2)
+    kept = reference.folder / f"floor-{count}-{seed}.json"
+    key = {name: f"{protocol.VERSION} {measures.MEASURES[name].protocol}" for name in names}
+    known = _read_floor(kept)
+    new = tuple(name for name in names if known.get(name, {}).get("key") != key[name])
+    if new:
+        # The reference is in a random order, so its first images are a random sample.
+        held, rest = reference.examples.part(0, count), reference.examples.part(count, len(reference.examples))
+        with progress(f"noise floor: {count} real images against the others", None):
+            found = measures.compute(new, measures.Inputs(rest, held, features, seed, 0))
+        known |= {name: {"key": key[name], "value": found[name].value} for name in new}
+        with contextlib.suppress(OSError), files.atomic_file(kept) as file:  # only a cache
+            file.write((json.dumps(known, indent=1) + "\n").encode())
+    return {name: known[name]["value"] for name in names}, count
+
+
+def _read_floor(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        return found if all(isinstance(entry, dict) and "value" in entry for entry in found.values()) else {}
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return {}

@@ -1,0 +1,402 @@
+"""The metrics of `evaluate`: what each needs, and how it is computed from real and generated examples.
+
+All of them compare N generated with M real images, so the same function gives the noise floor, with real images in the
+place of generated ones.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+
+from gan_zoo import metrics
+from gan_zoo.evaluate.examples import Examples
+from gan_zoo.evaluate.features import Features
+from gan_zoo.evaluate.subjects import Subject
+from gan_zoo.util.errors import UserError
+
+SUBSETS, SUBSET_SIZE = 100, 1000
+"""Number and size of the subsets of the kernel distance, as published (Binkowski et al., 2018)."""
+SPLITS = 10
+NEIGHBOURS = 3
+"""Neighbours of precision and recall (Kynkaanniemi et al., 2019)."""
+COVERAGE_NEIGHBOURS = 5
+"""Neighbours of density and coverage (Naeem et al., 2020)."""
+PAIRS = 10_000
+PATHS = 2000
+VALIDATION, TEST, KERNELS = 1000, 2000, 10_000
+"""Real images that choose the bandwidth and that are measured, and samples, of the log-likelihoods."""
+PROBE = 10_000
+"""Largest number of real images that the classifier of labels learns from."""
+_BLOCK = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A number with its standard error; None if it is not known."""
+
+    value: float
+    error: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What a metric is computed from.
+
+    Attributes:
+        real: Real examples.
+        fake: Generated examples, or real ones for the noise floor.
+        features: The network for features.
+        seed: Seed of everything random.
+        resamples: Number of resamples for the error of the Frechet distance; 0 for no error.
+        subject: The generator of `fake`; None for the noise floor.
+    """
+
+    real: Examples
+    fake: Examples
+    features: Features
+    seed: int
+    resamples: int
+    subject: Subject | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """A metric.
+
+    Attributes:
+        label: Name in tables. "{features}" stands for the title of the network.
+        better: Whether "lower" or "higher" values are better; "none" if neither is.
+        digits: Number of decimals to show.
+        protocol: Settings that numbers depend on, for the protocol line.
+        description: One sentence.
+        group: Name of the function in `_GROUPS` that computes it.
+        needs: What it needs besides features: "images", "logits", "labels", "generator".
+    """
+
+    label: str
+    better: Literal["lower", "higher", "none"]
+    digits: int
+    protocol: str
+    description: str
+    group: str
+    needs: tuple[str, ...] = ()
+
+
+MEASURES: Mapping[str, Measure] = MappingProxyType(
+    {
+        "frechet": Measure(
+            "",
+            "lower",
+            2,
+            "ddof 1, float64",
+            "Squared Frechet distance between Gaussians fitted to features.",
+            "frechet",
+        ),
+        "kid": Measure(
+            "Kernel distance x 1000",
+            "lower",
+            3,
+            f"cubic, unbiased, {SUBSETS} subsets of {SUBSET_SIZE}",
+            "Squared maximum mean discrepancy of features, times 1000 (of Inception: KID x 1000).",
+            "kid",
+        ),
+        "inception_score": Measure(
+            "Class score",
+            "higher",
+            3,
+            f"{SPLITS} splits",
+            "exp(E KL(p(y|x) || p(y))) of the network's classes (of Inception: the Inception Score).",
+            "inception_score",
+            ("logits",),
+        ),
+        "precision": Measure(
+            "Precision", "higher", 3, f"k = {NEIGHBOURS}", "Share of samples near real images.", "precision_recall"
+        ),
+        "recall": Measure(
+            "Recall", "higher", 3, f"k = {NEIGHBOURS}", "Share of real images near samples.", "precision_recall"
+        ),
+        "density": Measure(
+            "Density",
+            "higher",
+            3,
+            f"k = {COVERAGE_NEIGHBOURS}",
+            "Mean number of real neighbourhoods that a sample is in, divided by k.",
+            "density_coverage",
+        ),
+        "coverage": Measure(
+            "Coverage",
+            "higher",
+            3,
+            f"k = {COVERAGE_NEIGHBOURS}",
+            "Share of real neighbourhoods with a sample.",
+            "density_coverage",
+        ),
+        "swd": Measure(
+            "Sliced Wasserstein x 1000",
+            "lower",
+            2,
+            "Laplacian patches 7x7, 128 an image, 4 x 128 directions",
+            "Sliced Wasserstein distance of patches, mean over the levels of a Laplacian pyramid.",
+            "swd",
+            ("images",),
+        ),
+        "ms_ssim": Measure(
+            "MS-SSIM",
+            "none",
+            4,
+            f"{PAIRS} pairs",
+            "Mean similarity of pairs of samples: high means little diversity.",
+            "ms_ssim",
+            ("images",),
+        ),
+        "intra_frechet": Measure(
+            "Frechet within classes",
+            "lower",
+            2,
+            "mean over classes",
+            "Mean of the Frechet distances of each class.",
+            "intra_frechet",
+            ("labels",),
+        ),
+        "label_accuracy": Measure(
+            "Label accuracy",
+            "higher",
+            3,
+            f"logistic regression on features of up to {PROBE} real images",
+            "Share of samples in which a classifier of real images reads the wanted class.",
+            "label_accuracy",
+            ("labels",),
+        ),
+        "nearest": Measure(
+            "Nearest real image",
+            "none",
+            3,
+            "mean Euclidean distance of features",
+            "Mean distance of a sample to the nearest real image: far below the floor means memorised images.",
+            "nearest",
+        ),
+        "path_length": Measure(
+            "Path length",
+            "lower",
+            2,
+            f"{PATHS} paths, squared distance of features",
+            "Perceptual path length: how evenly samples change with the latents.",
+            "path_length",
+            ("generator",),
+        ),
+        "parzen": Measure(
+            "Parzen log-likelihood",
+            "higher",
+            1,
+            f"{KERNELS} kernels, {TEST} test images, pixels in [0, 1]",
+            "Log-likelihood of real images in nats. It does not agree with quality (Theis et al., 2016).",
+            "parzen",
+            ("images",),
+        ),
+        "gmm": Measure(
+            "GMM log-likelihood",
+            "higher",
+            1,
+            f"{KERNELS} samples, {TEST} test images, 32 principal components",
+            "Log-likelihood of real images under a mixture of Gaussians. It does not agree with quality either.",
+            "gmm",
+            ("images",),
+        ),
+    }
+)
+"""The metrics by name."""
+
+DEFAULT = ("frechet", "kid", "precision", "recall")
+
+
+def label_of(name: str, features: Features) -> str:
+    """Returns the name of a metric in tables. Only features of Inception give an FID."""
+    return features.frechet_name if name == "frechet" else MEASURES[name].label
+
+
+def compute(names: tuple[str, ...], inputs: Inputs) -> dict[str, Estimate]:
+    """Returns the estimates of metrics. Metrics of one group are computed together."""
+    found: dict[str, Estimate] = {}
+    for group in dict.fromkeys(MEASURES[name].group for name in names):
+        found |= _GROUPS[group](inputs)
+    return {name: found[name] for name in names}
+
+
+def _frechet(inputs: Inputs) -> dict[str, Estimate]:
+    dim = inputs.real.features.shape[1]
+    real = metrics.Moments(dim).update(inputs.real.features)
+    reference = metrics.FrechetReference(real.mean, real.covariance)
+
+    def distance(order: np.ndarray | None) -> float:
+        moments, fake = metrics.Moments(dim), inputs.fake.features
+        for start in range(0, len(fake), _BLOCK * 2):
+            part = slice(start, start + _BLOCK * 2)
+            moments.update(fake[part] if order is None else fake[order[part]])
+        return reference.distance(moments.mean, moments.covariance)
+
+    value = distance(None)
+    if not inputs.resamples:
+        return {"frechet": Estimate(value)}
+    rng = np.random.default_rng(inputs.seed)
+    n = len(inputs.fake)
+    # A resample repeats images, which adds to the bias of the distance. So only the spread of resamples is used.
+    drawn = [distance(np.sort(rng.integers(n, size=n))) for _ in range(inputs.resamples)]
+    return {"frechet": Estimate(value, float(np.std(drawn, ddof=1)))}
+
+
+def _kid(inputs: Inputs) -> dict[str, Estimate]:
+    x, y = inputs.real.features, inputs.fake.features
+    size = min(SUBSET_SIZE, len(x), len(y))
+    found = metrics.kernel_distance(x, y, subsets=SUBSETS, subset_size=size, seed=inputs.seed)
+    # Subsets overlap if there are few images, and only disjoint ones are independent.
+    independent = max(min(SUBSETS, len(y) // size), 1)
+    return {"kid": Estimate(1000 * found.mean, 1000 * found.std / math.sqrt(independent))}
+
+
+def _inception_score(inputs: Inputs) -> dict[str, Estimate]:
+    found = metrics.inception_score(inputs.fake.logits, SPLITS)
+    return {"inception_score": Estimate(found.mean, found.std / math.sqrt(SPLITS))}
+
+
+def _share(value: float, count: int) -> Estimate:
+    """Returns the estimate of a share of `count` examples, with the error of a binomial distribution."""
+    return Estimate(value, math.sqrt(max(value * (1 - value), 0.0) / count))
+
+
+def _precision_recall(inputs: Inputs) -> dict[str, Estimate]:
+    found = metrics.precision_recall(inputs.real.features, inputs.fake.features, k=NEIGHBOURS)
+    return {"precision": _share(found.precision, len(inputs.fake)), "recall": _share(found.recall, len(inputs.real))}
+
+
+def _density_coverage(inputs: Inputs) -> dict[str, Estimate]:
+    found = metrics.density_coverage(inputs.real.features, inputs.fake.features, k=COVERAGE_NEIGHBOURS)
+    return {"density": Estimate(found.density), "coverage": _share(found.coverage, len(inputs.real))}
+
+
+def _swd(inputs: Inputs) -> dict[str, Estimate]:
+    found = metrics.laplacian_sliced_wasserstein(inputs.real.images, inputs.fake.images, seed=inputs.seed)
+    return {"swd": Estimate(found["mean"])}
+
+
+def _ms_ssim(inputs: Inputs) -> dict[str, Estimate]:
+    return {"ms_ssim": Estimate(metrics.ms_ssim_diversity(inputs.fake.images, pairs=PAIRS, seed=inputs.seed))}
+
+
+def _intra_frechet(inputs: Inputs) -> dict[str, Estimate]:
+    real, fake = inputs.real, inputs.fake
+    found = metrics.intra_class_frechet(real.features, real.labels, fake.features, fake.labels)
+    return {"intra_frechet": Estimate(found.mean)}
+
+
+def _label_accuracy(inputs: Inputs) -> dict[str, Estimate]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=200, tol=1e-3))
+    probe.fit(inputs.real.features[:PROBE], inputs.real.labels[:PROBE])
+    right = [
+        probe.predict(inputs.fake.features[start : start + _BLOCK]) == inputs.fake.labels[start : start + _BLOCK]
+        for start in range(0, len(inputs.fake), _BLOCK)
+    ]
+    return {"label_accuracy": _share(float(np.concatenate(right).mean()), len(inputs.fake))}
+
+
+def _nearest(inputs: Inputs) -> dict[str, Estimate]:
+    distance = metrics.nearest(inputs.real.features, inputs.fake.features).distance[:, 0]
+    return {"nearest": Estimate(float(distance.mean()), float(distance.std(ddof=1) / math.sqrt(len(distance))))}
+
+
+def _path_length(inputs: Inputs) -> dict[str, Estimate]:
+    subject, features = inputs.subject, inputs.features
+
+    def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        # Not rounded to uint8, which would hide the small step.
+        first, second = (features((images + 1) * np.float32(127.5))[0].astype(np.float64) for images in (a, b))
+        return np.square(first - second).sum(axis=1)
+
+    prior = subject.prior if subject.prior == "normal" else "uniform"
+    found = metrics.perceptual_path_length(
+        subject.generate, subject.latents, distance, n=PATHS, seed=inputs.seed, prior=prior
+    )
+    return {"path_length": Estimate(found.mean, found.standard_error)}
+
+
+def _pixels(images: np.ndarray) -> np.ndarray:
+    """Returns images as points in [0, 1], float64 [N, H * W * C]."""
+    return np.reshape(images, (len(images), -1)) / 255.0
+
+
+def _real_points(inputs: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns samples, validation points and test points for log-likelihoods."""
+    real = inputs.real.images
+    validation = min(VALIDATION, len(real) // 3)
+    test = real[validation : validation + TEST]
+    return _pixels(inputs.fake.images[:KERNELS]), _pixels(real[:validation]), _pixels(test)
+
+
+def _parzen(inputs: Inputs) -> dict[str, Estimate]:
+    samples, validation, test = _real_points(inputs)
+    found = metrics.parzen_log_likelihood(samples, test, validation=validation)
+    return {"parzen": Estimate(found.mean, found.standard_error)}
+
+
+def _gmm(inputs: Inputs) -> dict[str, Estimate]:
+    from sklearn.decomposition import PCA
+
+    samples, _, test = _real_points(inputs)
+    axes = PCA(min(32, *test.shape), random_state=0).fit(test)
+    found = metrics.gmm_log_likelihood(axes.transform(samples), axes.transform(test), seed=inputs.seed)
+    return {"gmm": Estimate(found.mean, found.standard_error)}
+
+
+_GROUPS: dict[str, Callable[[Inputs], dict[str, Estimate]]] = {
+    "frechet": _frechet,
+    "kid": _kid,
+    "inception_score": _inception_score,
+    "precision_recall": _precision_recall,
+    "density_coverage": _density_coverage,
+    "swd": _swd,
+    "ms_ssim": _ms_ssim,
+    "intra_frechet": _intra_frechet,
+    "label_accuracy": _label_accuracy,
+    "nearest": _nearest,
+    "path_length": _path_length,
+    "parzen": _parzen,
+    "gmm": _gmm,
+}
+
+
+def check_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Checks names of metrics, and returns them in the order of `MEASURES`. "all" stands for all of them.
+
+    Raises:
+        UserError: If one is not known.
+    """
+    from gan_zoo.util.specs import suggest
+
+    for name in names:
+        if name not in (*MEASURES, "all"):
+            raise UserError(
+                f"--metrics={name} is not one of {', '.join(MEASURES)} and all.{suggest(str(name), [*MEASURES])}"
+            )
+    if not names:
+        raise UserError(f"--metrics is empty: name one of {', '.join(MEASURES)}, or all.")
+    return tuple(name for name in MEASURES if name in names or "all" in names)
+
+
+def missing(name: str, features: Features, real: Any, subject: Subject) -> str | None:
+    """Returns what a metric needs and does not get, as the end of a sentence; None if it can be computed."""
+    needs = MEASURES[name].needs
+    if "logits" in needs and features.outputs is None:
+        return f"needs the classes of a classifier, and {features.title} has none"
+    if "labels" in needs and (real.classes is None or subject.classes is None):
+        which = "the dataset" if real.classes is None else subject.name
+        return f"needs labels, and {which} has none"
+    if "generator" in needs and subject.generate is None:
+        return f"needs a generator, and {subject.name} is a set of images"
+    return None
