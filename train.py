@@ -89,6 +89,19 @@ flags.DEFINE_integer(
     500,
     "Steps between health checks, see gan_zoo.callbacks.health; 0 for none.",
 )
+flags.DEFINE_integer(
+    "evaluate_every", 0, "Steps between evaluations of the samples, which also keep the best checkpoint; 0 for none."
+)
+flags.DEFINE_list(
+    "evaluate_metrics",
+    [],
+    "Metrics of gan_zoo.evaluate; the first one chooses the best checkpoint. By default frechet and kid.",
+)
+flags.DEFINE_integer("evaluate_num", None, "Number of samples of an evaluation; by default 5000.")
+flags.DEFINE_string("evaluate_features", None, "Network for features, as --features of gan_zoo.evaluate.")
+flags.DEFINE_enum(
+    "export", "last", list(config.EXPORTS), "The exported step: the last, or that of the best checkpoint."
+)
 flags.DEFINE_bool("dry_run", False, "Build everything, run a few steps, estimate time and memory, write nothing.")
 
 GROUPS = {
@@ -122,6 +135,7 @@ GROUPS = {
         "on_nan",
         "dry_run",
     ],
+    "Evaluation": ["evaluate_every", "evaluate_metrics", "evaluate_num", "evaluate_features", "export"],
 }
 
 

@@ -5,6 +5,7 @@ Each callback counts optimizer steps (generator updates) itself, across epochs a
 
 from gan_zoo.callbacks.average import GeneratorEMA
 from gan_zoo.callbacks.checkpoint import Checkpoint
+from gan_zoo.callbacks.evaluate import Evaluate
 from gan_zoo.callbacks.growth import Grow
 from gan_zoo.callbacks.metrics_log import Means, MetricsLog
 from gan_zoo.callbacks.progress import Progress, StepTimer, duration
@@ -15,6 +16,7 @@ from gan_zoo.nn.averaged_networks import average_of
 
 __all__ = [
     "Checkpoint",
+    "Evaluate",
     "GeneratorEMA",
     "Grow",
     "Means",

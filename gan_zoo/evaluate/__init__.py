@@ -15,7 +15,7 @@ functions of arrays in `gan_zoo.metrics`.
 """
 
 from gan_zoo.evaluate.features import Features, find_features
-from gan_zoo.evaluate.judge import Evaluation, Result, evaluate, read, write
+from gan_zoo.evaluate.judge import Evaluation, Judge, Result, evaluate, read, write
 from gan_zoo.evaluate.measures import MEASURES, Measure
 from gan_zoo.evaluate.protocol import Protocol
 from gan_zoo.evaluate.subjects import Subject, of_model, open_subject
@@ -25,6 +25,7 @@ __all__ = [
     "MEASURES",
     "Evaluation",
     "Features",
+    "Judge",
     "Measure",
     "Protocol",
     "Result",

@@ -104,20 +104,17 @@ def main() -> int:
         max_skipped=values.max_skipped,
     ).open()
     network = _network(values)
-    evaluations = [
-        judge.evaluate(
-            subject,
-            source,
-            network,
-            metrics=values.metrics,
-            num=values.num,
-            seed=values.seed,
-            resamples=values.resamples,
-            floor=values.floor,
-            progress=_progress,
-        )
-        for subject in found
-    ]
+    referee = judge.Judge(
+        source,
+        network,
+        metrics=values.metrics,
+        num=values.num,
+        seed=values.seed,
+        resamples=values.resamples,
+        floor=values.floor,
+        progress=_progress,
+    )
+    evaluations = [referee.evaluate(subject) for subject in found]
     if values.json is not None:
         judge.write(evaluations, values.json)
     return console.finish(tables.ranking(evaluations) if len(evaluations) > 1 else tables.table(evaluations[0]))

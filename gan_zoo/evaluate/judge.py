@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 import tempfile
@@ -13,7 +14,7 @@ import numpy as np
 
 from gan_zoo.data.sources import Source
 from gan_zoo.evaluate import measures, protocol
-from gan_zoo.evaluate.examples import IMAGES, Examples, create, extract_to
+from gan_zoo.evaluate.examples import BATCH_SIZE, IMAGES, Examples, create, extract_to
 from gan_zoo.evaluate.features import Features
 from gan_zoo.evaluate.reference import Reference, open_reference
 from gan_zoo.evaluate.subjects import Subject
@@ -128,23 +129,10 @@ def silent(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     yield lambda count: None
 
 
-def evaluate(
-    subject: Subject,
-    source: Source,
-    features: Features,
-    *,
-    metrics: Sequence[str] = measures.DEFAULT,
-    num: int | None = None,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-    floor: bool = True,
-    cache_dir: str | Path | None = None,
-    progress: Progress = silent,
-) -> Evaluation:
-    """Compares generated images with real ones.
+class Judge:
+    """Compares generated images with the real images of one dataset, by one protocol.
 
     Args:
-        subject: What is evaluated: see `open_subject`.
         source: The real images: see `gan_zoo.data.open_source`.
         features: The network for features: see `find_features`.
         metrics: Names of `MEASURES`, or "all" for those that can be computed.
@@ -156,48 +144,142 @@ def evaluate(
         cache_dir: Folder of the cache. None is `$GAN_ZOO_CACHE/references`, or `~/.cache/gan_zoo/references`.
         progress: Shows progress.
 
-    Returns:
-        The evaluation. Arrays are kept in files, so that memory does not grow with the number of images.
+    Arrays are kept in files, so that memory does not grow with the number of images.
 
     Raises:
-        UserError: If a metric is not known or cannot be computed, sizes or channels differ, or there are too few
-            images.
+        UserError: If a metric is not known or an argument is out of range, or the data are not images.
     """
-    asked_all = "all" in metrics
-    names = measures.check_names(tuple(metrics))
-    checks.whole("--resamples", resamples, 0, 10_000)
-    checks.whole("--seed", seed, 0, 2**63 - 1)
-    number = _number(subject, num)
-    if tuple(source.shape) != tuple(subject.shape):
-        raise UserError(
-            f"{subject.name} makes images of {_size(subject.shape)}, and {source.name} has {_size(source.shape)}: give "
-            f"the dataset the same --resolution, or choose another dataset."
+
+    def __init__(
+        self,
+        source: Source,
+        features: Features,
+        *,
+        metrics: Sequence[str] = measures.DEFAULT,
+        num: int | None = None,
+        seed: int = 0,
+        resamples: int = RESAMPLES,
+        floor: bool = True,
+        cache_dir: str | Path | None = None,
+        progress: Progress = silent,
+    ):
+        self.names = measures.check_names(tuple(metrics))
+        self._only_possible = "all" in metrics
+        self._num = None if num is None else checks.whole("--num", num, 1)
+        self._seed = checks.whole("--seed", seed, 0, 2**63 - 1)
+        self._resamples = checks.whole("--resamples", resamples, 0, 10_000)
+        self._source, self._features, self._floor = source, features, floor
+        self._cache_dir, self._progress = cache_dir, progress
+        self._folder = tempfile.TemporaryDirectory(prefix="gan_zoo-")
+        self._work = Path(self._folder.name)
+        self._with_images = any("images" in measures.MEASURES[name].needs for name in self.names)
+
+    @functools.cached_property
+    def _reference(self) -> Reference:
+        return open_reference(
+            self._source,
+            self._features,
+            work=self._work,
+            with_images=self._with_images,
+            cache_dir=self._cache_dir,
+            progress=self._progress,
         )
-    lacking = {name: measures.missing(name, features, source, subject) for name in names}
-    if asked_all:
-        names = tuple(name for name in names if lacking[name] is None)
-    elif wrong := next((name for name in names if lacking[name]), None):
-        raise UserError(f"--metrics={wrong} {lacking[wrong]}: leave it out.")
-    _check_enough(names, number, source.size, features)
-    with tempfile.TemporaryDirectory(prefix="gan_zoo-") as work:
-        images = any("images" in measures.MEASURES[name].needs for name in names)
-        reference = open_reference(
-            source, features, work=Path(work), with_images=images, cache_dir=cache_dir, progress=progress
+
+    @functools.cached_property
+    def _gaussian(self):
+        return measures.gaussian_of(self._reference.examples)
+
+    def evaluate(self, subject: Subject) -> Evaluation:
+        """Returns the evaluation of a generator or a set of images: see `open_subject`.
+
+        Raises:
+            UserError: If a metric cannot be computed, sizes or channels differ, samples are not finite, or there are
+                too few images.
+        """
+        names, number = self._possible(subject), _number(subject, self._num)
+        if tuple(self._source.shape) != tuple(subject.shape):
+            raise UserError(
+                f"{subject.name} has images of {_size(subject.shape)}, and {self._source.name} of "
+                f"{_size(self._source.shape)}: give the dataset the same --resolution, or choose another dataset."
+            )
+        _check_enough(names, number, self._source.size, self._features)
+        reference = self._reference
+        fake = self._samples(subject, number)
+        with self._progress(f"{', '.join(names)} of {number} samples", None):
+            gaussian = self._gaussian if "frechet" in names else None
+            inputs = (reference.examples, fake, self._features, self._seed, self._resamples, subject, gaussian)
+            estimates = measures.compute(names, measures.Inputs(*inputs))
+        floors, floor_size = self._floors(names, number) if self._floor else ({}, None)
+        samples = {"number": number, "seed": self._seed, "ema": subject.description.get("ema")}
+        return Evaluation(
+            subject.name,
+            subject.description,
+            {name: _result(estimates[name], floors.get(name), floor_size) for name in names},
+            {name: measures.label_of(name, self._features) for name in names},
+            protocol.describe(names, self._features, samples, reference.description),
         )
-        fake = _samples(subject, number, seed, features, Path(work), images, progress)
-        with progress(f"{', '.join(names)} of {number} samples", None):
-            inputs = measures.Inputs(reference.examples, fake, features, seed, resamples, subject)
-            estimates = measures.compute(names, inputs)
-        floors, floor_size = _floor(names, reference, features, number, seed, progress) if floor else ({}, None)
-        found = {name: _result(estimates[name], floors.get(name), floor_size) for name in names}
-    samples = {"number": number, "seed": seed, "ema": subject.description.get("ema")}
-    return Evaluation(
-        subject.name,
-        subject.description,
-        found,
-        {name: measures.label_of(name, features) for name in names},
-        protocol.describe(names, features, samples, reference.description),
-    )
+
+    def _possible(self, subject: Subject) -> tuple[str, ...]:
+        """Returns the metrics that can be computed of a subject.
+
+        Raises:
+            UserError: If one cannot, unless "all" were requested.
+        """
+        lacking = {name: measures.missing(name, self._features, self._source, subject) for name in self.names}
+        for name, reason in lacking.items():
+            if reason and not self._only_possible:
+                raise UserError(f"--metrics={name} {reason}: leave it out.")
+        return tuple(name for name in self.names if lacking[name] is None)
+
+    def _samples(self, subject: Subject, number: int) -> Examples:
+        """Draws samples, and computes their features."""
+        images = None
+        if self._with_images:
+            images = create(self._work / f"samples-{IMAGES}", np.uint8, (number, *subject.shape))
+        labels: list[np.ndarray] = []
+
+        def batches():
+            done = 0
+            for drawn, drawn_labels in subject.draw(number, self._seed):
+                if images is not None:
+                    images[done : done + len(drawn)] = drawn
+                done += len(drawn)
+                if drawn_labels is not None:
+                    labels.append(np.asarray(drawn_labels))
+                for start in range(0, len(drawn), BATCH_SIZE):
+                    yield drawn[start : start + BATCH_SIZE]
+
+        title = f"{self._features.title}: {number} images of {subject.name}"
+        with self._progress(title, number) as done:
+            found = extract_to(self._work, self._features, batches(), number, done)
+        return Examples(images, np.concatenate(labels) if labels else None, *found)
+
+    def _floors(self, names: tuple[str, ...], number: int) -> tuple[dict[str, float], int]:
+        """Returns the metrics of real images against the other real images, and the number of the former.
+
+        The reference's folder keeps them, by number and seed.
+        """
+        examples = self._reference.examples
+        names = tuple(name for name in names if "generator" not in measures.MEASURES[name].needs)
+        count = min(number, len(examples) // 2)
+        kept = self._reference.folder / f"floor-{count}-{self._seed}.json"
+        key = {name: f"{protocol.VERSION} {measures.MEASURES[name].protocol}" for name in names}
+        known = _read_floors(kept)
+        new = tuple(name for name in names if known.get(name, {}).get("key") != key[name])
+        if new:
+            # The reference is in a random order, so its first images are a random sample.
+            held, rest = examples.part(0, count), examples.part(count, len(examples))
+            with self._progress(f"noise floor: {count} real images against the others", None):
+                found = measures.compute(new, measures.Inputs(rest, held, self._features, self._seed, 0))
+            known |= {name: {"key": key[name], "value": found[name].value} for name in new}
+            with contextlib.suppress(OSError), files.atomic_file(kept) as file:  # only a cache
+                file.write((json.dumps(known, indent=1) + "\n").encode())
+        return {name: known[name]["value"] for name in names}, count
+
+
+def evaluate(subject: Subject, source: Source, features: Features, **settings: Any) -> Evaluation:
+    """Returns the evaluation of one subject: see `Judge`, which takes `settings`, and `Judge.evaluate`."""
+    return Judge(source, features, **settings).evaluate(subject)
 
 
 def _result(estimate: measures.Estimate, floor: float | None, floor_size: int | None) -> Result:
@@ -211,8 +293,6 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def _number(subject: Subject, num: int | None) -> int:
-    if num is not None:
-        checks.whole("--num", num, 1)
     if subject.count is None:
         return MOST if num is None else num
     if num is not None and num > subject.count:
@@ -240,53 +320,7 @@ def _check_enough(names: Sequence[str], number: int, real: int | None, features:
         )
 
 
-def _samples(
-    subject: Subject, number: int, seed: int, features: Features, work: Path, with_images: bool, progress: Progress
-) -> Examples:
-    """Draws the samples, and computes their features."""
-    images = create(work / f"samples-{IMAGES}", np.uint8, (number, *subject.shape)) if with_images else None
-    labels: list[np.ndarray] = []
-
-    def batches():
-        done = 0
-        for drawn, drawn_labels in subject.draw(number, seed):
-            if images is not None:
-                images[done : done + len(drawn)] = drawn
-            done += len(drawn)
-            if drawn_labels is not None:
-                labels.append(np.asarray(drawn_labels))
-            yield drawn
-
-    with progress(f"{features.title}: {number} images of {subject.name}", number) as done:
-        found = extract_to(work, features, batches(), number, done)
-    return Examples(images, np.concatenate(labels) if labels else None, *found)
-
-
-def _floor(
-    names: Sequence[str], reference: Reference, features: Features, number: int, seed: int, progress: Progress
-) -> tuple[dict[str, float], int]:
-    """Returns the metrics of real images against the other real images, and their number.
-
-    The reference's folder keeps them, by number and seed.
-    """
-    names = tuple(name for name in names if "generator" not in measures.MEASURES[name].needs)
-    count = min(number, len(reference.examples) // 2)
-    kept = reference.folder / f"floor-{count}-{seed}.json"
-    key = {name: f"{protocol.VERSION} {measures.MEASURES[name].protocol}" for name in names}
-    known = _read_floor(kept)
-    new = tuple(name for name in names if known.get(name, {}).get("key") != key[name])
-    if new:
-        # The reference is in a random order, so its first images are a random sample.
-        held, rest = reference.examples.part(0, count), reference.examples.part(count, len(reference.examples))
-        with progress(f"noise floor: {count} real images against the others", None):
-            found = measures.compute(new, measures.Inputs(rest, held, features, seed, 0))
-        known |= {name: {"key": key[name], "value": found[name].value} for name in new}
-        with contextlib.suppress(OSError), files.atomic_file(kept) as file:  # only a cache
-            file.write((json.dumps(known, indent=1) + "\n").encode())
-    return {name: known[name]["value"] for name in names}, count
-
-
-def _read_floor(path: Path) -> dict[str, Any]:
+def _read_floors(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
         return found if all(isinstance(entry, dict) and "value" in entry for entry in found.values()) else {}

@@ -53,6 +53,7 @@ class Inputs:
         seed: Seed of everything random.
         resamples: Number of resamples for the error of the Frechet distance; 0 for no error.
         subject: The generator of `fake`; None for the noise floor.
+        gaussian: The Gaussian of `real`, if it is known already: see `gaussian_of`.
     """
 
     real: Examples
@@ -61,6 +62,7 @@ class Inputs:
     seed: int
     resamples: int
     subject: Subject | None = None
+    gaussian: metrics.FrechetReference | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,10 +228,15 @@ def compute(names: tuple[str, ...], inputs: Inputs) -> dict[str, Estimate]:
     return {name: found[name] for name in names}
 
 
+def gaussian_of(real: Examples) -> metrics.FrechetReference:
+    """Returns the Gaussian fitted to the features of real examples, which Frechet distances start from."""
+    moments = metrics.Moments(real.features.shape[1]).update(real.features)
+    return metrics.FrechetReference(moments.mean, moments.covariance)
+
+
 def _frechet(inputs: Inputs) -> dict[str, Estimate]:
     dim = inputs.real.features.shape[1]
-    real = metrics.Moments(dim).update(inputs.real.features)
-    reference = metrics.FrechetReference(real.mean, real.covariance)
+    reference = gaussian_of(inputs.real) if inputs.gaussian is None else inputs.gaussian
 
     def distance(order: np.ndarray | None) -> float:
         moments, fake = metrics.Moments(dim), inputs.fake.features

@@ -6,6 +6,7 @@ runs/wgan_gp-celeb_a/run.json         settings, versions, git commit, host, comm
                      samples/         grids of samples of fixed latents, one per interval
                      curves.png       the losses over the steps, written at the end
                      checkpoints/     see gan_zoo.run_folder.checkpoints
+                     best/            the best checkpoint, with --evaluate_every
                      saved_model/     the moving average, at the end
 """
 
@@ -21,7 +22,7 @@ from gan_zoo.util.files import atomic_file
 from gan_zoo.util.versions import circumstances
 
 # Settings that may change when a run continues: it may be longer, in another folder, or read its data from elsewhere.
-_FREE = {"steps", "run_dir", "data_dir", "steps_per_execution", "on_nan", "health_every"}
+_FREE = {"steps", "run_dir", "data_dir", "steps_per_execution", "on_nan", "health_every", "evaluate_every", "export"}
 # Settings that tools need to read a run, with their types.
 _KINDS = {
     **dict.fromkeys(("model", "dataset", "network", "norm", "precision"), str),

@@ -10,6 +10,7 @@ from gan_zoo.util import checks
 from gan_zoo.util.errors import UserError
 
 ON_NAN = ("stop", "restore")
+EXPORTS = ("last", "best")
 
 MOST = 10**12
 """Largest number of steps, and of all that is counted in steps."""
@@ -17,7 +18,10 @@ MOST_TURNS = 1000
 """Largest number of D's turns in a step: each adds its own part to the graph."""
 _RANGES = {
     **dict.fromkeys(("steps", "keep_checkpoints", "log_every"), (1, MOST)),
-    **dict.fromkeys(("sample_every", "checkpoint_every", "health_every", "max_skipped", "crop"), (0, MOST)),
+    **dict.fromkeys(
+        ("sample_every", "checkpoint_every", "health_every", "evaluate_every", "max_skipped", "crop"), (0, MOST)
+    ),
+    "evaluate_num": (10, 10**7),
     "batch_size": (1, 2**31 - 1),
     "n_critic": (1, MOST_TURNS),
     "latent_dim": (1, 2**20),
@@ -81,6 +85,11 @@ class Config:
     keep_checkpoints: int = 2
     log_every: int = 50
     health_every: int = 500
+    evaluate_every: int = 0
+    evaluate_metrics: tuple[str, ...] = ()
+    evaluate_num: int | None = None
+    evaluate_features: str | None = None
+    export: str = "last"
     steps_per_execution: int | None = None
 
 
@@ -128,6 +137,11 @@ def check(config: Config) -> None:
             raise UserError(f"--{name} must be positive, not {value}.")
     if config.condition and not config.conditional:
         raise UserError(f"--condition={config.condition} says how networks read labels: add --conditional.")
+    for name in ("evaluate_metrics", "evaluate_num", "evaluate_features"):
+        if getattr(config, name) and not config.evaluate_every:
+            raise UserError(f"--{name} says how samples are evaluated in training: add --evaluate_every.")
+    if config.export == "best" and not config.evaluate_every:
+        raise UserError("--export=best exports the best of several evaluations: add --evaluate_every.")
     if not 0 < config.worker_timeout <= _LONGEST_WAIT:
         raise UserError(f"--worker_timeout must be positive and at most {_LONGEST_WAIT}, not {config.worker_timeout}.")
     for name in ("data_dir", "cache_dir", "run_dir"):

@@ -11,6 +11,7 @@ from gan_zoo.registry.variants import build_gan, find_model, parse_arguments, tr
 from gan_zoo.training.config import DEFAULTS, MOST, MOST_TURNS, Config, check, flag_of_labels, rates
 from gan_zoo.training.data_schedule import DataSchedule
 from gan_zoo.training.devices import cluster_of, make_strategy
+from gan_zoo.training.evaluation import evaluation_of
 from gan_zoo.util import checks, machine
 from gan_zoo.util.errors import UserError
 
@@ -32,6 +33,7 @@ class Job:
         found: Facts about the data that are known before images are decoded.
         schedule: The data of each step.
         points: Whether the data are points, not images.
+        evaluation: What is measured while training; None without `--evaluate_every`, and in workers but the chief.
         batch_size, width, network, precision, steps, execution: The resolved settings. `execution` is the number of
             steps in one call of the graph.
 
@@ -75,6 +77,7 @@ class Job:
             raise UserError(f"--steps: {self.steps:.3g} steps are more than {MOST:,}, the most that can be counted.")
         self.schedule.check(self.found)
         self._check_memory()
+        self.evaluation = evaluation_of(self) if self.is_chief else None
         if ":" in config.model:
             with self.global_settings("training"):
                 trial_step(config.model, self.gan, self._element_spec())
@@ -223,6 +226,7 @@ class Job:
         """
         config = self.config
         common = math.gcd(self.steps, config.log_every, config.sample_every, config.checkpoint_every)
+        common = math.gcd(common, config.evaluate_every)
         return max(n for n in range(1, 26) if common % n == 0)
 
     @property

@@ -44,6 +44,8 @@ def settings(job: "Job", run_dir: Path, known: data.Found | None = None) -> dict
         "keep_checkpoints": config.keep_checkpoints,
         "log_every": config.log_every,
         "health_every": config.health_every,
+        "evaluate_every": config.evaluate_every,
+        "export": config.export,
         "on_nan": config.on_nan,
         "steps_per_execution": job.execution,
         **({"growth": [dataclasses.asdict(phase) for phase in phases]} if phases else {}),

@@ -1,5 +1,6 @@
 """Trains a job in its run folder, from the newest checkpoint to the last step."""
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -84,10 +85,16 @@ class Trainer:
             return self._export() if chief else None
 
     def _export(self) -> Path:
+        from gan_zoo.callbacks import evaluate
         from gan_zoo.export import saved_model
+        from gan_zoo.run_folder import checkpoints
 
         run_dir, step = self.run_dir, self.ema.step
         path = run_dir / "saved_model"
+        best = evaluate.read_best(run_dir / "best") if self.config.export == "best" else None
+        if best is not None:
+            step = best["step"]
+            self.ema.average.load_weights(run_dir / "best" / f"{step:08d}" / checkpoints.EMA)
         try:
             metadata = saved_model.run_metadata(job_report.settings(self.job, run_dir), step)
             saved_model.export(self.ema.averaged_model, path, metadata=metadata)
@@ -142,6 +149,18 @@ class Trainer:
         watchers.append(
             Health(schedule.real_examples, config.health_every, log, modes, config.seed, step=step, warns=bool(events))
         )
+        if job.evaluation and events:
+            watchers.append(
+                callbacks.Evaluate(
+                    **dataclasses.asdict(job.evaluation),
+                    folder=run_dir / "best",
+                    every=config.evaluate_every,
+                    ema=ema,
+                    log=log,
+                    step=step,
+                    last=job.steps,
+                )
+            )
         if events:
             watchers += [
                 log,
