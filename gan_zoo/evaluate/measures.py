@@ -16,6 +16,7 @@ from gan_zoo import metrics
 from gan_zoo.evaluate.examples import Examples
 from gan_zoo.evaluate.features import Features
 from gan_zoo.evaluate.subjects import Subject
+from gan_zoo.metrics import patches
 from gan_zoo.util.errors import UserError
 
 SUBSETS, SUBSET_SIZE = 100, 1000
@@ -224,7 +225,11 @@ def compute(names: tuple[str, ...], inputs: Inputs) -> dict[str, Estimate]:
     """Returns the estimates of metrics. Metrics of one group are computed together."""
     found: dict[str, Estimate] = {}
     for group in dict.fromkeys(MEASURES[name].group for name in names):
-        found |= _GROUPS[group](inputs)
+        try:
+            found |= _GROUPS[group](inputs)
+        except UserError as error:
+            name = next(name for name in names if MEASURES[name].group == group)
+            raise UserError(f"--metrics={name}: {error}") from error
     return {name: found[name] for name in names}
 
 
@@ -404,6 +409,11 @@ def missing(name: str, features: Features, real: Any, subject: Subject) -> str |
     if "labels" in needs and (real.classes is None or subject.classes is None):
         which = "the dataset" if real.classes is None else subject.name
         return f"needs labels, and {which} has none"
+    if name == "swd":
+        try:
+            patches.padded_side(*subject.shape[:2])
+        except UserError:
+            return f"needs square images with a side of about a power of two from 16 up, and these are {subject.shape}"
     if "generator" in needs and subject.generate is None:
         return f"needs a generator, and {subject.name} is a set of images"
     return None

@@ -65,7 +65,7 @@ def laplacian_sliced_wasserstein(
         checks.whole(name, value, 1)
     real, fake = image_pair(("real", "fake"), real, fake)
     count = min(images, len(real), len(fake))
-    side = _padded_side(*real.shape[1:3])
+    side = padded_side(*real.shape[1:3])
     levels = (side // SMALLEST).bit_length()
     found = {}
     for level in range(levels):
@@ -93,7 +93,12 @@ def laplacian_level(images: np.ndarray, level: int, last: bool) -> np.ndarray:
     return images if last else images - _double(_half(images))
 
 
-def _padded_side(height: int, width: int) -> int:
+def padded_side(height: int, width: int) -> int:
+    """Returns the side of images with the black border.
+
+    Raises:
+        UserError: If images of this size have no pyramid.
+    """
     side = 1 << max(height - 1, 0).bit_length()
     if height != width or side < SMALLEST or 8 * (side - height) > side:
         raise UserError(
