@@ -43,11 +43,12 @@ class WeightFile:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise UserError(f"file={path} cannot be read: {error.strerror or error}.") from error
+            raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
         if hashlib.sha256(content).hexdigest() != self.content.sha256:
             raise UserError(
-                f"file={path} is not {self.name}, the weights of {self.title}: it has {len(content):,} bytes instead "
-                f"of {self.content.size:,}, or another SHA-256 than {self.content.sha256}."
+                f"{path} is not {self.name}, the weights of {self.title}: it has {len(content):,} bytes instead of "
+                f"{self.content.size:,}, or another SHA-256 than {self.content.sha256}. Give the original file; if "
+                f"this one is in the cache, delete it."
             )
         return torch_file.read(content, str(path))
 

@@ -1,13 +1,14 @@
-"""Inception-v3 equals two implementations in PyTorch, which the extra `torch_test` installs. Otherwise this is skipped.
+"""The networks for features equal those in PyTorch, which the extra `torch_test` installs. Otherwise this is skipped.
 
-The published weights are a download, so the networks have random weights. Statistics of the batch normalizations are
-measured on images, so that the activations of all layers have the size that they have in a trained network.
+The published weights of Inception-v3 are a download, so it has random weights here. Statistics of its batch
+normalizations are measured on images, so that the activations of all layers have the size that they have in a trained
+network. It is compared with the networks of two packages.
 """
 
 import numpy as np
 import pytest
 
-from gan_zoo.evaluate.features import inception, resize, torch_file
+from gan_zoo.evaluate.features import efficientnet_lite0, inception, resize, torch_file
 
 torch = pytest.importorskip("torch")
 pytorch_fid = pytest.importorskip("pytorch_fid.inception")
@@ -45,11 +46,11 @@ def network():
     return network.eval()
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["zip", "legacy"])
-def file(request, network, tmp_path_factory):
-    """A file with the network's weights, in each of the two formats."""
+@pytest.fixture(scope="module")
+def file(network, tmp_path_factory):
+    """A file with the network's weights."""
     path = tmp_path_factory.mktemp("weights") / "weights.pth"
-    torch.save(network.state_dict(), path, _use_new_zipfile_serialization=request.param)
+    torch.save(network.state_dict(), path)
     return path
 
 
@@ -58,8 +59,10 @@ def assert_close(ours, theirs):
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * theirs.std())
 
 
-def test_the_tensors_are_read_as_pytorch_reads_them(network, file):
-    found, expected = torch_file.read(file.read_bytes()), network.state_dict()
+@pytest.mark.parametrize("zipped", [True, False])
+def test_the_tensors_are_read_as_pytorch_reads_them(network, zipped, tmp_path):
+    torch.save(network.state_dict(), tmp_path / "weights.pth", _use_new_zipfile_serialization=zipped)
+    found, expected = torch_file.read((tmp_path / "weights.pth").read_bytes()), network.state_dict()
     assert list(found) == list(expected)
     assert all(np.array_equal(found[name], tensor.numpy()) for name, tensor in expected.items())
 
@@ -90,3 +93,40 @@ def test_features_and_logits_are_those_of_torch_fidelity_from_the_pixels_on(file
         expected = theirs(torch.from_numpy(pixels.transpose(0, 3, 1, 2)))
         for ours, part in zip(graph(pixels), expected, strict=True):
             assert_close(ours.numpy(), part.numpy())
+
+
+def lite0(tensors, x):
+    """The features of EfficientNet-Lite0 in PyTorch, with batch normalization as a step of its own."""
+
+    def convolve(x, convolution, norm, stride=1, groups=1):
+        kernel, size = tensors[f"{convolution}.weight"], x.shape[-1]
+        padding = max((-(-size // stride) - 1) * stride + kernel.shape[-1] - size, 0)
+        x = torch.nn.functional.pad(x, [padding // 2, padding - padding // 2] * 2)
+        x = torch.nn.functional.conv2d(x, kernel, stride=stride, groups=groups)
+        parts = (tensors[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
+        return torch.nn.functional.batch_norm(x, *parts, eps=1e-3)
+
+    def relu6(x):
+        return x.clamp(0, 6)
+
+    x = relu6(convolve(x, "_conv_stem", "_bn0", 2))
+    strides = [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1]  # Tan and Le, 2019, Table 1
+    for name, stride in ((f"_blocks.{number}", stride) for number, stride in enumerate(strides)):
+        y = relu6(convolve(x, f"{name}._expand_conv", f"{name}._bn0")) if name != "_blocks.0" else x
+        y = relu6(convolve(y, f"{name}._depthwise_conv", f"{name}._bn1", stride, y.shape[1]))
+        y = convolve(y, f"{name}._project_conv", f"{name}._bn2")
+        x = x + y if x.shape == y.shape else y
+    return relu6(convolve(x, "_conv_head", "_bn1")).mean(dim=(2, 3))
+
+
+@pytest.mark.skipif(not efficientnet_lite0.is_here(), reason="needs the extra `eval`")
+@pytest.mark.parametrize("side", [64, 128, 150, 224])
+def test_features_of_efficientnet_are_those_of_pytorch(side):
+    path = efficientnet_lite0._installed()
+    tensors = torch.load(path, weights_only=True)
+    found = torch_file.read(path.read_bytes())
+    assert list(found) == list(tensors)
+    assert all(np.array_equal(found[name], tensor.numpy()) for name, tensor in tensors.items())
+    x = (resize.antialiased_bilinear(images(100, 100), side).numpy() - 127) / 128
+    expected = lite0(tensors, torch.from_numpy(x.transpose(0, 3, 1, 2))).numpy()
+    assert_close(efficientnet_lite0.compiled(found, side)(images(100, 100))[0].numpy(), expected)
