@@ -6,7 +6,7 @@ Its Frechet distance is not the FID, and does not compare with published numbers
 import tensorflow as tf
 
 from gan_zoo.evaluate.features import resize
-from gan_zoo.evaluate.features.interface import Features, fingerprint
+from gan_zoo.evaluate.features.interface import Features, as_float, fingerprint
 from gan_zoo.metrics import digits
 from gan_zoo.util.errors import UserError
 
@@ -29,7 +29,7 @@ def load() -> Features:
     classifier = digits.load_classifier()
     model = keras.Model(classifier.inputs, [classifier.layers[-1].input, classifier.outputs[0]])
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.uint8)], autograph=False)
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32)], autograph=False)
     def graph(images):
         return model(resize.antialiased_bilinear(images, digits.SIDE) / 127.5 - 1.0, training=False)
 
@@ -39,7 +39,7 @@ def load() -> Features:
                 f"features={NAME} takes grey images, [N, H, W, 1], and these have {images.shape[-1]} channels: take "
                 f"another network."
             )
-        return tuple(part.numpy() for part in graph(images))
+        return tuple(part.numpy() for part in graph(as_float(images)))
 
     return Features(
         name=NAME,

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from gan_zoo.evaluate.features import resize, weight_file
 from gan_zoo.evaluate.features.convolutions import convolve, convolve_depthwise, folded
-from gan_zoo.evaluate.features.interface import Features, fingerprint, in_color
+from gan_zoo.evaluate.features.interface import Features, as_float, fingerprint, in_color
 from gan_zoo.evaluate.features.weight_file import WeightFile
 from gan_zoo.releases.files import File
 from gan_zoo.util import checks
@@ -81,7 +81,7 @@ def load(file: str | Path | None = None, resolution: int | None = None) -> Featu
         preprocessing=preprocessing,
         size=SIZE,
         outputs=OUTPUTS,
-        compute=lambda images: tuple(part.numpy() for part in graph(in_color(images))),
+        compute=lambda images: tuple(part.numpy() for part in graph(as_float(in_color(images)))),
     )
 
 
@@ -96,9 +96,9 @@ def _installed() -> Path | None:
 
 
 def compiled(tensors: Mapping[str, np.ndarray], side: int) -> Callable:
-    """Returns a graph that maps uint8 [B, H, W, 3] to features, [B, 1280], and logits, [B, 1000]."""
+    """Returns a graph that maps images, float32 [B, H, W, 3] from 0 to 255, to features and logits: see `network`."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)], autograph=False)
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)], autograph=False)
     def graph(images):
         return network(tensors, (resize.antialiased_bilinear(images, side) - 127.0) / 128.0)
 

@@ -43,7 +43,8 @@ class Features:
         """Returns the features of one batch, float32 [B, size], and the logits, float32 [B, outputs], or None.
 
         Args:
-            images: uint8 [B, H, W, C] with 1 or 3 channels. One channel is repeated for networks of colour images.
+            images: uint8 [B, H, W, C] with 1 or 3 channels, or float32 images in the same range, 0 to 255, which need
+                not be rounded. One channel is repeated for networks of colour images.
 
         Raises:
             UserError: If the images have another type or shape, or the network cannot take them.
@@ -52,18 +53,28 @@ class Features:
 
 
 def check_images(images: np.ndarray) -> np.ndarray:
-    """Checks that images are uint8 [N, H, W, C] with 1 or 3 channels and N from 1 up, and returns them.
+    """Checks that images are uint8 or float32 [N, H, W, C] with 1 or 3 channels and N from 1 up, and returns them.
 
     Raises:
         UserError: If they are not.
     """
     images = images if isinstance(images, np.ndarray) else np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
+    if (
+        images.dtype not in (np.uint8, np.float32)
+        or images.ndim != 4
+        or images.shape[-1] not in (1, 3)
+        or not images.size
+    ):
         raise UserError(
             f"images must be uint8 [N, H, W, C] with 1 or 3 channels and N from 1 up, not {images.dtype} of shape "
             f"{list(images.shape)}."
         )
     return images
+
+
+def as_float(images: np.ndarray) -> np.ndarray:
+    """Returns images as float32, with the same values."""
+    return images.astype(np.float32, copy=False)
 
 
 def in_color(images: np.ndarray) -> np.ndarray:

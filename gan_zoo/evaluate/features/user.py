@@ -36,7 +36,7 @@ def load(name: str) -> Features:
         preprocessing, weights = "pixels from 0 to 255, as float32", found.get_weights()
         call, shapes = _of_model(name, found), _shapes(found)
     elif callable(found) and not inspect.isclass(found):
-        preprocessing, weights, call, shapes = "pixels as uint8", [], found, (None, None)
+        preprocessing, weights, call, shapes = "pixels as uint8", [], _of_function(name, found), (None, None)
     else:
         raise UserError(
             f"features={name} is {_described(found)}: it must be a Keras model, or a function of uint8 images, "
@@ -75,6 +75,20 @@ def _source(module: Any) -> bytes:
         return inspect.getsource(module).encode()
     except (OSError, TypeError):  # a module without a source, such as a compiled one
         return b""
+
+
+def _of_function(name: str, function: Callable) -> Callable[[np.ndarray], Any]:
+    """Returns a user's function, which refuses images that are not uint8."""
+
+    def call(images: np.ndarray):
+        if images.dtype != np.uint8:
+            raise UserError(
+                f"features={name} is a function of uint8 images, and the path length needs a network for images that "
+                f"are not rounded: name a Keras model."
+            )
+        return function(images)
+
+    return call
 
 
 def _of_model(name: str, model) -> Callable[[np.ndarray], Any]:
