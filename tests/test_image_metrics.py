@@ -678,7 +678,7 @@ class TestDegradations:
         return rng.normal(size=(n, 8)) + centres[labels]
 
     def measure(self, fake):
-        real = self.draw(800, 0)
+        real = self.draw(400, 0)
         logits = fake[:, :4] * 3
         return {
             "frechet": metrics.squared_frechet_of_samples(real, fake),
@@ -690,16 +690,16 @@ class TestDegradations:
         }
 
     def test_ranks(self):
-        good = self.measure(self.draw(800, 1))
+        good = self.measure(self.draw(400, 1))
         for sizes, damage, worse in (
-            ((0.5, 1, 2), lambda s: self.draw(800, 1) + s, {"frechet": 1, "kernel": 1, "precision": -1, "density": -1}),
-            ((0.8, 0.5, 0.2), lambda s: s * self.draw(800, 1), {"frechet": 1, "kernel": 1, "recall": -1, "score": -1}),
+            ((0.5, 1, 2), lambda s: self.draw(400, 1) + s, {"frechet": 1, "kernel": 1, "precision": -1, "density": -1}),
+            ((0.8, 0.5, 0.2), lambda s: s * self.draw(400, 1), {"frechet": 1, "kernel": 1, "recall": -1, "score": -1}),
             (
-                (2, 8, 80),
-                lambda s: self.draw(800, 1)[::s].repeat(s, axis=0),
+                (2, 8, 40),
+                lambda s: self.draw(400, 1)[::s].repeat(s, axis=0),
                 {"frechet": 1, "recall": -1, "coverage": -1},
             ),
-            ((3, 2, 1), lambda s: self.draw(800, 1, s), {"frechet": 1, "kernel": 1, "coverage": -1, "score": -1}),
+            ((3, 2, 1), lambda s: self.draw(400, 1, s), {"frechet": 1, "kernel": 1, "coverage": -1, "score": -1}),
         ):
             rows = [good, *(self.measure(damage(size)) for size in sizes)]
             for key, sign in worse.items():
@@ -709,7 +709,7 @@ class TestDegradations:
 
     def test_copies_of_the_training_images(self):
         """Fréchet, precision and recall are best for copies. Only the distance to the nearest image tells."""
-        copied, good = self.measure(self.draw(800, 0)[:400]), self.measure(self.draw(400, 1))
+        copied, good = self.measure(self.draw(400, 0)[:200]), self.measure(self.draw(200, 1))
         assert copied["copies"] == 0 < good["copies"]
         assert copied["frechet"] < good["frechet"]
         assert copied["precision"] == 1
