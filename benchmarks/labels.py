@@ -66,7 +66,7 @@ def classifier(images: np.ndarray, labels: np.ndarray, classes: int) -> tuple[ke
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, metrics=["accuracy"], jit_compile=False)
     split = len(images) * 9 // 10
-    epochs = max(2, 60_000 // split)
+    epochs = max(6, 60_000 // split)
     model.fit(images[:split], labels[:split], batch_size=128, epochs=min(epochs, 30), verbose=0)
     return model, float(model.evaluate(images[split:], labels[split:], batch_size=500, verbose=0)[1])
 
