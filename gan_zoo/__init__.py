@@ -48,6 +48,7 @@ _MODULES = (
     "data",
     "distribution",
     "dynamics",
+    "evaluate",
     "export",
     "layers",
     "losses",
