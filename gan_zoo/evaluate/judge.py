@@ -5,7 +5,9 @@ import dataclasses
 import functools
 import json
 import logging
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -170,8 +172,8 @@ class Judge:
         self._resamples = checks.whole("--resamples", resamples, 0, 10_000)
         self._source, self._features, self._floor = source, features, floor
         self._cache_dir, self._progress = cache_dir, progress
-        self._folder = tempfile.TemporaryDirectory(prefix="gan_zoo-")
-        self._work = Path(self._folder.name)
+        self._work = Path(tempfile.mkdtemp(prefix="gan_zoo-"))
+        weakref.finalize(self, shutil.rmtree, self._work, ignore_errors=True)
         self._with_images = any("images" in measures.MEASURES[name].needs for name in self.names)
 
     @functools.cached_property
