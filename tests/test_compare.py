@@ -1,5 +1,6 @@
 """The comparison: equal conditions, budgets, divergence, and a kill, which loses only the runs in progress."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -13,15 +14,37 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gan_zoo import UserError
-from gan_zoo.compare import plots, runner
+from gan_zoo import UserError, evaluate
+from gan_zoo.compare import measuring, plots, report, runner
 from gan_zoo.compare.run import run
 from gan_zoo.compare.settings import Settings
 from gan_zoo.registry import variant_lists
+from gan_zoo.util.errors import NonFiniteLoss
+from gan_zoo.util.pictures import to_uint8
+from gan_zoo.util.seeds import stream
 
 from .waiting import HANGING, wait_until
 
 SMALL = Settings("ring8", steps=40, batch_size=16, width=8, samples=200, evaluate_every=20)
+
+
+IMAGES = Settings(
+    "digits",
+    steps=2,
+    batch_size=8,
+    width=2,
+    latent_dim=3,
+    network="mlp",
+    samples=20,
+    evaluate_every=1,
+    metrics=("kid", "frechet", "nearest"),
+    features=f"{__name__}:four_pixels",
+)
+
+
+def four_pixels(images):
+    """A network for features: four pixels of 8 x 8."""
+    return images[:, 3:5, 3:5, 0].reshape(len(images), 4).astype("float32")
 
 
 def one(text):
@@ -142,15 +165,144 @@ def test_looks_divide_the_steps(steps):
         ({"samples": 1}, "--samples must be 2 or more"),
         ({"evaluate_every": 7}, "must be 0 or a divisor of --steps=40"),
         ({"optimizer": "adam"}, "needs a --learning_rate"),
-        ({"dataset": "rings8"}, "--dataset: there are no exact metrics for 'rings8'. Did you mean 'ring8'?"),
-        ({"dataset": "cifar10"}, "--dataset: there are no exact metrics for 'cifar10'."),
+        ({"dataset": "rings8"}, "there is no dataset 'rings8'. Did you mean 'ring8'?"),
         ({"dataset": "circle(radius=2)"}, "--dataset"),
+        ({"metrics": ["kid"]}, "--metrics is for other images: ring8 has exact metrics: leave it out."),
+        ({"dataset": "color_mnist", "resolution": 32}, "--resolution is for other images: color_mnist has exact"),
+        ({"network": "resnet"}, "--network=resnet is for images, and ring8 has points: leave it out."),
+        ({"dataset": "digits", "metrics": ["fid"]}, "--metrics=fid is not one of frechet, kid"),
+        ({"dataset": "digits", "metrics": ["ms_ssim", "kid"]}, "--metrics=ms_ssim has no better or worse"),
+        ({"dataset": "digits", "features": "vgg"}, "--features=vgg is not one of inception"),
+        ({"dataset": "digits", "resolution": 0}, "--resolution must be 1 or more"),
     ],
 )
 def test_settings_that_will_not_do(changes, sentence):
     with pytest.raises(UserError) as caught:
         Settings(**{"dataset": "ring8", "steps": 40, **changes}).check()
     assert sentence in str(caught.value)
+
+
+def test_images_are_measured_by_the_judge():
+    source, features = IMAGES.source(), evaluate.find_features(IMAGES.features)
+    result = run(IMAGES, one("vanilla_gan"), 5)
+    assert [row["step"] for row in result["curve"]] == [0, 1, 2]
+    assert np.shape(result["samples"]) == (16, 8, 8, 1)
+    assert "columns" not in result
+    assert json.loads(json.dumps(result)) == result
+    # Another method starts from the same weights, and has the same latents.
+    subject = evaluate.of_model(IMAGES.build(one("lsgan"), source.shape, 5))
+    found = evaluate.evaluate(subject, source, features, metrics=IMAGES.metrics, num=20, seed=5, floor=False)
+    expected = {name: found.metrics[name].value for name in IMAGES.metrics}
+    assert {name: result["curve"][0][name] for name in expected} == pytest.approx(expected, rel=1e-6)
+
+
+def test_images_of_classes_have_rows():
+    settings = dataclasses.replace(IMAGES, conditional=True, metrics=("label_accuracy",), steps=1)
+    settings.check()
+    source = settings.source()
+    gan = settings.build(one("vanilla_gan"), source.shape, 0)
+    values, pictures = look_of(settings, source)(gan)
+    assert 0 <= values["label_accuracy"] <= 1
+    assert pictures.shape == (4 * 10, 8, 8, 1)
+    labels = np.repeat(np.arange(10), 4)
+    z, y = gan.sample_latent(40, seed=stream(0, "pictures"), label=labels)
+    np.testing.assert_array_equal(pictures, to_uint8(gan((z, y))))
+    assert run(settings, one("vanilla_gan"), 0)["columns"] == 4
+
+
+def look_of(settings, source):
+    return measuring.measuring_of(settings).look(source, 0)
+
+
+def test_samples_that_are_not_finite_are_a_divergence():
+    source = IMAGES.source()
+    gan = IMAGES.build(one("vanilla_gan"), source.shape, 0)
+    gan.generator.set_weights([weights * np.nan for weights in gan.generator.get_weights()])
+    with pytest.raises(NonFiniteLoss, match="samples are not finite"):
+        look_of(IMAGES, source)(gan)
+
+
+@pytest.mark.parametrize(
+    ("changes", "method", "sentence"),
+    [
+        ({"metrics": ["label_accuracy"]}, "lsgan", "--metrics=label_accuracy needs labels, and lsgan has none"),
+        ({"metrics": ["inception_score"]}, "lsgan", "--metrics=inception_score needs the classes of a classifier"),
+        ({"samples": 9}, "lsgan", "--samples: 9 samples are too few to measure"),
+        ({"features": f"{__name__}:one"}, "lsgan", f"--features={__name__}:one failed on images of shape"),
+        ({"network": None, "resolution": 16}, "progressive_gan", "--models=progressive_gan grows its networks"),
+    ],
+)
+def test_metrics_that_cannot_be_computed(changes, method, sentence):
+    settings = dataclasses.replace(IMAGES, **changes)
+    settings.check()
+    found = settings.find()
+    with pytest.raises(UserError) as caught:
+        gan = settings.build(one(method), found.shape, 0)
+        what = measuring.measuring_of(settings)
+        what.check(gan, method, found)
+        what.trial(gan, method, found.open())
+    assert str(caught.value).startswith(sentence)
+
+
+def test_a_comparison_of_images_has_one_protocol(tmp_path, monkeypatch):
+    settings = dataclasses.replace(IMAGES, metrics=["kid", "frechet"]).resolved()
+    methods, source = variant_lists.parse("vanilla_gan,lsgan"), settings.source()
+    what = measuring.measuring_of(settings)
+    trial = what.trial(settings.build(methods[0], source.shape, 0), "vanilla_gan", source)
+    runner.open_folder(tmp_path, settings, trial.protocol)
+    runner.open_folder(tmp_path, settings, trial.protocol)
+    wanted = runner.jobs(methods, range(1), tmp_path)
+    wanted[0].path.parent.mkdir()
+    for job, value in zip(wanted, (2.0, 1.0), strict=True):
+        row = {"step": 2, "seconds": 1.0, "kid": value, "frechet": 3.0}
+        found = {"method": job.method.name, "seed": 0, "status": "done", "reason": None, "steps": 2, "seconds": 1.0}
+        job.path.write_text(json.dumps({**found, "curve": [row], "losses": [], "samples": None}))
+    described = [runner.describe(settings, method, source.shape) for method in methods]
+    results = json.loads(json.dumps(runner.collect(wanted, settings, source, described, tmp_path, trial)))
+    assert results["primary"] == "kid"
+    assert [metric["label"] for metric in results["metrics"]] == [
+        f"Frechet distance ({settings.features})",
+        "Kernel distance x 1000",
+    ]
+    assert [row["method"] for row in results["tables"]["steps"]] == ["lsgan", "vanilla_gan"]
+    assert results["reference"]["kid"] == {"mean": trial.metrics["kid"].floor, "std": None, "n": 1}
+    assert "20 samples, seed of the run, uint8 | digits train, 1797 images 8x8x1" in results["protocol"]
+    assert "20 real images" in runner.text_table(results, "steps")
+    for name in ("curve", "losses", "all_curves", "all_losses", "all_samples"):
+        monkeypatch.setattr(plots, name, lambda *_: b"")
+    page = report.write(results, tmp_path / "report").read_text()
+    assert f"{settings.features} (pixels as uint8; " in page
+    assert "The metrics of 20 real images in the place of samples" in page
+
+    with pytest.raises(UserError, match=r"holds a comparison with other settings: samples \(20, now 30\)"):
+        runner.check_folder(tmp_path, dataclasses.replace(settings, samples=30))
+    before = (tmp_path / "compare.json").read_bytes()
+    other = dataclasses.replace(trial.protocol, reference={**trial.protocol.reference, "sha256": "0" * 64})
+    with pytest.raises(UserError, match="holds a comparison by another protocol: its reference differ"):
+        runner.open_folder(tmp_path, settings, other)
+    other = dataclasses.replace(trial.protocol, metrics={**trial.protocol.metrics, "kid": "linear"})
+    with pytest.raises(UserError, match="holds a comparison by another protocol: its kid differ"):
+        runner.open_folder(tmp_path, settings, other)
+    assert (tmp_path / "compare.json").read_bytes() == before
+
+
+def test_defaults_are_recorded():
+    """Another network that is installed later must not change a comparison that is continued."""
+    resolved = Settings("digits", features="digits").resolved()
+    assert (*resolved.metrics,) == evaluate.measures.DEFAULT
+    assert resolved.features == "digits"
+    assert SMALL.resolved() == SMALL
+    assert not {"metrics", "features", "network", "resolution"} & {*SMALL.asdict()}  # as in results of older versions
+    assert Settings(**json.loads(json.dumps(resolved.asdict()))).asdict() == resolved.asdict()
+
+
+def test_too_few_images_for_a_floor():
+    settings = dataclasses.replace(IMAGES, samples=1000, metrics=["frechet"])
+    source = settings.source()
+    what = measuring.measuring_of(settings)
+    trial = what.trial(settings.build(one("lsgan"), source.shape, 0), "lsgan", source)
+    assert trial.metrics["frechet"].floor_size == 898
+    assert what.reference(source, [0], trial)["reference"] == {}
 
 
 def test_runs_have_files_of_their_own(tmp_path):

@@ -211,6 +211,7 @@ def test_equal_methods_share_a_rank():
     [
         ([W1], "fid", "at_steps", "primary must be one of the metrics, w1, not 'fid'"),
         ([{**W1, "better": "more"}], "w1", "at_steps", "better of the metric w1 must be"),
+        ([{**W1, "better": "none"}], "w1", "at_steps", "primary must be a metric with a better direction"),
         ([W1], "w1", "at_end", "key must be"),
     ],
 )
@@ -388,6 +389,17 @@ def test_image_panels_hold_the_pixels():
     assert (picture[8:14, 9:16, :3] == samples[3]).all()
 
 
+def test_each_class_has_a_row():
+    samples = np.random.default_rng(0).integers(0, 256, (12, 6, 7, 3), dtype=np.uint8)  # three classes
+    picture = pixels(plots.image_panel(samples, 12, 4))
+    assert picture.shape[:2] == (3 * 7 + 1, 4 * 8 + 1)
+    assert (picture[8:14, 9:16, :3] == samples[5]).all()
+    picture = pixels(plots.image_panel(samples, 7, 4))  # two of each class
+    assert picture.shape[:2] == (3 * 7 + 1, 2 * 8 + 1)
+    assert (picture[8:14, 9:16, :3] == samples[5]).all()
+    assert pixels(plots.image_panel(samples, 2, 4)).shape[:2] == (3 * 7 + 1, 8 + 1)
+
+
 def test_large_images_are_fewer():
     def runs(side, count):
         return [{"samples": np.zeros((16, side, side, 3), np.uint8)}] * count
@@ -395,6 +407,7 @@ def test_large_images_are_fewer():
     assert plots.images_shown(runs(16, 60)) == 16  # 60 * 768 bytes for each place
     assert plots.images_shown(runs(32, 60)) == 8  # 1,500,000 / (60 * 3072) = 8.1
     assert plots.images_shown(runs(128, 60)) == 4
+    assert plots.images_shown([{"samples": np.zeros((40, 8, 8, 1), np.uint8)}]) == 40
     assert plots.images_shown([{"samples": None}, {"samples": []}]) == 16
 
 
@@ -541,6 +554,42 @@ def test_images_and_a_single_budget(tmp_path):
     text = "".join(read.texts)
     assert "Ranking after 10,000 generator updates" in text
     assert "Ranking after 12.5" not in text
+
+
+def test_metrics_of_images(tmp_path, monkeypatch):
+    metrics = [
+        {**W1, "name": "kid", "label": "Kernel distance"},
+        {"name": "nearest", "label": "Nearest", "better": "none", "digits": 2, "description": "Distance."},
+    ]
+    results = make_results(
+        ("a", "b"),
+        1,
+        dataset="faces",
+        shape=(8, 8, 1),
+        kind="image",
+        limits=None,
+        metrics=metrics,
+        diverged=(),
+        absent=(),
+    )
+    results["dataset"]["shown_classes"] = ["cat", "<dog>"]
+    results |= {"protocol": "digits & more | 5000 samples", "reference_size": 5000}
+    results["reference"] = {"kid": report.summarize([0.01])}
+    for run in results["runs"]:
+        run.update(samples=run["samples"][:8], columns=4)
+    for name in ("curve", "losses", "all_curves", "all_losses"):
+        monkeypatch.setattr(plots, name, lambda *_: b"")
+    read = Reader(report.write(results, tmp_path).read_text(encoding="utf-8"))
+    text = " ".join("".join(read.texts).split())
+    assert "Protocol of the metrics: digits & more | 5000 samples" in text
+    assert "Each row of a panel shows one class, from top to bottom: cat, <dog>." in text
+    assert "5,000 real images 0.010" in text
+    assert "The metrics of 5,000 real images in the place of samples" in text
+    assert "Nearest Distance." in text and "none is better" not in text.lower()
+    (best, *_) = [k for k, (_, attributes) in enumerate(read.tags) if attributes.get("class") == "best"]
+    assert read.tags[best][1]["data-value"] == "0.3"
+    panel = next(attributes for _, attributes in read.tags if attributes.get("class") == "pixels")
+    assert pixels(base64.b64decode(panel["src"].partition(",")[2])).shape[:2] == (2 * 9 + 1, 4 * 9 + 1)
 
 
 def test_folder_that_cannot_be_written(results, tmp_path, monkeypatch):

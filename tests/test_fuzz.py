@@ -656,6 +656,7 @@ TOOLS = {
         {"models": "dcgan", "output": "out", "width": "4", "steps": "20", "workers": "1", "seeds": "1"},
         {
             **dict.fromkeys(("seeds", "first_seed", "batch_size", "width", "depth", "latent_dim", "workers"), sizes),
+            **{"resolution": sizes, "network": enums("mlp"), "metrics": garbage, "features": enums("digits")},
             **dict.fromkeys(("steps", "samples", "evaluate_every"), wholes),
             **dict.fromkeys(("seconds", "learning_rate"), numbers),
             **{"dataset": datasets, "data_dir": paths, "output": paths, "optimizer": enums("own", "adam")},
@@ -695,7 +696,8 @@ TOOLS = {
 @fuzz(40)
 @given(st.data())
 def test_other_tools(run, monkeypatch, data):
-    for work in ("pretrained.Pretrained.__call__", "refine.refine", "dynamics.report.examine", "compare.runner.work"):
+    starts = ("pretrained.Pretrained.__call__", "refine.refine", "dynamics.report.examine", "compare.runner.work")
+    for work in (*starts, "compare.measuring.ImageMetrics.trial"):
         monkeypatch.setattr(f"gan_zoo.{work}", trainer.Trainer.train)
     script = data.draw(st.sampled_from(list(TOOLS)))
     good, flags_of_tool = TOOLS[script]

@@ -7,22 +7,29 @@ from pathlib import Path
 
 from absl import flags
 
+from gan_zoo import networks
 from gan_zoo.compare.settings import OPTIMIZERS, Settings
+from gan_zoo.evaluate.features import NAMES
+from gan_zoo.evaluate.measures import DEFAULT, MEASURES
 from gan_zoo.util import checks, command_line
 from gan_zoo.util.errors import UserError
 
 USAGE = """
-Compares methods on a dataset with exact metrics: python -m gan_zoo.compare --models=dcgan,wgan_gp --dataset=ring8
+Compares methods on one dataset:
 
+    python -m gan_zoo.compare --models=dcgan,wgan_gp --dataset=ring8
+    python -m gan_zoo.compare --models=dcgan,wgan_gp --dataset=cifar10 --metrics=frechet,kid --seeds=3 --steps=20000
+
+Synthetic data and color_mnist have exact metrics. Other images are measured by gan_zoo.evaluate.
 All methods get the same networks with the same initial weights, the same data and the same number of generator updates.
 The same command continues an interrupted comparison and does the missing runs. You can add models and seeds to it.
 """
 
 GROUPS = {
-    "What": ["models", "dataset", "data_dir", "conditional", "seeds", "first_seed"],
+    "What": ["models", "dataset", "data_dir", "resolution", "conditional", "seeds", "first_seed"],
     "Budget": ["steps", "seconds", "batch_size"],
-    "Networks and optimizers": ["width", "depth", "latent_dim", "optimizer", "learning_rate"],
-    "Measuring": ["samples", "evaluate_every"],
+    "Networks and optimizers": ["network", "width", "depth", "latent_dim", "optimizer", "learning_rate"],
+    "Measuring": ["samples", "evaluate_every", "metrics", "features"],
     "Result": ["output", "workers"],
 }
 
@@ -32,9 +39,10 @@ def define_flags() -> None:
         "models", None, "Variants, with arguments in parentheses, 'dcgan,wgan_gp(gp_weight=0.1)'; or 'all'."
     )
     flags.DEFINE_string(
-        "dataset", "ring8", "Dataset with exact metrics: ring8, grid25, swiss_roll, circle, color_mnist, ..."
+        "dataset", "ring8", "Dataset, as for train.py: ring8, grid25, color_mnist, mnist, cifar10, folder:PATH, ..."
     )
-    flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS datasets, for color_mnist.")
+    flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS datasets; by default ~/tensorflow_datasets.")
+    flags.DEFINE_integer("resolution", None, "Side of the images in pixels; by default that of the dataset.")
     flags.DEFINE_bool("conditional", Settings.conditional, "Train all methods with the labels of the dataset.")
     flags.DEFINE_integer("seeds", 5, "Number of runs of each method, each with another seed.")
     flags.DEFINE_integer("first_seed", 0, "Seed of the first run of each method. The next runs use the next seeds.")
@@ -46,6 +54,9 @@ def define_flags() -> None:
         "that the fastest method needs for its steps.",
     )
     flags.DEFINE_integer("batch_size", Settings.batch_size, "Number of examples in a minibatch.")
+    flags.DEFINE_enum(
+        "network", None, list(networks.FAMILIES), "Family of networks for images; by default the dataset's own."
+    )
     flags.DEFINE_integer("width", None, "Width of the networks; by default 128 units (points) or 64 channels (images).")
     flags.DEFINE_integer("depth", Settings.depth, "Number of hidden layers of the networks for points.")
     flags.DEFINE_integer("latent_dim", None, "Size of the latent vector, Z; by default 2 for points, 128 for images.")
@@ -59,6 +70,18 @@ def define_flags() -> None:
     flags.DEFINE_integer("samples", Settings.samples, "Number of samples in each evaluation.")
     flags.DEFINE_integer(
         "evaluate_every", Settings.evaluate_every, "Steps between two evaluations; 0 makes about 20 evaluations in all."
+    )
+    flags.DEFINE_list(
+        "metrics",
+        [],
+        f"Metrics of images, any of {', '.join(MEASURES)}, or all. The first determines the ranks. By default "
+        f"{', '.join(DEFAULT)}.",
+    )
+    flags.DEFINE_string(
+        "features",
+        None,
+        f"Network for features of these metrics: {', '.join(NAMES)} or module:name. By default inception if its "
+        f"weights are here, otherwise efficientnet_lite0.",
     )
     flags.DEFINE_string("output", None, "Folder of the comparison; by default runs/compare-DATASET.")
     flags.DEFINE_integer("workers", 0, "Number of runs at the same time, each in a process; 0 means one for each core.")
@@ -81,12 +104,14 @@ def main() -> int:
     import dataclasses
 
     from gan_zoo.compare import report, runner
+    from gan_zoo.compare.measuring import measuring_of
     from gan_zoo.registry import variant_lists as method_flags
     from gan_zoo.run_folder import ownership
     from gan_zoo.util.files import atomic_file
 
     settings = Settings(**{field.name: values[field.name].value for field in dataclasses.fields(Settings)})
     settings.check()
+    settings = settings.resolved()
     if values.first_seed + values.seeds > 2**32:
         raise UserError(f"--first_seed={values.first_seed} and --seeds={values.seeds}: the largest seed is 4294967295.")
     methods = method_flags.parse(values.models)
@@ -95,16 +120,19 @@ def main() -> int:
     described = [runner.describe(settings, method, found.shape) for method in methods]
     for method in described:
         found.check(settings.batch_size, n_critic=method["n_critic"])
+    measuring, first = measuring_of(settings), settings.build(methods[0], found.shape, 0)
+    measuring.check(first, methods[0].name, found)
     folder = Path(values.output or f"runs/compare-{runner.plain(settings.dataset)}").expanduser()
     runner.check_folder(folder, settings)
     source = found.open()
-    runner.open_folder(folder, settings)
+    trial = measuring.trial(first, methods[0].name, source)
+    runner.open_folder(folder, settings, None if trial is None else trial.protocol)
     wanted = runner.jobs(methods, range(values.first_seed, values.first_seed + values.seeds), folder)
     with ownership.hold(folder, "--output"):
         status = _run_missing(wanted, settings, folder, values.workers or os.cpu_count() or 1)
         if status:
             return status
-        results = runner.collect(wanted, settings, source, described, folder)
+        results = runner.collect(wanted, settings, source, described, folder, trial)
         with atomic_file(folder / "results.json") as file:
             file.write(json.dumps(results).encode())
         page = report.write(results, folder)
@@ -112,6 +140,8 @@ def main() -> int:
     if "seconds" in results["tables"]:
         budget = results["settings"]["seconds"]
         print(f"\nAfter {budget:.1f} seconds of training:\n{runner.text_table(results, 'seconds')}")
+    if "protocol" in results:
+        print(f"\nprotocol: {results['protocol']}")
     print(f"\nreport   {page}\nnumbers  {folder / 'results.csv'}, {folder / 'results.json'}")
     return 0
 

@@ -54,6 +54,7 @@ def build(results: dict[str, Any], panels: Panels, reference: plots.Reference | 
         methods=methods,
         metrics=metrics,
         panels=panels,
+        protocol=results.get("protocol"),
         plots=plots,
         primary=primary,
         rankings=_rankings(results, columns),
@@ -64,6 +65,8 @@ def build(results: dict[str, Any], panels: Panels, reference: plots.Reference | 
         settings=settings,
         table=table,
         truth=results.get("reference"),
+        truth_name=reference_name(results),
+        truth_size=results.get("reference_size"),
         waiting=[name for name, method in methods.items() if method["runs"] < settings["seeds"]],
     ).encode()
 
@@ -107,7 +110,9 @@ def _rankings(results: dict[str, Any], columns: list[dict[str, Any]]) -> list[di
 
 
 def _best(rows: list[dict[str, Any]], column: dict[str, Any]) -> float | None:
-    """Returns the best mean of a column, or None if all means are equal."""
+    """Returns the best mean of a column, or None if all means are equal or no direction is better."""
+    if column["better"] == "none":
+        return None
     means = [row[column["name"]]["mean"] for row in rows if row[column["name"]]["mean"] is not None]
     if len(rows) > 1 and len(set(means)) < 2:
         return None
@@ -128,6 +133,12 @@ def _curve(results: dict[str, Any], metric: dict[str, Any], axis: str) -> dict[s
         "light": plots.curve(results, metric, axis),
         "dark": plots.curve(results, metric, axis, plots.DARK),
     }
+
+
+def reference_name(results: dict[str, Any]) -> str:
+    """Returns the name of the row of the data themselves."""
+    size = results.get("reference_size")
+    return "the data themselves" if size is None else f"{size:,} real images"
 
 
 def mean_text(value: dict[str, Any], digits: int) -> str:
@@ -174,7 +185,9 @@ def _name_parts(name: str) -> list[str]:
 
 
 def _plain(value: Any) -> str:
-    """Returns the value of a setting as text; a dict of settings becomes "a = 1, b = 2"."""
+    """Returns the value of a setting as text; a dict of settings becomes "a = 1, b = 2", and a list "a, b"."""
     if isinstance(value, dict):
         return ", ".join(f"{name} = {_plain(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
     return "none" if value is None else str(value)

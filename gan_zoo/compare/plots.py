@@ -309,20 +309,26 @@ def sample_panel(points: np.ndarray, reference: Reference) -> bytes:
     return pictures.figure_png(figure)
 
 
-def image_panel(samples: np.ndarray, count: int) -> bytes:
-    """Draws a grid of a run's first images.
+def image_panel(samples: np.ndarray, count: int, columns: int | None = None) -> bytes:
+    """Draws a grid of a run's first images, or of the first images of each class.
 
     Args:
         samples: The images, uint8 [N, H, W, C].
-        count: Largest number of images in the grid.
+        count: Largest number of images in the grid. But each class has at least one.
+        columns: Number of consecutive images of each class, which become a row; None without classes.
     """
-    return pictures.png(pictures.grid(samples[:count], pad=1, scale=1))
+    if columns is None:
+        return pictures.png(pictures.grid(samples[:count], pad=1, scale=1))
+    classes = samples.reshape(-1, columns, *samples.shape[1:])
+    columns = max(1, min(columns, count // len(classes)))
+    return pictures.png(pictures.grid(np.concatenate(classes[:, :columns]), columns, pad=1, scale=1))
 
 
 def images_shown(runs: Iterable[dict[str, Any]]) -> int:
-    """Returns the number of images of each run, from 4 to 16, that keeps the report below a few megabytes."""
-    sizes = [np.asarray(run["samples"], np.uint8)[0].size for run in runs if drawn(run)]
-    return max(4, min(16, _IMAGE_BYTES // max(sum(sizes), 1)))
+    """Returns the number of images of each run, from 4 to all, that keeps the report below a few megabytes."""
+    samples = [np.asarray(run["samples"], np.uint8) for run in runs if drawn(run)]
+    most = max(map(len, samples), default=16)
+    return max(4, min(most, _IMAGE_BYTES // max(sum(images[0].size for images in samples), 1)))
 
 
 def all_samples(results: dict[str, Any], panels: dict[tuple[str, int], bytes]) -> bytes:
@@ -433,7 +439,8 @@ def _draw_curves(axes: "Axes", results: dict[str, Any], metric: dict[str, Any], 
         axes.axvline(budget, color=theme.text, linewidth=0.8, linestyle=(0, (1, 2)))
     label = {"step": "generator updates", "seconds": "training time in seconds"}[axis]
     axes.set_xlabel(label, fontsize=10, color=theme.text)
-    title = f"{metric['label']} ({metric['better']} is better)"
+    better = "" if metric["better"] == "none" else f" ({metric['better']} is better)"
+    title = textwrap.fill(f"{metric['label']}{better}", 50)
     axes.set_title(title, fontsize=11, color=theme.text, parse_math=False, loc="left", weight="bold")
 
 

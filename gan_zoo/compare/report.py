@@ -21,7 +21,7 @@ from gan_zoo.util import checks
 from gan_zoo.util.errors import UserError
 from gan_zoo.util.files import atomic_file
 
-BETTER = ("lower", "higher")
+BETTER = ("lower", "higher", "none")
 
 
 def ranking(
@@ -61,7 +61,9 @@ def ranking(
         raise UserError(f"primary must be one of the metrics, {', '.join(better)}, not {primary!r}.")
     for name, direction in better.items():
         if direction not in BETTER:
-            raise UserError(f'better of the metric {name} must be "lower" or "higher", not {direction!r}.')
+            raise UserError(f'better of the metric {name} must be "lower", "higher" or "none", not {direction!r}.')
+    if better[primary] == "none":
+        raise UserError(f"primary must be a metric with a better direction, not {primary!r}.")
     if key not in ("at_steps", "at_seconds"):
         raise UserError(f'key must be "at_steps" or "at_seconds", not {key!r}.')
     rows, orders = [], []
@@ -96,17 +98,21 @@ def write(results: dict[str, Any], folder: str | Path) -> Path:
             "settings": a flat dict that contains "dataset", "steps", "seconds" (None without a time budget) and
             "seeds";
             "environment": a flat dict that contains "gan_zoo", "started" and "command";
-            "dataset": "name", "description", "kind" ("points" or "image"), "shape" and "limits" (or None);
-            "metrics": each with "name", "label", "better" ("lower" or "higher"), "digits" and "description";
+            "dataset": "name", "description", "kind" ("points" or "image"), "shape", "limits" (or None) and
+            "shown_classes" (may be absent): names of the classes of the rows of samples, or None;
+            "metrics": each with "name", "label", "better" ("lower", "higher" or "none"), "digits" and "description";
             "primary": the name of the metric that determines the ranks;
             "methods": each with "name", "model", "paper", "arguments", "n_critic" (minibatches in a step) and
             "optimizer";
             "runs": each with "method", "seed", "status" ("done" or "diverged"), "reason", "steps", "seconds" (of
             training), "curve" (rows of "step", "seconds" and metrics), "losses" (rows of "step" and the players'
             losses, "d_loss" and "g_loss" of a GAN), "samples" ([N, D], or uint8 images [N, H, W, C]; None if there
-            are none), "at_steps" and "at_seconds" (metrics at the budgets: for the time budget, the last values that
-            were measured within it; None if the run diverged);
+            are none), "columns" (number of consecutive images of each class; absent without classes), "at_steps" and
+            "at_seconds" (metrics at the budgets: for the time budget, the last values that were measured within it;
+            None if the run diverged);
             "reference" (may be absent): for each metric, the statistics of draws of the data instead of samples;
+            "reference_size" (may be absent): if these are real images against the others, their number;
+            "protocol" (may be absent): what the metrics depend on, in one line;
             "tables": the rows from `ranking` as "steps" and, with a time budget, "seconds".
         folder: Folder for the files; created if missing.
 
@@ -168,7 +174,8 @@ def _panels(results: dict[str, Any], reference: plots.Reference | None) -> page.
     if reference is None:
         count = plots.images_shown(runs)
         for run in runs:
-            panels[run["method"], run["seed"]] = plots.image_panel(np.asarray(run["samples"], np.uint8), count), ""
+            samples = np.asarray(run["samples"], np.uint8)
+            panels[run["method"], run["seed"]] = plots.image_panel(samples, count, run.get("columns")), ""
         return panels
     for run in runs:
         points = plots.points_of(run)

@@ -5,18 +5,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from gan_zoo import metrics
 from gan_zoo.callbacks import Means, StepCallback, StopOnNonFinite
+from gan_zoo.compare import measuring
 from gan_zoo.compare.settings import Settings
 from gan_zoo.registry.variant_lists import Method
 from gan_zoo.util.errors import NonFiniteLoss
-from gan_zoo.util.pictures import to_uint8
 from gan_zoo.util.seeds import seeded, stream
-
-POINTS_KEPT, IMAGES_KEPT = 1000, 16
-"""Numbers of samples, points or images, that a result contains for pictures."""
 
 _CALL = 50
 """Largest number of steps in one call of the graph."""
@@ -33,12 +27,13 @@ def run(settings: Settings, method: Method, seed: int, progress: Callable[[int],
 
     Returns:
         "method", "seed", "status" ("done", or "diverged" with a "reason"), "steps", "seconds" of training (without
-        compilation and evaluation), "curve" (a row for each evaluation), "losses" and "samples": see `report.write`.
+        compilation and evaluation), "curve" (a row for each evaluation), "losses", "samples" and, for images of
+        classes, "columns": see `report.write`.
     """
     source = settings.source()
     gan = settings.build(method, source.shape, seed)
     gan.steps_per_execution = max(n for n in range(1, _CALL + 1) if settings.every % n == 0)
-    watch = _Watch(settings, seed, progress)
+    watch = _Watch(settings, measuring.measuring_of(settings).look(source, seed), progress)
     status, reason = "done", None
     try:
         with seeded(stream(seed, "training")):
@@ -58,17 +53,16 @@ def run(settings: Settings, method: Method, seed: int, progress: Callable[[int],
         "reason": reason,
         "steps": watch.step,
         **watch.found(),
+        **({"columns": measuring.COLUMNS} if gan.classes and not settings.points else {}),
     }
 
 
 class _Watch(StepCallback):
     """Evaluates samples, measures the training time, and stops the training when the budgets are spent."""
 
-    def __init__(self, settings: Settings, seed: int, progress: Callable[[int], None]):
+    def __init__(self, settings: Settings, look: measuring.Look, progress: Callable[[int], None]):
         super().__init__()
-        self._settings, self._seed, self._progress = settings, seed, progress
-        self._latents = stream(seed, "measured samples")
-        self._target = metrics.target(settings.dataset)
+        self._settings, self._measure, self._progress = settings, look, progress
         self._curve, self._losses = [], []
         self._means = Means()
         self._loss_every = max(1, settings.every // 5)
@@ -99,12 +93,10 @@ class _Watch(StepCallback):
         self._resumed = time.perf_counter()
 
     def _look(self):
-        model, settings = self.model, self._settings
-        samples = np.asarray(model(model.sample_latent(settings.samples, seed=self._latents)), np.float32)
-        if not np.isfinite(samples).all():
-            raise NonFiniteLoss(f"samples are not finite at step {self.step}")
-        self._samples = samples
-        measured = metrics.evaluate(self._target, samples, seed=self._seed)
+        try:
+            measured, self._samples = self._measure(self.model)
+        except NonFiniteLoss as error:
+            raise NonFiniteLoss(f"{error} at step {self.step}") from None
         self._curve.append({"step": self.step, "measured": self._seconds, **measured})
 
     def _training_seconds(self) -> float:
@@ -120,16 +112,11 @@ class _Watch(StepCallback):
             row = dict(row)
             seconds = row.pop("measured") + rate * min(self._first, row["step"])
             curve.append({"step": row.pop("step"), "seconds": round(seconds, 4), **_json(row)})
-        samples = self._samples
-        if samples is not None and samples.ndim == 2:
-            samples = np.round(samples[:POINTS_KEPT].astype("float64"), 4).tolist()
-        elif samples is not None:
-            samples = to_uint8(samples[:IMAGES_KEPT]).tolist()
         return {
             "seconds": round(self._training_seconds(), 4),
             "curve": curve,
             "losses": [_json(row) for row in self._losses],
-            "samples": samples,
+            "samples": None if self._samples is None else self._samples.tolist(),
         }
 
 

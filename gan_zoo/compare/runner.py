@@ -14,14 +14,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gan_zoo import data, metrics
+from gan_zoo import data
 from gan_zoo.compare import page, report
+from gan_zoo.compare.measuring import measuring_of
 from gan_zoo.compare.settings import Settings
+from gan_zoo.evaluate import Evaluation, Protocol
 from gan_zoo.registry.variant_lists import Method
 from gan_zoo.util import command_line, versions
+from gan_zoo.util.class_names import shown_classes
 from gan_zoo.util.errors import UserError
 from gan_zoo.util.files import atomic_file
-from gan_zoo.util.seeds import stream
 
 SETTINGS = "compare.json"
 
@@ -61,16 +63,24 @@ def plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.=-]+", "_", name)
 
 
-def open_folder(folder: Path, settings: Settings) -> None:
+def open_folder(folder: Path, settings: Settings, protocol: Protocol | None = None) -> None:
     """Creates the folder of a comparison, or checks that the existing one has these settings.
 
+    Args:
+        folder: Folder of the comparison.
+        settings: Settings of the comparison.
+        protocol: Protocol of the metrics of images; None for exact metrics.
+
     Raises:
-        UserError: If it has other settings, or cannot be written.
+        UserError: If it has other settings or another protocol, or cannot be written.
     """
     document = check_folder(folder, settings)
     if document is None:
         document = {"settings": settings.asdict(), **versions.circumstances()}
+        if protocol is not None:
+            document["protocol"] = dataclasses.asdict(protocol)
     else:
+        _check_protocol(folder, document, protocol)
         document["continued"] = [*document.get("continued", []), versions.circumstances()]
     _write(folder / SETTINGS, document)
 
@@ -104,6 +114,27 @@ def check_folder(folder: Path, settings: Settings) -> dict | None:
         what = "holds other files" if folder.is_dir() else "is a file"
         raise UserError(f"--output={folder} {what}: name a new or an empty folder.")
     return None
+
+
+def _check_protocol(folder: Path, document: dict, protocol: Protocol | None) -> None:
+    """Checks that new numbers can be in one table with those in a folder.
+
+    Raises:
+        UserError: If their protocols differ.
+    """
+    if protocol is None:
+        return
+    try:
+        there = Protocol(**document["protocol"])
+        old, new = ({part[0]: part[1:] for part in (*p.key(), *p.metrics.items())} for p in (there, protocol))
+    except (KeyError, TypeError):
+        raise UserError(f"{folder / SETTINGS} has no valid protocol: repair it, or give another --output.") from None
+    parts = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    if parts:
+        raise UserError(
+            f"{folder} holds a comparison by another protocol: its {' and its '.join(parts)} differ from now. Give "
+            f"another --output. It holds: {there.line()}. Now: {protocol.line()}."
+        )
 
 
 def _write(path: Path, document: dict) -> None:
@@ -235,7 +266,12 @@ def describe(settings: Settings, method: Method, shape: tuple[int, ...]) -> dict
 
 
 def collect(
-    wanted: Sequence[Job], settings: Settings, source: data.Source, described: Sequence[dict], folder: Path
+    wanted: Sequence[Job],
+    settings: Settings,
+    source: data.Source,
+    described: Sequence[dict],
+    folder: Path,
+    trial: Evaluation | None = None,
 ) -> dict[str, Any]:
     """Returns the argument of `report.write`: the results of the finished runs, and everything that they share.
 
@@ -245,11 +281,13 @@ def collect(
         source: The data of the comparison.
         described: The methods, see `describe`.
         folder: Folder of the comparison.
+        trial: The result of `ImageMetrics.trial` in `gan_zoo.compare.measuring`; None for exact metrics.
     """
     document = json.loads((folder / SETTINGS).read_text("utf-8"))
     latest = [document, *document.get("continued", [])][-1]
     found = [result for job in wanted if (result := job.result) is not None]
-    shown = _metrics(found)
+    measuring = measuring_of(settings)
+    shown = measuring.describe({name for result in found for row in result["curve"] for name in row})
     seconds = _time_budget(settings, found)
     for result in found:
         # A run that diverges after the budget keeps its values: the machine decides how long a run continues after it.
@@ -258,8 +296,7 @@ def collect(
         in_time = [row for row in result["curve"] if seconds is not None and row["seconds"] <= seconds]
         lived = result["status"] == "done" or result["seconds"] >= (seconds or 0.0)
         result["at_seconds"] = in_time[-1] if lived and in_time else None
-    target = metrics.target(settings.dataset)
-    key = metrics.primary(target)
+    key = measuring.primary
     return {
         "settings": {
             **settings.asdict(),
@@ -278,16 +315,17 @@ def collect(
         },
         "dataset": {
             "name": settings.dataset,
-            "description": data.lookup(settings.dataset).description,
+            "description": _description(source),
             "kind": source.kind,
             "shape": list(source.shape),
-            "limits": list(target.limits) if settings.points else None,
+            "limits": list(measuring.limits) if measuring.limits else None,
+            "shown_classes": _shown_classes(source),
         },
         "metrics": shown,
         "primary": key,
         "methods": list(described),
         "runs": found,
-        "reference": _reference(settings, source, target, sorted({job.seed for job in wanted})),
+        **measuring.reference(source, sorted({job.seed for job in wanted}), trial),
         "tables": {
             "steps": report.ranking(found, described, shown, key, "at_steps"),
             **({"seconds": report.ranking(found, described, shown, key, "at_seconds")} if seconds else {}),
@@ -295,18 +333,16 @@ def collect(
     }
 
 
-def _reference(settings: Settings, source, target, seeds: Sequence[int]) -> dict[str, dict[str, Any]]:
-    """Returns the metrics of draws of the data, over the same seeds: the values of a perfect generator."""
-    measured = []
-    for seed in seeds:
-        draws = next(source.batches(settings.samples, seed=stream(seed, "reference")).as_numpy_iterator())
-        measured.append(metrics.evaluate(target, draws, seed=seed))
-    return {name: report.summarize([row[name] for row in measured]) for name in measured[0]}
+def _description(source: data.Source) -> str:
+    known = data.lookup(source.name)
+    if known is not data.OTHER:
+        return known.description
+    return f"{source.size} images of {'x'.join(map(str, source.shape))}"
 
 
-def _metrics(found: Sequence[dict]) -> list[dict[str, Any]]:
-    present = {name for result in found for row in result["curve"] for name in row}
-    return [{"name": name, **dataclasses.asdict(metric)} for name, metric in metrics.METRICS.items() if name in present]
+def _shown_classes(source: data.Source) -> list[str] | None:
+    """Returns the names of the classes that have a row in pictures; None without labels."""
+    return [source.classes[label] for label in shown_classes(len(source.classes))] if source.labelled else None
 
 
 def _time_budget(settings: Settings, found: Sequence[dict]) -> float | None:
@@ -343,8 +379,13 @@ def table_rows(results: dict[str, Any], key: str) -> list[list[str]]:
         cells = [_cell(row[name], metric["digits"]) for name, metric in shown.items()]
         rank = "-" if row["rank"] is None else str(row["rank"])
         rows.append([rank, row["method"], *cells, str(row["diverged"]), _cell(row["seconds"], 1)])
-    reference = [_cell(results["reference"][name], metric["digits"]) for name, metric in shown.items()]
-    return [*rows, ["", "the data themselves", *reference, "", ""]]
+    if not results["reference"]:
+        return rows
+    reference = [
+        _cell(results["reference"][name], metric["digits"]) if name in results["reference"] else "-"
+        for name, metric in shown.items()
+    ]
+    return [*rows, ["", page.reference_name(results), *reference, "", ""]]
 
 
 def text_table(results: dict[str, Any], key: str) -> str:

@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from gan_zoo import data, metrics
-from gan_zoo.metrics import digits
+from gan_zoo import data
+from gan_zoo.compare.measuring import measuring_of
+from gan_zoo.data import color_mnist, synthetic
 from gan_zoo.registry.variant_lists import Method
 from gan_zoo.util.errors import UserError
 from gan_zoo.util.seeds import seeded, stream
@@ -16,8 +18,11 @@ EVALUATIONS = 20
 """Approximate number of evaluations of a run."""
 _MOST = {
     **{"steps": 10**9, "batch_size": 2**20, "depth": 100, "width": 2**14, "latent_dim": 2**14, "samples": 10**7},
+    "resolution": 2**14,
 }
 """Largest allowed values of settings."""
+_NEWER = ("conditional", "resolution", "network", "metrics", "features")
+"""Settings that the files of older versions do not have."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,19 +30,24 @@ class Settings:
     """Settings that all runs of a comparison share. The fields are flags of `python -m gan_zoo.compare`.
 
     Attributes:
-        dataset: Name of a dataset with exact metrics.
+        dataset: Name of a dataset, as for `train.py`.
         data_dir: Folder of the TFDS datasets that images come from.
+        resolution: Side of the images in pixels. None uses the default of the dataset.
         steps: Number of generator updates in each run.
         seconds: Minimum training time of each run in seconds, for the second ranking; None for `steps` alone.
         batch_size: Number of examples in a minibatch.
         latent_dim: Z. None uses the default for points or images.
         width: Width of the networks. None uses the default for points or images.
         depth: Number of hidden layers of the perceptrons for points.
+        network: Family of networks for images. None uses the default of the method or the dataset.
         optimizer: "own" for each variant's own optimizer, or one for all: "adam" (beta_1 0.5, beta_2 0.999), "rmsprop"
             (rho 0.9) or "sgd".
         learning_rate: Learning rate for all players; None keeps the optimizers' own.
         evaluate_every: Steps between two evaluations; 0 makes about `EVALUATIONS` of them in all.
         samples: Number of samples in each evaluation.
+        metrics: Metrics of `gan_zoo.evaluate` for images without exact metrics, the primary one first. Empty uses the
+            defaults.
+        features: Network for features of these metrics, as for `gan_zoo.evaluate.find_features`.
         conditional: Whether all models train with the labels of the dataset. Samples have uniform labels.
     """
 
@@ -54,6 +64,10 @@ class Settings:
     evaluate_every: int = 0
     samples: int = 5000
     conditional: bool = False
+    resolution: int | None = None
+    network: str | None = None
+    metrics: Sequence[str] = ()
+    features: str | None = None
 
     def check(self) -> None:
         """Checks all settings.
@@ -84,17 +98,27 @@ class Settings:
             raise UserError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, not {self.optimizer!r}.")
         if self.optimizer != "own" and self.learning_rate is None:
             raise UserError(f"--optimizer={self.optimizer} needs a --learning_rate, such as 0.001.")
-        try:
-            metrics.target(self.dataset)
-        except UserError as error:
-            raise UserError(f"--dataset: {str(error).removeprefix('dataset: ')}") from None
-        if self.conditional:
+        if self.points and self.network not in (None, "mlp"):
+            raise UserError(f"--network={self.network} is for images, and {self.dataset} has points: leave it out.")
+        if self.conditional or not self.exact:
             from gan_zoo.training.config import flag_of_labels
 
             with flag_of_labels():
                 self.find()
-        if not self.points and not digits.has_classifier():
-            digits.load_classifier()  # its error says what to do
+        measuring_of(self)
+
+    def resolved(self) -> "Settings":
+        """Returns the settings with the defaults that depend on what is installed.
+
+        Raises:
+            UserError: As for `check`.
+        """
+        return dataclasses.replace(self, **measuring_of(self).resolved())
+
+    @property
+    def exact(self) -> bool:
+        """Whether the distribution of the data is known, so that it has exact metrics."""
+        return synthetic.is_synthetic(self.dataset) or self.dataset == color_mnist.NAME
 
     @property
     def every(self) -> int:
@@ -117,7 +141,9 @@ class Settings:
 
     def find(self) -> data.Found:
         """Returns what is known about the data before any image is decoded."""
-        return data.find_source(self.dataset, data_dir=self.data_dir, labels=self.conditional)
+        return data.find_source(
+            self.dataset, data_dir=self.data_dir, resolution=self.resolution, labels=self.conditional
+        )
 
     def source(self) -> data.Source:
         return self.find().open()
@@ -137,10 +163,14 @@ class Settings:
             gan = build_gan(
                 cls,
                 shape,
-                network=cls.default_network or data.lookup(self.dataset).family,
+                network=self.network or cls.default_network or data.lookup(self.dataset).family,
                 width=sizes["width"],
                 norm=None,
                 arguments=arguments,
+            )
+        if hasattr(gan, "growth"):
+            raise UserError(
+                f"--models={method.name} grows its networks while it trains, and a comparison does not: leave it out."
             )
         gan.compile(*(self._optimizer(gan, player.name) for player in gan.players()))
         return gan
@@ -163,5 +193,9 @@ class Settings:
         return own
 
     def asdict(self) -> dict[str, Any]:
-        """Returns the settings as JSON types. `conditional` is left out if False, as in files of older versions."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "conditional" or value}
+        """Returns the settings as JSON types.
+
+        Settings that older versions did not have are left out if they have their defaults, as in files of these.
+        """
+        found = {**dataclasses.asdict(self), "metrics": list(self.metrics)}
+        return {name: value for name, value in found.items() if value or name not in _NEWER}

@@ -316,7 +316,7 @@ def _check_enough(names: Sequence[str], number: int, real: int | None, features:
     if features.size is not None and number <= features.size and {"frechet", "intra_frechet"} & {*names}:
         _log.warning(
             "%d samples are not more than the %d features, so their covariance is singular and the Frechet distance is "
-            "far from its value for many samples: compare it only at equal numbers, or raise --num.",
+            "far from its value for many samples: compare it only at equal numbers, or take more samples.",
             number,
             features.size,
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from gan_zoo.data import folder as folders
 from gan_zoo.util import checks
-from gan_zoo.util.errors import UserError
+from gan_zoo.util.errors import NonFiniteSamples, UserError
 from gan_zoo.util.pictures import to_uint8
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def _of_generator(name, description, shape, latents, generate, classes, prior) -
             z = tuple(value[part] for value in drawn) if labelled else drawn[part]
             samples = generate(z)
             if not np.isfinite(samples).all():
-                raise UserError(
+                raise NonFiniteSamples(
                     f"--model={name} makes samples that are not finite: its training has diverged. Use an earlier "
                     f"checkpoint."
                 )

@@ -18,6 +18,10 @@ class UserError(ValueError):
     exit_status = 2
 
 
+class NonFiniteSamples(UserError):
+    """Samples of a model are NaN or infinite."""
+
+
 class Stopped(RuntimeError):
     """A run ended before its last step. Its checkpoints remain, and the same command continues it."""
 
