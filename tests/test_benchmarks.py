@@ -106,3 +106,32 @@ def test_pytorchs_networks_are_the_zoos(benchmarks):
             assert D(images).shape == (2, 1)
         assert tuple(images.shape) == ((2, *row.shape) if len(row.shape) == 1 else (2, row.shape[-1], *row.shape[:2]))
         assert row.n_critic == gan.n_critic
+
+
+def test_the_zoo_on_images(benchmarks, tmp_path):
+    zoo = benchmarks("zoo")
+    rows = [
+        {
+            **{
+                "table": "digits",
+                "recipe": "own",
+                "variant": variant,
+                "seed": 0,
+                "images_per_second": 10.0,
+                "cpu": "c",
+            },
+            **{"metrics": dict.fromkeys(zoo.METRICS, value), "real": dict.fromkeys(zoo.METRICS, 0.5), "protocol": "p"},
+        }
+        for variant, value in (("dcgan", 2.0), ("wgan_gp", 1.0))
+    ]
+    (tmp_path / "zoo.json").write_text(json.dumps(rows))
+    zoo.write_page(tmp_path)
+    page = (tmp_path / "zoo.md").read_text()
+    assert page.index("| `wgan_gp` | 1.00 |") < page.index("| `dcgan` | 2.00 |") < page.index("| real images | 0.50 |")
+    missing = list(zoo.missing(zoo.TABLES["digits"], "digits", rows, None))
+    assert missing == [("common", "dcgan", 0), ("common", "wgan_gp", 0)]
+    assert (zoo.turns("wgan_gp", "own"), zoo.turns("wgan_gp", "common"), zoo.turns("dcgan", "own")) == (5, 1, 1)
+    rows[0]["protocol"] = "q"
+    (tmp_path / "zoo.json").write_text(json.dumps(rows))
+    with pytest.raises(SystemExit, match="different protocols"):
+        zoo.write_page(tmp_path)

@@ -1,0 +1,219 @@
+"""Trains every variant on images, evaluates it, and writes the table of the zoo: docs/zoo.json, docs/zoo.md, pictures.
+
+    python benchmarks/zoo.py --table=fashion_mnist --data_dir=DIR
+    python benchmarks/zoo.py --table=cifar10 --data_dir=DIR --minutes=60
+    python benchmarks/zoo.py                                   # only writes docs/zoo.md again
+
+All runs of a table are shown the same number of real images, so that variants with several discriminator turns take
+fewer generator updates. Rows in docs/zoo.json are not trained again. `--minutes` ends the work after the run that is
+under way, and the same command goes on from there.
+"""
+
+import dataclasses
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from gan_zoo import data, evaluate
+from gan_zoo.models import VARIANTS
+from gan_zoo.registry.variants import find_model
+from gan_zoo.sampling.pretrained import load_pretrained
+from gan_zoo.training import config, pipeline
+from gan_zoo.util import command_line, pictures, versions
+from gan_zoo.util.files import atomic_file
+
+DOCS = Path(__file__).parent.parent / "docs"
+COMMON = {"learning_rate": 2e-4, "n_critic": 1}
+"""The common recipe: one learning rate and one discriminator turn for all. The own recipe is the variant's defaults."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """What one table trains.
+
+    Attributes:
+        dataset: Name of the dataset.
+        resolution: Side of the images.
+        width: Width of the networks.
+        images: Number of real images that each run is shown.
+        seeds: Number of runs of each variant.
+        variants: Names of the variants.
+        samples: Number of samples that are evaluated.
+    """
+
+    dataset: str
+    resolution: int
+    width: int
+    images: int
+    seeds: int
+    variants: tuple[str, ...]
+    samples: int = 10_000
+
+
+TABLES = {
+    "fashion_mnist": Table("fashion_mnist", 28, 32, 320_000, 2, tuple(VARIANTS)),
+    "cifar10": Table(
+        "cifar10", 32, 32, 640_000, 1, ("dcgan", "wgan_gp", "hinge_gan", "r1_gan", "ragan", "lsgan", "dragan")
+    ),
+    "digits": Table("digits", 8, 8, 6400, 1, ("dcgan", "wgan_gp"), 500),  # a trial of this script
+}
+METRICS = ("frechet", "kid", "precision", "recall")
+SHOWN = 8
+"""Number of samples of each variant in the picture."""
+
+flags.DEFINE_enum("table", None, list(TABLES), "The table whose missing rows are trained.")
+flags.DEFINE_enum("recipe", None, ["own", "common"], "Only this recipe; by default both, the own one first.")
+flags.DEFINE_string("data_dir", None, "Folder of TFDS's datasets.")
+flags.DEFINE_float("minutes", None, "Starts no new run after this time.")
+flags.DEFINE_string("docs", str(DOCS), "Folder of zoo.json, zoo.md and the pictures.")
+
+GROUPS = {"What": ["table", "recipe", "data_dir", "minutes", "docs"]}
+
+
+def missing(table: Table, name: str, rows: list[dict], recipe: str | None) -> Iterator[tuple[str, str, int]]:
+    """Yields the recipes, variants and seeds of a table that have no row: the first seed of all variants first."""
+    there = {(row["table"], row["recipe"], row["variant"], row["seed"]) for row in rows}
+    for kind in ("own", "common"):
+        for seed in range(table.seeds):
+            for variant in table.variants:
+                if recipe in (None, kind) and (name, kind, variant, seed) not in there:
+                    yield kind, variant, seed
+
+
+def turns(variant: str, recipe: str) -> int:
+    """Returns the number of real minibatches that a step of a variant takes."""
+    cls = find_model(variant)
+    settings = {"n_critic": 1} if recipe == "common" and "n_critic" in cls.parameters() else {}
+    return cls.for_points(width=2, **settings).minibatches_per_step
+
+
+def train(table: Table, recipe: str, variant: str, seed: int, data_dir: str | None, run_dir: Path) -> dict[str, Any]:
+    """Trains one run, and returns its row without the evaluation."""
+    batch = 64
+    steps = table.images // (batch * turns(variant, recipe))
+    settings = dict(COMMON) if recipe == "common" else {}
+    if "n_critic" not in find_model(variant).parameters():
+        settings.pop("n_critic", None)
+    start = time.perf_counter()
+    pipeline.run(
+        config.Config(
+            **dict(model=variant, dataset=table.dataset, resolution=table.resolution, width=table.width),
+            **dict(batch_size=batch, steps=steps, seed=seed, data_dir=data_dir, run_dir=str(run_dir)),
+            **dict(sample_every=0, checkpoint_every=0, health_every=0, precision="float32"),
+            **settings,
+        )
+    )
+    seconds = time.perf_counter() - start
+    return {"steps": steps, "images_per_second": table.images / seconds, "cpu": versions.cpu_model()}
+
+
+def add_rows(name: str, recipe: str | None, data_dir: str | None, minutes: float | None, docs: Path) -> None:
+    """Trains and evaluates the missing rows of a table, and writes each to zoo.json when it is complete."""
+    table, start = TABLES[name], time.monotonic()
+    rows = read_rows(docs)
+    source = data.open_source(table.dataset, resolution=table.resolution, data_dir=data_dir)
+    judge = evaluate.Judge(
+        source, evaluate.find_features("efficientnet_lite0"), metrics=METRICS, num=table.samples, resamples=0
+    )
+    for kind, variant, seed in missing(table, name, rows, recipe):
+        if minutes is not None and time.monotonic() - start > 60 * minutes:
+            return
+        folder = Path(tempfile.mkdtemp(prefix="gan_zoo-zoo-"))
+        try:
+            row = train(table, kind, variant, seed, data_dir, folder / "run")
+            found = judge.evaluate(evaluate.open_subject(folder / "run"))
+            model = load_pretrained(folder / "run")
+            if seed == 0:
+                picture = docs / "zoo" / name / kind / f"{variant}.png"
+                pictures.save_png(pictures.grid(model.sample_uint8(SHOWN, seed=0), columns=SHOWN, scale=1), picture)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        rows.append(
+            {
+                **{"table": name, "recipe": kind, "variant": variant, "seed": seed, **row},
+                "metrics": {metric: result.value for metric, result in found.metrics.items()},
+                "real": {metric: result.floor for metric, result in found.metrics.items()},
+                "protocol": found.protocol.line(),
+            }
+        )
+        with atomic_file(docs / "zoo.json") as file:
+            file.write((json.dumps(rows, indent=1) + "\n").encode())
+        write_page(docs)
+
+
+def read_rows(docs: Path) -> list[dict]:
+    """Returns the rows in zoo.json."""
+    path = docs / "zoo.json"
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def cell(values: list[float], digits: int) -> str:
+    """Returns the mean over seeds, with the standard deviation if there are several."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+
+
+def block(name: str, recipe: str, rows: list[dict]) -> str:
+    """Returns the table of one dataset and recipe, the lowest Frechet distance first."""
+    table = TABLES[name]
+    labels = ["Fréchet distance (EfficientNet-Lite0)", "kernel distance × 1000", "precision", "recall"]
+    lines = [f"| variant | {' | '.join(labels)} | images/s | samples |", "|---|---|---|---|---|---|---|"]
+    variants = {variant: [row for row in rows if row["variant"] == variant] for variant in table.variants}
+    present = {variant: found for variant, found in variants.items() if found}
+
+    def column(found: list[dict], metric: str) -> list[float]:
+        return [row["metrics"][metric] for row in found]
+
+    for variant in sorted(present, key=lambda v: statistics.mean(column(present[v], "frechet"))):
+        found = present[variant]
+        numbers = [cell(column(found, m), evaluate.MEASURES[m].digits) for m in METRICS]
+        speed = f"{statistics.mean(row['images_per_second'] for row in found):.0f}"
+        picture = f"![{variant}](zoo/{name}/{recipe}/{variant}.png)"
+        lines.append(f"| `{variant}` | {' | '.join(numbers)} | {speed} | {picture} |")
+    real = [f"{rows[0]['real'][m]:.{evaluate.MEASURES[m].digits}f}" for m in METRICS]
+    lines.append(f"| real images | {' | '.join(real)} | | |")
+    steps = f"{table.images:,} real images shown, batches of 64, width {table.width}, {table.seeds} seed(s)"
+    cpus = ", ".join(sorted({row["cpu"] for row in rows}))
+    return f"{steps}; speed of whole runs, with start and export, on two cores of {cpus}.\n\n" + "\n".join(lines)
+
+
+def write_page(docs: Path) -> None:
+    """Writes zoo.md from zoo.json."""
+    rows = read_rows(docs)
+    parts = [
+        "# The zoo on images\n",
+        "Made by `benchmarks/zoo.py`. Samples are of the moving average of the generator's weights. *Own recipe*: the "
+        "defaults of each variant, which are those of its paper where it has them. *Common recipe*: learning rate "
+        f"{COMMON['learning_rate']:g} and one discriminator turn for all. Recipes of papers were chosen for other data "
+        "and longer training, so this is not a ranking of methods.\n",
+    ]
+    for name in TABLES:
+        for recipe in ("own", "common"):
+            found = [row for row in rows if (row["table"], row["recipe"]) == (name, recipe)]
+            protocols = sorted({row["protocol"] for row in found})
+            if len(protocols) > 1:
+                raise SystemExit(f"zoo.json: rows of {name} have different protocols: remove the older ones.")
+            if found:
+                parts.append(f"## {name}, {recipe} recipe\n\n{block(name, recipe, found)}\n")
+                parts.append(f"Protocol: {protocols[0]}\n")
+    with atomic_file(docs / "zoo.md") as file:
+        file.write("\n".join(parts).encode())
+
+
+def main() -> None:
+    values = flags.FLAGS
+    docs = Path(values.docs)
+    if values.table:
+        add_rows(values.table, values.recipe, values.data_dir, values.minutes, docs)
+    write_page(docs)
+
+
+if __name__ == "__main__":
+    command_line.main(main, __doc__, GROUPS)
