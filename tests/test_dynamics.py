@@ -353,7 +353,7 @@ def test_other_forms_of_models():
     ("text", "sentence"),
     [
         ("r1_gam", "--models=r1_gam is not in the zoo. Did you mean 'r1_gan'?"),
-        ("r1_gan(gamma=1", "has a bracket"),
+        ("r1_gan(gamma=1", "has an unmatched bracket"),
         ("r1_gan,dcgan,r1_gan", "r1_gan twice"),
         ("r1_gan(gamma)", "--models=r1_gan(gamma): 'gamma' is not of the form name=value"),
         ("r1_gan(gama=1)", "has no argument 'gama'. Did you mean 'gamma'?"),
