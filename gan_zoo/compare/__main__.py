@@ -18,7 +18,7 @@ USAGE = """
 Compares methods on one dataset:
 
     python -m gan_zoo.compare --models=dcgan,wgan_gp --dataset=ring8
-    python -m gan_zoo.compare --models=dcgan,wgan_gp --dataset=cifar10 --metrics=frechet,kid --seeds=3 --steps=20000
+    python -m gan_zoo.compare --models=dcgan,wgan_gp --dataset=cifar10 --metrics=frechet,kid
 
 Synthetic data and color_mnist have exact metrics. Other images are measured by gan_zoo.evaluate.
 All methods get the same networks with the same initial weights, the same data and the same number of generator updates.

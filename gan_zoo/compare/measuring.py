@@ -152,7 +152,7 @@ class ImageMetrics:
         ]
 
     def look(self, source: data.Source, seed: int) -> Look:
-        """See `ExactMetrics.look`. All methods get the same latents."""
+        """See `ExactMetrics.look`. All methods whose latents have the same size and prior get the same latents."""
         judge = self._judge(source, seed, floor=False)
         subject_of = functools.cache(self._subject)  # one graph for all evaluations
 
@@ -230,7 +230,7 @@ def measuring_of(settings: "Settings") -> ExactMetrics | ImageMetrics:
 def _pictures(model, seed: int) -> np.ndarray:
     """Returns the images for a picture, uint8 [N, H, W, C]: `IMAGES_KEPT`, or `COLUMNS` of each shown class, in order.
 
-    They depend on the seed only, so that all methods with latents of one size get the same.
+    All methods whose latents have the same size and prior get the same latents.
     """
     seed = stream(seed, "pictures")
     if model.classes is None:
