@@ -120,13 +120,18 @@ def main() -> int:
     described = [runner.describe(settings, method, found.shape) for method in methods]
     for method in described:
         found.check(settings.batch_size, n_critic=method["n_critic"])
-    measuring, first = measuring_of(settings), settings.build(methods[0], found.shape, 0)
-    measuring.check(first, methods[0].name, found)
+    measuring = None if settings.exact else measuring_of(settings)
+    if measuring:
+        first = settings.build(methods[0], found.shape, 0)
+        measuring.check(first, methods[0].name, found)
     folder = Path(values.output or f"runs/compare-{runner.plain(settings.dataset)}").expanduser()
     runner.check_folder(folder, settings)
     source = found.open()
-    trial = measuring.trial(first, methods[0].name, source)
-    runner.open_folder(folder, settings, None if trial is None else trial.protocol)
+    trial = None
+    if measuring:
+        print(f"measuring the real images of {settings.dataset}; a cache keeps the results", flush=True)
+        trial = measuring.trial(first, methods[0].name, source)
+    runner.open_folder(folder, settings, trial and trial.protocol)
     wanted = runner.jobs(methods, range(values.first_seed, values.first_seed + values.seeds), folder)
     with ownership.hold(folder, "--output"):
         status = _run_missing(wanted, settings, folder, values.workers or os.cpu_count() or 1)

@@ -1,7 +1,8 @@
 """What a comparison measures: exact metrics where the distribution is known, and `gan_zoo.evaluate` for other images.
 
-Both classes have the same interface. `describe` and `primary` say what the numbers are, `look` measures a model in
-training, and `trial` and `reference` measure the data themselves.
+Both classes have `primary` and `describe`, which say what the numbers are, `look`, which measures a model in training,
+and `reference`, which measures the data themselves. For images, `trial` comes before all training: it measures the real
+images, and returns the protocol.
 """
 
 import contextlib
@@ -92,13 +93,7 @@ class ExactMetrics:
 
         return measure
 
-    def check(self, gan, name: str, found: data.Found) -> None:
-        """Does nothing: exact metrics can be computed of every method."""
-
-    def trial(self, gan, name: str, source: data.Source) -> None:
-        """Does nothing: exact metrics need no preparation."""
-
-    def reference(self, source: data.Source, seeds: Sequence[int], trial: None) -> dict[str, Any]:
+    def reference(self, source: data.Source, seeds: Sequence[int], trial: None = None) -> dict[str, Any]:
         """Returns the metrics of draws of the data, over the same seeds: the values of a perfect generator."""
         measured = []
         for seed in seeds:
