@@ -190,7 +190,7 @@ def test_images_are_measured_by_the_judge():
     assert "columns" not in result
     assert json.loads(json.dumps(result)) == result
     # Another method starts from the same weights, and has the same latents.
-    subject = evaluate.of_model(IMAGES.build(one("lsgan"), source.shape, 5))
+    subject = evaluate.of_model(IMAGES.build(one("r1_gan(gamma=1)"), source.shape, 5))
     found = evaluate.evaluate(subject, source, features, metrics=IMAGES.metrics, num=20, seed=5, floor=False)
     expected = {name: found.metrics[name].value for name in IMAGES.metrics}
     assert {name: result["curve"][0][name] for name in expected} == pytest.approx(expected, rel=1e-6)

@@ -247,6 +247,13 @@ class TestManifold:
             expected = inside.sum(axis=0).mean() / k, inside.any(axis=1).mean()
             assert metrics.density_coverage(REAL, FAKE, k=k) == pytest.approx(expected)
 
+    def test_radii_that_are_known(self):
+        radii = metrics.radii(REAL, 3)
+        np.testing.assert_allclose(radii, self.radii(REAL, 3) ** 2)
+        for of in (metrics.precision_recall, metrics.density_coverage):
+            assert of(REAL, FAKE, k=3, real_radii=radii) == of(REAL, FAKE, k=3)
+            assert of(REAL, FAKE, k=3, real_radii=np.zeros(len(REAL))) != of(REAL, FAKE, k=3)
+
     def test_defaults(self):
         assert metrics.precision_recall(REAL, FAKE) == metrics.precision_recall(REAL, FAKE, k=3)
         assert metrics.density_coverage(REAL, FAKE) == metrics.density_coverage(REAL, FAKE, k=5)

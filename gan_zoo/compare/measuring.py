@@ -1,7 +1,8 @@
 """What a comparison measures: exact metrics where the distribution is known, and `gan_zoo.evaluate` for other images.
 
-Both classes have the same interface. `describe` and `primary` say what the numbers are, `look` measures a model in
-training, and `trial` and `reference` measure the data themselves.
+Both classes have `primary` and `describe`, which say what the numbers are, `look`, which measures a model in training,
+and `reference`, which measures the data themselves. For images, `trial` comes before all training: it measures the real
+images, and returns the protocol.
 """
 
 import contextlib
@@ -92,13 +93,7 @@ class ExactMetrics:
 
         return measure
 
-    def check(self, gan, name: str, found: data.Found) -> None:
-        """Does nothing: exact metrics can be computed of every method."""
-
-    def trial(self, gan, name: str, source: data.Source) -> None:
-        """Does nothing: exact metrics need no preparation."""
-
-    def reference(self, source: data.Source, seeds: Sequence[int], trial: None) -> dict[str, Any]:
+    def reference(self, source: data.Source, seeds: Sequence[int], trial: None = None) -> dict[str, Any]:
         """Returns the metrics of draws of the data, over the same seeds: the values of a perfect generator."""
         measured = []
         for seed in seeds:
@@ -152,7 +147,7 @@ class ImageMetrics:
         ]
 
     def look(self, source: data.Source, seed: int) -> Look:
-        """See `ExactMetrics.look`. All methods get the same latents."""
+        """See `ExactMetrics.look`. All methods whose latents have the same size and prior get the same latents."""
         judge = self._judge(source, seed, floor=False)
         subject_of = functools.cache(self._subject)  # one graph for all evaluations
 
@@ -230,7 +225,7 @@ def measuring_of(settings: "Settings") -> ExactMetrics | ImageMetrics:
 def _pictures(model, seed: int) -> np.ndarray:
     """Returns the images for a picture, uint8 [N, H, W, C]: `IMAGES_KEPT`, or `COLUMNS` of each shown class, in order.
 
-    They depend on the seed only, so that all methods with latents of one size get the same.
+    All methods whose latents have the same size and prior get the same latents.
     """
     seed = stream(seed, "pictures")
     if model.classes is None:

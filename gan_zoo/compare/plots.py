@@ -439,9 +439,10 @@ def _draw_curves(axes: "Axes", results: dict[str, Any], metric: dict[str, Any], 
         axes.axvline(budget, color=theme.text, linewidth=0.8, linestyle=(0, (1, 2)))
     label = {"step": "generator updates", "seconds": "training time in seconds"}[axis]
     axes.set_xlabel(label, fontsize=10, color=theme.text)
-    better = "" if metric["better"] == "none" else f" ({metric['better']} is better)"
-    title = textwrap.fill(f"{metric['label']}{better}", 50)
-    axes.set_title(title, fontsize=11, color=theme.text, parse_math=False, loc="left", weight="bold")
+    better = "" if metric["better"] == "none" else f"({metric['better']} is better)"
+    label = metric["label"]
+    title = f"{label} {better}" if len(label + better) < 50 else f"{label}\n{better}"  # a panel is not wider
+    axes.set_title(title.rstrip(), fontsize=11, color=theme.text, parse_math=False, loc="left", weight="bold")
 
 
 def _loss_names(results: dict[str, Any], method: str) -> list[str]:

@@ -210,7 +210,7 @@ class Judge:
         with self._progress(f"{', '.join(names)} of {number} samples", None):
             gaussian = self._gaussian if "frechet" in names else None
             inputs = (reference.examples, fake, self._features, self._seed, self._resamples, subject, gaussian)
-            estimates = measures.compute(names, measures.Inputs(*inputs))
+            estimates = measures.compute(names, measures.Inputs(*inputs, reference.radii))
         floors, floor_size = self._floors(names, number) if self._floor else ({}, None)
         samples = {"number": number, "seed": self._seed, "ema": subject.description.get("ema")}
         return Evaluation(

@@ -55,6 +55,7 @@ class Inputs:
         resamples: Number of resamples for the error of the Frechet distance; 0 for no error.
         subject: The generator of `fake`; None for the noise floor.
         gaussian: The Gaussian of `real`, if it is known already: see `gaussian_of`.
+        radii: Function of k that returns `gan_zoo.metrics.radii` of the real features. None if they are not kept.
     """
 
     real: Examples
@@ -64,6 +65,7 @@ class Inputs:
     resamples: int
     subject: Subject | None = None
     gaussian: metrics.FrechetReference | None = None
+    radii: Callable[[int], np.ndarray] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,12 +282,14 @@ def _share(value: float, count: int) -> Estimate:
 
 
 def _precision_recall(inputs: Inputs) -> dict[str, Estimate]:
-    found = metrics.precision_recall(inputs.real.features, inputs.fake.features, k=NEIGHBOURS)
+    known = inputs.radii and inputs.radii(NEIGHBOURS)
+    found = metrics.precision_recall(inputs.real.features, inputs.fake.features, k=NEIGHBOURS, real_radii=known)
     return {"precision": _share(found.precision, len(inputs.fake)), "recall": _share(found.recall, len(inputs.real))}
 
 
 def _density_coverage(inputs: Inputs) -> dict[str, Estimate]:
-    found = metrics.density_coverage(inputs.real.features, inputs.fake.features, k=COVERAGE_NEIGHBOURS)
+    k, known = COVERAGE_NEIGHBOURS, inputs.radii and inputs.radii(COVERAGE_NEIGHBOURS)
+    found = metrics.density_coverage(inputs.real.features, inputs.fake.features, k=k, real_radii=known)
     return {"density": Estimate(found.density), "coverage": _share(found.coverage, len(inputs.real))}
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from gan_zoo import releases
+from gan_zoo import metrics, releases
 from gan_zoo.data import cache
 from gan_zoo.data.sources import ImageSource, Source
 from gan_zoo.evaluate.examples import BATCH_SIZE, FEATURES, IMAGES, LOGITS, Examples, create, extract_to, in_batches
@@ -45,6 +45,21 @@ class Reference:
     classes: tuple[str, ...] | None
     description: dict[str, Any]
     folder: Path
+
+    def radii(self, k: int) -> np.ndarray:
+        """Returns `gan_zoo.metrics.radii` of the features, from the cache or computed now.
+
+        They take much longer than the comparison with a few thousand samples: all pairs of real images.
+        """
+        path = self.folder / f"radii-{k}.npy"
+        with contextlib.suppress(OSError, ValueError, EOFError):
+            found = np.load(path)
+            if found.shape == (len(self.examples),):
+                return found
+        found = metrics.radii(self.examples.features, k)
+        with contextlib.suppress(OSError), files.atomic_file(path) as file:  # only a cache
+            np.save(file, found)
+        return found
 
 
 def open_reference(

@@ -38,6 +38,7 @@ from gan_zoo.metrics.manifold import (
     density_coverage,
     nearest,
     precision_recall,
+    radii,
 )
 from gan_zoo.metrics.mixture import MixtureLogLikelihood, gmm_log_likelihood
 from gan_zoo.metrics.mmd import median_bandwidth, squared_mmd
@@ -91,6 +92,7 @@ __all__ = [
     "perceptual_path_length",
     "precision_recall",
     "primary",
+    "radii",
     "sliced_wasserstein",
     "squared_frechet",
     "squared_frechet_of_samples",

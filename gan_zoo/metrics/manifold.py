@@ -65,7 +65,28 @@ class Nearest(NamedTuple):
     distance: np.ndarray
 
 
-def precision_recall(real: np.ndarray, fake: np.ndarray, *, k: int = 3) -> PrecisionRecall:
+def radii(real: np.ndarray, k: int) -> np.ndarray:
+    """Returns the squared distance of each feature to its k-th nearest neighbour in the same set, float64 [N].
+
+    `precision_recall` and `density_coverage` take it, so that several sets can be compared with the same real one.
+
+    Args:
+        real: Features, [N, D] with N > k, also a memory-mapped file.
+        k: Which neighbour.
+
+    Raises:
+        UserError: If there are too few rows, or a value is not finite.
+    """
+    checks.whole("k", k, 1)
+    real, _ = row_pair(("real", "real"), real, real)
+    shift = centre("real", real)
+    _more_than("real", real, k)
+    return _radii(real, k, shift)
+
+
+def precision_recall(
+    real: np.ndarray, fake: np.ndarray, *, k: int = 3, real_radii: np.ndarray | None = None
+) -> PrecisionRecall:
     """Returns improved precision and recall.
 
     The neighbourhood of a feature is the closed ball that reaches to its k-th nearest neighbour in its own set, itself
@@ -75,6 +96,7 @@ def precision_recall(real: np.ndarray, fake: np.ndarray, *, k: int = 3) -> Preci
         real: Features of real images, [N, D] with N > k, also a memory-mapped file.
         fake: Features of generated images, [M, D] with M > k.
         k: Which neighbour bounds the ball.
+        real_radii: The result of `radii(real, k)`, if it is known already.
 
     Raises:
         UserError: If the shapes do not match, there are too few rows, or a value is not finite.
@@ -82,7 +104,8 @@ def precision_recall(real: np.ndarray, fake: np.ndarray, *, k: int = 3) -> Preci
     real, fake, shift = _features(real, fake, k)
     _more_than("real", real, k)
     _more_than("fake", fake, k)
-    real_radii, fake_radii = _radii(real, k, shift), _radii(fake, k, shift)
+    real_radii = _radii(real, k, shift) if real_radii is None else real_radii
+    fake_radii = _radii(fake, k, shift)
 
     def found(part: slice) -> tuple[np.ndarray, np.ndarray]:
         precise, recalled = np.zeros(part.stop - part.start, bool), np.zeros(len(real), bool)
@@ -95,7 +118,9 @@ def precision_recall(real: np.ndarray, fake: np.ndarray, *, k: int = 3) -> Preci
     return PrecisionRecall(float(np.concatenate(precise).mean()), float(np.logical_or.reduce(recalled, axis=0).mean()))
 
 
-def density_coverage(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> DensityCoverage:
+def density_coverage(
+    real: np.ndarray, fake: np.ndarray, *, k: int = 5, real_radii: np.ndarray | None = None
+) -> DensityCoverage:
     """Returns density and coverage.
 
     The neighbourhood of a real feature is the open ball to its k-th nearest real neighbour, itself not counted.
@@ -105,18 +130,19 @@ def density_coverage(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> Densi
         real: Features of real images, [N, D] with N > k, also a memory-mapped file.
         fake: Features of generated images, [M, D].
         k: Which neighbour bounds the ball.
+        real_radii: The result of `radii(real, k)`, if it is known already.
 
     Raises:
         UserError: If the shapes do not match, there are too few rows, or a value is not finite.
     """
     real, fake, shift = _features(real, fake, k)
     _more_than("real", real, k)
-    radii = _radii(real, k, shift)
+    real_radii = _radii(real, k, shift) if real_radii is None else real_radii
 
     def found(part: slice) -> tuple[int, np.ndarray]:
         count, covered = 0, np.zeros(len(real), bool)
         for block in _blocks(part, fake, real, shift):
-            inside = block.inside(radii[block.columns], closed=False)
+            inside = block.inside(real_radii[block.columns], closed=False)
             count += np.count_nonzero(inside)
             covered[block.columns] = inside.any(axis=0)
         return count, covered
