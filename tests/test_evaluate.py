@@ -252,7 +252,7 @@ def test_features_of_the_reference_are_cached_by_content(source, tmp_path):
     calls = []
 
     def counted(images):
-        calls.append(len(images))
+        calls.append(len(images) if images.any() else 0)  # the network is first tried with a black image
         return PIXELS.compute(images)
 
     features = dataclasses.replace(PIXELS, compute=counted)
@@ -292,7 +292,7 @@ def test_a_cache_that_cannot_be_written(source, tmp_path):
         ({"metrics": []}, "--metrics is empty"),
         ({"num": 0}, "--num must be a whole number"),
         ({"num": 101}, "--num=101: array has only 100 images"),
-        ({"num": 5}, "--num: 5 samples are too few to measure: 10 are the least"),
+        ({"num": 5}, "--num=5 is too few samples to measure: 10 are the least"),
         ({"metrics": ["path_length"]}, "--metrics=path_length needs a generator, and array is a set of images"),
         ({"metrics": ["label_accuracy"]}, "--metrics=label_accuracy needs labels, and array has none"),
         ({"metrics": ["swd"]}, "--metrics=swd needs square images"),
@@ -313,8 +313,14 @@ def test_a_metric_of_logits_needs_a_classifier(source):
 @pytest.mark.parametrize(
     ("images", "what"),
     [
-        (np.zeros((20, 9, 9, 1), np.uint8), "array has images of 9x9x1, and digits of 8x8x1"),
-        (np.zeros((20, 8, 8, 3), np.uint8), "array has images of 8x8x3, and digits of 8x8x1"),
+        (
+            np.zeros((20, 9, 9, 1), np.uint8),
+            "array has images of 9x9x1, and --dataset=digits of 8x8x1: give the dataset the same --res",
+        ),
+        (
+            np.zeros((20, 8, 8, 3), np.uint8),
+            "array has images of 8x8x3, and --dataset=digits of 8x8x1: use a dataset with as many channels",
+        ),
         (np.zeros((20, 8, 8), np.uint8), "model: images must be uint8"),
         (np.zeros((20, 8, 8, 1)), "model: images must be uint8"),
     ],

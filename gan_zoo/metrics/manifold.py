@@ -109,20 +109,35 @@ def density_coverage(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> Densi
     Raises:
         UserError: If the shapes do not match, there are too few rows, or a value is not finite.
     """
+    counts, covered = neighbourhoods(real, fake, k=k)
+    return DensityCoverage(int(counts.sum()) / (k * len(fake)), float(covered.mean()))
+
+
+def neighbourhoods(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the number of real neighbourhoods that each fake feature is in, [M], and which real ones have one, [N].
+
+    Args:
+        real: As for `density_coverage`; likewise `fake` and `k`.
+        fake: [M, D].
+        k: Which neighbour bounds the ball.
+
+    Raises:
+        UserError: As for `density_coverage`.
+    """
     real, fake, shift = _features(real, fake, k)
     _more_than("real", real, k)
     radii = _radii(real, k, shift)
 
-    def found(part: slice) -> tuple[int, np.ndarray]:
-        count, covered = 0, np.zeros(len(real), bool)
+    def found(part: slice) -> tuple[np.ndarray, np.ndarray]:
+        counts, covered = np.zeros(part.stop - part.start, np.int64), np.zeros(len(real), bool)
         for block in _blocks(part, fake, real, shift):
             inside = block.inside(radii[block.columns], closed=False)
-            count += np.count_nonzero(inside)
+            counts += np.count_nonzero(inside, axis=1)
             covered[block.columns] = inside.any(axis=0)
-        return count, covered
+        return counts, covered
 
     counts, covered = zip(*parallel(found, _parts(fake)), strict=True)
-    return DensityCoverage(sum(counts) / (k * len(fake)), float(np.logical_or.reduce(covered, axis=0).mean()))
+    return np.concatenate(counts), np.logical_or.reduce(covered, axis=0)
 
 
 def nearest(real: np.ndarray, fake: np.ndarray, *, k: int = 1) -> Nearest:
