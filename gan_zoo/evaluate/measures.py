@@ -84,7 +84,7 @@ class Measure:
     """A metric.
 
     Attributes:
-        label: Name in tables. "{features}" stands for the title of the network.
+        label: Name in tables. That of the Frechet distance is the network's.
         better: Whether "lower" or "higher" values are better; "none" if neither is.
         digits: Number of decimals to show.
         protocol: Settings that numbers depend on, for the protocol line.
@@ -100,6 +100,8 @@ class Measure:
     description: str
     group: str
     needs: tuple[str, ...] = ()
+    published: str = ""
+    """Name in tables for the features of Inception, if the literature has one."""
 
 
 MEASURES: Mapping[str, Measure] = MappingProxyType(
@@ -119,6 +121,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             f"cubic, unbiased, {SUBSETS} subsets of {SUBSET_SIZE}, or of all if there are fewer",
             "Squared maximum mean discrepancy of features, times 1000 (of Inception: KID x 1000).",
             "kid",
+            published="KID x 1000",
         ),
         "inception_score": Measure(
             "Class score",
@@ -128,6 +131,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             "exp(E KL(p(y|x) || p(y))) of the network's classes (of Inception: the Inception Score).",
             "inception_score",
             ("logits",),
+            "Inception Score",
         ),
         "precision": Measure(
             "Precision", "higher", 3, f"k = {NEIGHBOURS}", "Share of samples near real images.", "precision_recall"
@@ -230,8 +234,11 @@ DEFAULT = ("frechet", "kid", "precision", "recall")
 
 
 def label_of(name: str, features: Features) -> str:
-    """Returns the name of a metric in tables. Only features of Inception give an FID."""
-    return features.frechet_name if name == "frechet" else MEASURES[name].label
+    """Returns the name of a metric in tables. Only features of Inception give an FID, a KID or an Inception Score."""
+    if name == "frechet":
+        return features.frechet_name
+    measure = MEASURES[name]
+    return measure.published if measure.published and features.frechet_name == "FID" else measure.label
 
 
 def compute(
