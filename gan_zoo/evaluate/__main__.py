@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import re
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -96,6 +98,8 @@ def main() -> int:
     if values.json is not None:
         _check_writable(values.json)
     measures.check_names(tuple(values.metrics))
+    # Python would end without removing its temporary files, which can be large.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with _named_flags():
         return _evaluate(values)
 
