@@ -227,7 +227,7 @@ def test_samples_that_are_not_finite_are_a_divergence():
     [
         ({"metrics": ["label_accuracy"]}, "lsgan", "--metrics=label_accuracy needs labels, and lsgan has none"),
         ({"metrics": ["inception_score"]}, "lsgan", "--metrics=inception_score needs the classes of a classifier"),
-        ({"samples": 9}, "lsgan", "--samples: 9 samples are too few to measure"),
+        ({"samples": 9}, "lsgan", "--samples=9 is too few samples to measure"),
         ({"features": f"{__name__}:one"}, "lsgan", f"--features={__name__}:one failed on images of shape"),
         ({"network": None, "resolution": 16}, "progressive_gan", "--models=progressive_gan grows its networks"),
     ],

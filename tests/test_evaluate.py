@@ -1,6 +1,7 @@
 """The evaluation of images: what it measures, its protocol, its cache, its command, and its use in training."""
 
 import dataclasses
+import errno
 import json
 import os
 import subprocess
@@ -153,10 +154,56 @@ def test_all_metrics_of_a_conditional_model(conditional, source, monkeypatch):
     # 8 x 8 images have no pyramid.
     assert {*found.metrics} == {*measures.MEASURES} - {"swd"}
     assert all(np.isfinite(result.value) for result in found.metrics.values())
-    assert all(
-        (r.low is None) == (r.high is None) and (r.low is None or r.low <= r.value) for r in found.metrics.values()
-    )
+    assert all(result.low <= result.value <= result.high for result in found.metrics.values())
     assert found.metrics["path_length"].floor is None
+
+
+def test_intervals_for_the_randomness_of_samples(source, monkeypatch):
+    """Few samples make recall uncertain, however many real images there are."""
+    few = value(source.images[:40], source, "recall")
+    assert few.high - few.low > 0.1
+    zero = value(np.full((40, 8, 8, 1), 7, np.uint8), source, "precision")
+    assert zero.value == zero.low == 0 < zero.high < 0.1
+    monkeypatch.setattr(measures, "SUBSETS", 3)
+    # All subsets of samples and of real images are almost equal here.
+    kid = value(source.images[:1200], source, "kid")
+    assert kid.low < kid.value < kid.high
+
+
+def test_the_sliced_distance_has_an_interval():
+    larger = data.open_source("digits", resolution=16)
+    rows = dataclasses.replace(PIXELS, compute=lambda images: (np.float32(images[:, 0, :, 0]), None))
+    found = value(larger.images[:40], larger, "swd", rows)
+    assert 0 < found.low < found.value < found.high
+
+
+def test_all_leaves_out_what_cannot_be_computed(conditional, source, caplog):
+    """A class with one sample, a function that takes no floats, and a noise floor of too few real images."""
+    features = dataclasses.replace(PIXELS, takes_floats=False)
+    settings = {"num": 15, **FAST}
+    found = evaluate.evaluate(evaluate.of_model(conditional), source, features, metrics=["all"], **settings)
+    assert {*measures.MEASURES} - {*found.metrics} == {"swd", "intra_frechet", "path_length"}
+    assert "--metrics=intra_frechet is left out: fake has 1 rows of class" in caplog.text
+    with pytest.raises(UserError, match="--metrics=intra_frechet: fake has 1 rows of class"):
+        evaluate.evaluate(evaluate.of_model(conditional), source, features, metrics=["intra_frechet"], **settings)
+    few = source.images[np.concatenate([np.flatnonzero(source.labels == k)[:2] for k in range(10)])]
+    labelled = dataclasses.replace(
+        open_subject(few), classes=source.classes, draw=lambda n, seed: iter([(few, np.repeat(np.arange(10), 2))])
+    )
+    result = evaluate.evaluate(labelled, source, PIXELS, metrics=["intra_frechet"], **FAST).metrics["intra_frechet"]
+    assert result.value > 0 and result.floor is None and result.floor_size is None
+
+
+def test_large_seeds(gan, source):
+    settings = {"metrics": ["gmm"], "num": 40, "floor": False}
+    found = evaluate.evaluate(evaluate.of_model(gan), source, PIXELS, seed=2**40, **settings)
+    assert np.isfinite(found.metrics["gmm"].value)
+
+
+def test_functions_tell_their_sizes_when_they_are_called(source):
+    unknown = dataclasses.replace(PIXELS, size=None, outputs=None)
+    found = [value(source.images[:40], source, "inception_score", one, floor=False) for one in (PIXELS, unknown)]
+    assert found[0] == found[1]
 
 
 # What is evaluated.
@@ -189,6 +236,19 @@ def test_a_set_of_images_is_used_whole_or_in_part(source):
     subject = open_subject(source.images[:50])
     assert evaluate.evaluate(subject, source, PIXELS, metrics=["nearest"]).protocol.samples["number"] == 50
     assert evaluate.evaluate(subject, source, PIXELS, metrics=["nearest"], num=20).protocol.samples["number"] == 20
+
+
+def test_folders_are_decoded_as_for_training(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        kind, size = (np.uint16, (8, 8)) if i % 2 else (np.uint8, (8, 8, 4))
+        pixels = rng.integers(0, np.iinfo(kind).max, size, kind)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")  # 16 bits, or with transparency
+    name = f"folder:{tmp_path}"
+    images = data.open_source(name, resolution=8, cache_dir=tmp_path / "cache")
+    assert value(images.images, images, "nearest").value == 0
+    found = evaluate.evaluate(open_subject(name), images, PIXELS, metrics=["nearest"], floor=False)
+    assert found.metrics["nearest"].value == 0
 
 
 # The protocol.
@@ -225,6 +285,9 @@ def test_only_inception_gives_an_fid():
             continue
         assert measures.label_of("frechet", features).startswith("Frechet distance (")
     assert measures.label_of("frechet", PIXELS) == "Frechet distance (pixels)"
+    published = dataclasses.replace(PIXELS, frechet_name="FID")
+    names = [[measures.label_of(n, f) for n in ("kid", "inception_score")] for f in (PIXELS, published)]
+    assert names == [["Kernel distance x 1000", "Class score"], ["KID x 1000", "Inception Score"]]
 
 
 def test_files_of_results(source, tmp_path):
@@ -236,9 +299,19 @@ def test_files_of_results(source, tmp_path):
     assert evaluate.read(tmp_path / "one.json") == [found]
     evaluate.write([found, found], tmp_path / "two.json")
     assert evaluate.read(tmp_path / "two.json") == [found, found]
-    (tmp_path / "bad.json").write_text('{"subject": 1}')
+    with pytest.raises(UserError, match="have no metric in common"):
+        evaluate.ranking([dataclasses.replace(found, metrics={}), found])
+    broken = {
+        "bad.json": {"subject": 1},
+        "text.json": "text",
+        "value.json": {**plain, "metrics": {"frechet": {**plain["metrics"]["frechet"], "value": None}}},
+        "label.json": {**plain, "labels": {}},
+        "protocol.json": {**plain, "protocol_details": {**plain["protocol_details"], "code": {}}},
+    }
+    for name, content in broken.items():
+        (tmp_path / name).write_text(json.dumps(content))
     for name, what in (
-        ("bad.json", "is not a file of gan_zoo.evaluate"),
+        *((name, "is not a file of gan_zoo.evaluate") for name in broken),
         ("none.json", "cannot be read: No such file"),
     ):
         with pytest.raises(UserError, match=what):
@@ -252,7 +325,7 @@ def test_features_of_the_reference_are_cached_by_content(source, tmp_path):
     calls = []
 
     def counted(images):
-        calls.append(len(images))
+        calls.append(len(images) if images.any() else 0)  # the network is first tried with a black image
         return PIXELS.compute(images)
 
     features = dataclasses.replace(PIXELS, compute=counted)
@@ -282,6 +355,35 @@ def test_a_cache_that_cannot_be_written(source, tmp_path):
         evaluate.evaluate(open_subject(source.images[:40]), source, PIXELS, cache_dir=tmp_path / "file" / "x")
 
 
+def test_two_processes_with_one_cache(tmp_path):
+    """The second one keeps what the first one has published, which it may be reading."""
+    from gan_zoo.evaluate import reference
+
+    def fill(folder):
+        folder.mkdir(exist_ok=True)
+        np.save(folder / "features.npy", np.zeros((3, 2), np.float32))
+        (folder / "meta.json").write_text("{}")
+
+    final = tmp_path / "features"
+    with reference._new_folder(final, 3) as part:
+        fill(part)
+        fill(final)
+        (final / "floor-1-0.json").write_text("{}")
+    assert (final / "floor-1-0.json").exists() and [*tmp_path.iterdir()] == [final]
+
+
+def test_full_disks(source, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    evaluate.evaluate(open_subject(source.images[:40]), source, PIXELS, metrics=["nearest"], cache_dir=tmp_path)
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(UserError, match="temporary files in .* cannot be written .*No space left.* TMPDIR"):
+        evaluate.evaluate(open_subject(source.images[:40]), source, PIXELS, metrics=["nearest"], cache_dir=tmp_path)
+    with pytest.raises(UserError, match="features cannot be cached in .*No space left.* GAN_ZOO_CACHE"):
+        evaluate.evaluate(open_subject(source.images[:40]), source, PIXELS, cache_dir=tmp_path / "other")
+
+
 # Bad input.
 
 
@@ -292,11 +394,12 @@ def test_a_cache_that_cannot_be_written(source, tmp_path):
         ({"metrics": []}, "--metrics is empty"),
         ({"num": 0}, "--num must be a whole number"),
         ({"num": 101}, "--num=101: array has only 100 images"),
-        ({"num": 5}, "--num: 5 samples are too few to measure: 10 are the least"),
+        ({"num": 5}, "--num=5 is too few samples to measure: 10 are the least"),
         ({"metrics": ["path_length"]}, "--metrics=path_length needs a generator, and array is a set of images"),
         ({"metrics": ["label_accuracy"]}, "--metrics=label_accuracy needs labels, and array has none"),
         ({"metrics": ["swd"]}, "--metrics=swd needs square images"),
         ({"resamples": -1}, "--resamples must be a whole number"),
+        ({"resamples": 1}, "--resamples=1: one resample has no spread"),
     ],
 )
 def test_bad_settings(source, settings, what):
@@ -313,8 +416,14 @@ def test_a_metric_of_logits_needs_a_classifier(source):
 @pytest.mark.parametrize(
     ("images", "what"),
     [
-        (np.zeros((20, 9, 9, 1), np.uint8), "array has images of 9x9x1, and digits of 8x8x1"),
-        (np.zeros((20, 8, 8, 3), np.uint8), "array has images of 8x8x3, and digits of 8x8x1"),
+        (
+            np.zeros((20, 9, 9, 1), np.uint8),
+            "array has images of 9x9x1, and --dataset=digits of 8x8x1: give the dataset the same --res",
+        ),
+        (
+            np.zeros((20, 8, 8, 3), np.uint8),
+            "array has images of 8x8x3, and --dataset=digits of 8x8x1: use a dataset with as many channels",
+        ),
         (np.zeros((20, 8, 8), np.uint8), "model: images must be uint8"),
         (np.zeros((20, 8, 8, 1)), "model: images must be uint8"),
     ],
@@ -363,8 +472,26 @@ def test_points_are_not_images():
         open_subject(gan)
     subject = open_subject(np.zeros((20, 8, 8, 1), np.uint8))
     points = dataclasses.replace(subject, shape=(2,))
-    with pytest.raises(UserError, match="dataset=ring8 has no images"):
-        evaluate.evaluate(points, data.open_source("ring8"), PIXELS)
+    for one in (points, subject):
+        with pytest.raises(UserError, match="--dataset=ring8 has no images"):
+            evaluate.evaluate(one, data.open_source("ring8"), PIXELS)
+
+
+def test_labels_of_other_classes(source, tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for i in range(6):
+            Image.fromarray(source.images[i, ..., 0]).save(tmp_path / name / f"{i}.png")
+    subject = open_subject(f"folder:{tmp_path}")
+    with pytest.raises(UserError, match="--metrics=label_accuracy needs the same classes .* has cat, dog and the data"):
+        evaluate.evaluate(subject, source, PIXELS, metrics=["label_accuracy"])
+    (tmp_path / "one" / "cat").mkdir(parents=True)
+    for i in range(12):
+        Image.fromarray(source.images[i, ..., 0]).save(tmp_path / "one" / "cat" / f"{i}.png")
+    one = f"folder:{tmp_path / 'one'}"
+    images = data.open_source(one, resolution=8, labels=True, cache_dir=tmp_path / "cache")
+    with pytest.raises(UserError, match="--metrics=label_accuracy: the real images are all of one class"):
+        evaluate.evaluate(open_subject(one), images, PIXELS, metrics=["label_accuracy"])
 
 
 def test_features_that_are_not_finite(source):
@@ -401,6 +528,19 @@ def test_command_line(gan, tmp_path):
     assert {*json.loads((tmp_path / "a.json").read_text())["metrics"]} == {"kid", "precision"}
     bad = run("--model=model", "--dataset=digits", "--features=mine:other", "--trust")
     assert bad.returncode == 2 and bad.stderr.splitlines()[-1].startswith("error: --features=mine:other: mine has no")
+
+
+def test_the_command_checks_before_it_works(source, tmp_path):
+    from gan_zoo.evaluate import __main__ as command
+
+    (tmp_path / "file").write_text("")
+    for path, what in ((tmp_path, "it is a folder"), (tmp_path / "file" / "x.json", "file is not a folder")):
+        with pytest.raises(UserError, match=f"--json=.* cannot be written: .*{what}"):
+            command._check_writable(str(path))
+    referee = evaluate.Judge(source, PIXELS)
+    subjects = [open_subject(source.images[:count]) for count in (30, 20)]
+    with pytest.raises(UserError, match="array would have 30 samples and array 20.* give both --num=20"):
+        command._check_numbers(referee, subjects)
 
 
 # In training.
@@ -472,6 +612,10 @@ def test_training_on_images(tmp_path):
         ({"dataset": "digits", "network": "mlp", "evaluate_metrics": ("fid",)}, "--evaluate_metrics=fid is not one of"),
         ({"dataset": "digits", "network": "mlp", "evaluate_features": "vgg"}, "--evaluate_features=vgg is not one of"),
         (
+            {"dataset": "digits", "network": "mlp", "evaluate_features": "digits", "evaluate_metrics": ("swd",)},
+            "--evaluate_metrics=swd needs square images with a side",
+        ),
+        (
             {"dataset": "digits", "network": "mlp", "evaluate_features": "digits", "evaluate_metrics": ("ms_ssim",)},
             "--evaluate_metrics=ms_ssim has no better or worse",
         ),
@@ -490,3 +634,25 @@ def test_bad_flags_of_training(tmp_path, changed, what):
     with pytest.raises(UserError, match=what):
         pipeline.run(settings(tmp_path, **changed))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_last_step_is_exported_if_the_best_is_damaged(tmp_path, caplog):
+    run = settings(tmp_path / "run", steps=4, evaluate_every=4, export="best")
+    pipeline.run(run)
+    (checkpoint,) = checkpoints.list_checkpoints(tmp_path / "run" / "best")
+    (checkpoint / checkpoints.EMA).write_bytes(b"damaged")
+    assert read_best(tmp_path / "run" / "best") is None
+    path = pipeline.run(run)
+    assert json.loads((path / saved_model.METADATA).read_text())["step"] == 4
+    assert "--export=best: no step was evaluated" in caplog.text
+
+
+def test_training_goes_on_if_a_step_cannot_be_evaluated(tmp_path, caplog):
+    run = settings(
+        tmp_path, dataset="digits", network="mlp", steps=1, steps_per_execution=1, conditional=True, export="last",
+        evaluate_every=1, evaluate_num=12, evaluate_features="digits", evaluate_metrics=("intra_frechet",),
+    )  # fmt: skip
+    assert (pipeline.run(run) / "saved_model.pb").exists()
+    assert "12 samples are not more than the 1568 features" in caplog.text and "raise --evaluate_num" in caplog.text
+    assert "This step is not evaluated: --evaluate_metrics=intra_frechet: fake has" in caplog.text
+    assert read_best(tmp_path / "best") is None

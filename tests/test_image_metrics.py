@@ -130,7 +130,7 @@ class TestFrechetReference:
         reference = metrics.FrechetReference([0, 0], np.eye(2))
         assert math.isnan(reference.distance([0, np.nan], np.eye(2)))
         with pytest.raises(
-            UserError, match=r"^covariance must be of shape \[2, 2\], as the reference has it, not \[3, 3"
+            UserError, match=r"^covariance must be of shape \[2, 2\], to match the reference, not \[3, 3"
         ):
             reference.distance([0, 0], np.eye(3))
         for cov in ([[1, 2], [0, 1]], -np.eye(2)):

@@ -63,7 +63,7 @@ class Evaluate(StepCallback):
             return
         self.log.note(found)
         say(f"step {self.step}: " + ", ".join(f"{name} {value:.4g}" for name, value in found.items()))
-        value = found[self.primary]
+        value = found.get(self.primary, math.nan)
         if math.isfinite(value) and self._is_best(value):
             checkpoints.save(self.folder, self.model, self.step, self.ema.average, keep=1)
             entry = {"step": self.step, "metric": self.primary, "protocol": self.protocol, "values": found}
@@ -82,12 +82,13 @@ def read_best(folder: str | Path) -> dict[str, Any] | None:
     """Returns the entry of the best checkpoint in a folder: "step", "metric", "protocol" and "values"; or None.
 
     A process that was killed may have left a checkpoint without its entry, or an entry without its checkpoint. Both
-    count as none.
+    count as none, and so does a damaged checkpoint.
     """
     try:
         entry = json.loads((Path(folder) / BEST).read_text("utf-8"))
-        step, found = entry["step"], [checkpoints.read_step(path) for path in checkpoints.list_checkpoints(folder)]
-        complete = step in found and isinstance(entry["values"][entry["metric"]], int | float)
-        return entry if complete and isinstance(entry["protocol"], str) else None
+        path = Path(folder) / f"{entry['step']:08d}"
+        sound = not checkpoints.verify(path, [checkpoints.MODEL, checkpoints.EMA])
+        known = isinstance(entry["values"][entry["metric"]], int | float) and isinstance(entry["protocol"], str)
+        return entry if sound and known else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -206,7 +206,7 @@ class ImageMetrics:
 
     def _judge(self, source: data.Source, seed: int, *, floor: bool) -> evaluate.Judge:
         how = {"num": self._settings.samples, "seed": seed, "resamples": 0, "floor": floor}
-        return evaluate.Judge(source, self._features, metrics=self._metrics, **how)
+        return evaluate.Judge(source, self._features, metrics=self._metrics, num_flag="--samples", **how)
 
     @staticmethod
     def _subject(gan, name: str, outline: data.Found | data.Source) -> evaluate.Subject:

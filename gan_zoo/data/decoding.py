@@ -285,6 +285,24 @@ def _open(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
+def decoded(record: Record, channels: int) -> np.ndarray:
+    """Returns the pixels of one image in its own size, as training sees them: uint8 [H, W, C].
+
+    Args:
+        record: The image.
+        channels: 1 or 3.
+
+    Raises:
+        ValueError: If it cannot be decoded. The message is the reason in a few words.
+    """
+    try:
+        with pixel_limit():
+            image = _decode(record.data, channels)
+    except Exception as error:  # as above
+        raise ValueError(_reason(record.data, error)) from error
+    return np.asarray(image).reshape(image.height, image.width, channels)
+
+
 def _decode(data: Path | bytes | np.ndarray, channels: int):
     from PIL import Image
 

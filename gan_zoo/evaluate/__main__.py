@@ -1,11 +1,16 @@
 """Measures the quality of images: `python -m gan_zoo.evaluate --model=runs/wgan_gp-cifar10 --dataset=cifar10`."""
 
 import contextlib
+import errno
+import re
+import signal
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 
 from absl import flags
 
-from gan_zoo.data import MAX_SKIPPED, find_source
+from gan_zoo.data import MAX_SKIPPED, find_source, synthetic
 from gan_zoo.evaluate import features, judge, measures, subjects, tables
 from gan_zoo.util import checks, command_line, console
 from gan_zoo.util.errors import UserError
@@ -79,17 +84,27 @@ def _progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
 def main() -> int:
     values = flags.FLAGS
     if values.results:
-        if values.model:
-            raise UserError("--results ranks earlier evaluations: leave --model out.")
+        for name in ("model", "dataset", "json"):
+            if values[name].value:
+                raise UserError(f"--results ranks earlier evaluations: leave --{name} out.")
         return console.finish(tables.ranking([one for path in values.results for one in judge.read(path)]))
     for name in ("model", "dataset"):
         if not values[name].value:
             raise UserError(
                 f"--{name} is missing: give {'what to evaluate' if name == 'model' else 'the real images'}."
             )
+    if synthetic.is_synthetic(values.dataset):
+        raise UserError(f"--dataset={values.dataset} has points, and this compares images: name a dataset of images.")
     if values.json is not None:
-        checks.path("--json", values.json)
+        _check_writable(values.json)
     measures.check_names(tuple(values.metrics))
+    # Python would end without removing its temporary files, which can be large.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    with _named_flags():
+        return _evaluate(values)
+
+
+def _evaluate(values) -> int:
     found = [
         subjects.open_subject(model, trust=values.trust, mirror=values.mirror, index=values.index)
         for model in values.model
@@ -114,25 +129,69 @@ def main() -> int:
         floor=values.floor,
         progress=_progress,
     )
-    evaluations = [referee.evaluate(subject) for subject in found]
-    if values.json is not None:
-        judge.write(evaluations, values.json)
+    _check_numbers(referee, found)
+    evaluations = []
+    for subject in found:
+        evaluations.append(referee.evaluate(subject))
+        if values.json is not None:  # after each model, so that an error of the next one loses nothing
+            judge.write(evaluations, values.json)
     return console.finish(tables.ranking(evaluations) if len(evaluations) > 1 else tables.table(evaluations[0]))
 
 
-def _network(values):
-    """Returns the network for features; errors name the flags."""
+def _check_numbers(referee: judge.Judge, found: list[subjects.Subject]) -> None:
+    """Checks that all models can be evaluated, and with as many samples, before the first one is.
+
+    Raises:
+        UserError: If not.
+    """
+    numbers = [referee.check(subject)[1] for subject in found]
+    for subject, number in zip(found, numbers, strict=True):
+        if number != numbers[0]:
+            raise UserError(
+                f"{found[0].name} would have {numbers[0]} samples and {subject.name} {number}, and these cannot be "
+                f"ranked together: give both --num={min(numbers)}."
+            )
+
+
+def _check_writable(path: str) -> None:
+    """Checks that a file can be written, before hours of work, and creates its folder.
+
+    Raises:
+        UserError: If it cannot.
+    """
+    file = checks.path("--json", path)
     try:
-        return features.find_features(values.features, file=values.features_file, resolution=values.features_resolution)
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except FileExistsError as error:
+        raise UserError(f"--json={path} cannot be written: {file.parent} is not a folder.") from error
+    except OSError as error:
+        raise UserError(f"--json={path} cannot be written: {error.strerror or error}.") from error
+
+
+@contextlib.contextmanager
+def _named_flags() -> Iterator[None]:
+    """Makes errors about the network for features name the flag."""
+    try:
+        yield
     except UserError as error:
-        for argument, flag in (
-            ("file", "features_file"),
-            ("resolution", "features_resolution"),
-            ("features", "features"),
-        ):
-            if str(error).startswith(f"{argument}="):
-                raise UserError(f"--{flag}{str(error).removeprefix(argument)}") from None
-        raise
+        raise UserError(re.sub(r"(?<![\w-])features=", "--features=", str(error))) from error
+
+
+def _network(values) -> features.Features:
+    """Returns the network for features. Errors about its file and its resolution name the flags."""
+    file = values.features_file
+    try:
+        return features.find_features(values.features, file=file, resolution=values.features_resolution)
+    except UserError as error:
+        message = re.sub(r"^(file|resolution)\b", r"--features_\1", str(error))
+        message = message.replace(" as file", " as --features_file")
+        if file is not None and message.startswith(str(checks.path("--features_file", file))):
+            message = f"--features_file={message}"
+        raise UserError(message) from error
 
 
 if __name__ == "__main__":

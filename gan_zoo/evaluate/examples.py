@@ -1,13 +1,15 @@
 """Images with their labels, features and logits, kept in files so that memory does not grow with their number."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from gan_zoo.evaluate.features import Features
 from gan_zoo.util.errors import UserError
+from gan_zoo.util.files import allocate
 
 BATCH_SIZE = 32
 """Number of images in one call of a network for features."""
@@ -83,8 +85,33 @@ def extract_to(
 
 
 def create(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
-    """Returns a new memory-mapped .npy file, for writing."""
-    return np.lib.format.open_memmap(path, "w+", dtype, shape)
+    """Returns a new memory-mapped .npy file, for writing.
+
+    Its space is reserved, because a write to a memory-mapped file on a full disk ends the process without a message.
+
+    Raises:
+        OSError: If it cannot be created, or there is not enough space.
+    """
+    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    with path.open("r+b") as file:
+        allocate(file, path.stat().st_size)
+    return array
+
+
+@contextlib.contextmanager
+def temporary_files(folder: Path) -> Iterator[None]:
+    """Converts the errors of files in a temporary folder.
+
+    Raises:
+        UserError: If a file in the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"temporary files in {folder.parent} cannot be written ({error.strerror or error}): make room there, or "
+            f"name another folder in the variable TMPDIR."
+        ) from error
 
 
 def in_batches(images: np.ndarray, order: np.ndarray | None = None) -> Iterable[np.ndarray]:

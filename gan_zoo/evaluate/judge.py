@@ -16,9 +16,9 @@ import numpy as np
 
 from gan_zoo.data.sources import Source
 from gan_zoo.evaluate import measures, protocol
-from gan_zoo.evaluate.examples import BATCH_SIZE, IMAGES, Examples, create, extract_to
+from gan_zoo.evaluate.examples import BATCH_SIZE, IMAGES, Examples, create, extract_to, temporary_files
 from gan_zoo.evaluate.features import Features
-from gan_zoo.evaluate.reference import Reference, open_reference
+from gan_zoo.evaluate.reference import Reference, check_images, open_reference
 from gan_zoo.evaluate.subjects import Subject
 from gan_zoo.util import checks, files
 from gan_zoo.util.errors import UserError
@@ -28,8 +28,6 @@ MOST = 50_000
 RESAMPLES = 10
 _LEAST = 10
 """Fewest samples that any metric takes."""
-_WIDTH = 1.96
-"""Half the width of a 95 % interval in standard errors."""
 
 _log = logging.getLogger("gan_zoo")
 
@@ -109,20 +107,35 @@ def read(path: str | Path) -> list[Evaluation]:
     path = checks.path("--results", path)
     try:
         found = json.loads(path.read_text("utf-8"))
-        return [
-            Evaluation(
-                one["subject"],
-                one["description"],
-                {name: Result(**result) for name, result in one["metrics"].items()},
-                one["labels"],
-                protocol.Protocol(**one["protocol_details"]),
-            )
-            for one in (found if isinstance(found, list) else [found])
-        ]
+        return [_evaluation(one) for one in (found if isinstance(found, list) else [found])]
     except OSError as error:
         raise UserError(f"--results={path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"--results={path} is not a file of gan_zoo.evaluate: name one that --json wrote.") from error
+
+
+def _evaluation(found: dict[str, Any]) -> Evaluation:
+    """Returns an evaluation from JSON types. Metrics that only a later version knows are left out.
+
+    Raises:
+        ValueError, KeyError, TypeError or AttributeError: If it is not an evaluation.
+    """
+    evaluation = Evaluation(
+        found["subject"],
+        found["description"],
+        {name: Result(**result) for name, result in found["metrics"].items() if name in measures.MEASURES},
+        found["labels"],
+        protocol.Protocol(**found["protocol_details"]),
+    )
+    numbers = [number for result in evaluation.metrics.values() for number in dataclasses.astuple(result)]
+    sound = isinstance(evaluation.subject, str) and evaluation.labels.keys() >= evaluation.metrics.keys()
+    if not sound or not all(number is None or isinstance(number, int | float) for number in numbers):
+        raise TypeError
+    if any(result.value is None for result in evaluation.metrics.values()):
+        raise TypeError
+    evaluation.protocol.key()
+    evaluation.protocol.line()
+    return evaluation
 
 
 @contextlib.contextmanager
@@ -145,6 +158,7 @@ class Judge:
             there are samples, but at most half of the real images. The cache keeps it.
         cache_dir: Folder of the cache. None is `$GAN_ZOO_CACHE/references`, or `~/.cache/gan_zoo/references`.
         progress: Shows progress.
+        num_flag: Name of the flag that gives `num`, for a warning.
 
     Arrays are kept in files, so that memory does not grow with the number of images.
 
@@ -164,16 +178,25 @@ class Judge:
         floor: bool = True,
         cache_dir: str | Path | None = None,
         progress: Progress = silent,
+        num_flag: str = "--num",
     ):
         self.names = measures.check_names(tuple(metrics))
         self._only_possible = "all" in metrics
         self._num = None if num is None else checks.whole("--num", num, 1)
         self._seed = checks.whole("--seed", seed, 0, 2**63 - 1)
         self._resamples = checks.whole("--resamples", resamples, 0, 10_000)
-        self._source, self._features, self._floor = source, features, floor
-        self._cache_dir, self._progress = cache_dir, progress
+        if self._resamples == 1:
+            raise UserError("--resamples=1: one resample has no spread: give 2 or more, or 0 for no interval.")
+        check_images(source)
+        if source.size is not None and source.size < _LEAST:
+            raise UserError(
+                f"--dataset={source.name} has {source.size} images, too few to compare with: {_LEAST} are the least."
+            )
+        self._source, self._features, self._floor = source, _probed(features, source.shape), floor
+        self._cache_dir, self._progress, self._num_flag = cache_dir, progress, num_flag
         self._work = Path(tempfile.mkdtemp(prefix="gan_zoo-"))
         weakref.finalize(self, shutil.rmtree, self._work, ignore_errors=True)
+        self._warned: set[int] = set()
         self._with_images = any("images" in measures.MEASURES[name].needs for name in self.names)
 
     @functools.cached_property
@@ -198,19 +221,18 @@ class Judge:
             UserError: If a metric cannot be computed, sizes or channels differ, samples are not finite, or there are
                 too few images.
         """
-        names, number = self._possible(subject), _number(subject, self._num)
-        if tuple(self._source.shape) != tuple(subject.shape):
-            raise UserError(
-                f"{subject.name} has images of {_size(subject.shape)}, and {self._source.name} of "
-                f"{_size(self._source.shape)}: give the dataset the same --resolution, or choose another dataset."
-            )
-        _check_enough(names, number, self._source.size, self._features)
+        names, number = self.check(subject)
+        if {"frechet", "intra_frechet"} & {*names}:
+            self._warn_of_few(number)
         reference = self._reference
-        fake = self._samples(subject, number)
+        with temporary_files(self._work):
+            fake = self._samples(subject, number)
         with self._progress(f"{', '.join(names)} of {number} samples", None):
             gaussian = self._gaussian if "frechet" in names else None
             inputs = (reference.examples, fake, self._features, self._seed, self._resamples, subject, gaussian)
-            estimates = measures.compute(names, measures.Inputs(*inputs, reference.radii))
+            skip = self._skip if self._only_possible else None
+            estimates = measures.compute(names, measures.Inputs(*inputs, reference.radii), skip)
+        names = tuple(estimates)
         floors, floor_size = self._floors(names, number) if self._floor else ({}, None)
         samples = {"number": number, "seed": self._seed, "ema": subject.description.get("ema")}
         return Evaluation(
@@ -220,6 +242,38 @@ class Judge:
             {name: measures.label_of(name, self._features) for name in names},
             protocol.describe(names, self._features, samples, reference.description),
         )
+
+    def check(self, subject: Subject) -> tuple[tuple[str, ...], int]:
+        """Checks that a subject can be evaluated, and returns the metrics and the number of samples. Draws none.
+
+        Raises:
+            UserError: If a metric cannot be computed, sizes or channels differ, or there are too few images.
+        """
+        if tuple(self._source.shape) != tuple(subject.shape):
+            same_side = tuple(self._source.shape[:2]) == tuple(subject.shape[:2])
+            advice = "use a dataset with as many channels" if same_side else "give the dataset the same --resolution"
+            raise UserError(
+                f"{subject.name} has images of {_size(subject.shape)}, and --dataset={self._source.name} of "
+                f"{_size(self._source.shape)}: {advice}."
+            )
+        return self._possible(subject), _number(subject, self._num)
+
+    def _warn_of_few(self, number: int) -> None:
+        """Warns, once, if a Frechet distance has fewer samples than features."""
+        size = self._features.size
+        if size is not None and number <= size and number not in self._warned:
+            self._warned.add(number)
+            _log.warning(
+                "%d samples are not more than the %d features, so their covariance is singular and the Frechet "
+                "distance is far from its value for many samples: compare it only at equal numbers, or raise %s.",
+                number,
+                size,
+                self._num_flag,
+            )
+
+    @staticmethod
+    def _skip(name: str, error: UserError) -> None:
+        _log.warning("--metrics=%s is left out: %s", name, error)
 
     def _possible(self, subject: Subject) -> tuple[str, ...]:
         """Returns the metrics that can be computed of a subject.
@@ -272,11 +326,13 @@ class Judge:
             # The reference is in a random order, so its first images are a random sample.
             held, rest = examples.part(0, count), examples.part(count, len(examples))
             with self._progress(f"noise floor: {count} real images against the others", None):
-                found = measures.compute(new, measures.Inputs(rest, held, self._features, self._seed, 0))
-            known |= {name: {"key": key[name], "value": found[name].value} for name in new}
+                inputs = measures.Inputs(rest, held, self._features, self._seed, 0)
+                # A class may have too few real images for a floor, but enough for the metric itself.
+                found = measures.compute(new, inputs, lambda name, error: None)
+            known |= {name: {"key": key[name], "value": found[name].value} for name in found}
             with contextlib.suppress(OSError), files.atomic_file(kept) as file:  # only a cache
                 file.write((json.dumps(known, indent=1) + "\n").encode())
-        return {name: known[name]["value"] for name in names}, count
+        return {name: known[name]["value"] for name in names if known.get(name, {}).get("key") == key[name]}, count
 
 
 def evaluate(subject: Subject, source: Source, features: Features, **settings: Any) -> Evaluation:
@@ -285,9 +341,7 @@ def evaluate(subject: Subject, source: Source, features: Features, **settings: A
 
 
 def _result(estimate: measures.Estimate, floor: float | None, floor_size: int | None) -> Result:
-    value, error = estimate.value, estimate.error
-    low, high = (None, None) if error is None else (value - _WIDTH * error, value + _WIDTH * error)
-    return Result(value, low, high, floor, None if floor is None else floor_size)
+    return Result(estimate.value, estimate.low, estimate.high, floor, None if floor is None else floor_size)
 
 
 def _size(shape: Sequence[int]) -> str:
@@ -295,8 +349,15 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def _number(subject: Subject, num: int | None) -> int:
+    """Returns the number of samples, and checks that there are as many, and enough."""
+    if num is not None and num < _LEAST:
+        raise UserError(f"--num={num} is too few samples to measure: {_LEAST} are the least.")
     if subject.count is None:
         return MOST if num is None else num
+    if subject.count < _LEAST:
+        raise UserError(
+            f"--model={subject.name} has {subject.count} images, too few to measure: {_LEAST} are the least."
+        )
     if num is not None and num > subject.count:
         raise UserError(
             f"--num={num}: {subject.name} has only {subject.count} images: leave --num out to use them all."
@@ -304,22 +365,15 @@ def _number(subject: Subject, num: int | None) -> int:
     return subject.count if num is None else num
 
 
-def _check_enough(names: Sequence[str], number: int, real: int | None, features: Features) -> None:
-    """Checks that there are enough images, and warns if a Frechet distance has fewer than features.
+def _probed(features: Features, shape: Sequence[int]) -> Features:
+    """Returns features with known numbers of features and classes. A user's function tells them when it is called.
 
     Raises:
-        UserError: If there are not.
+        UserError: If the network cannot take images of this shape.
     """
-    for what, count in (("samples", number), ("real images", real)):
-        if count is not None and count < _LEAST:
-            raise UserError(f"--num: {count} {what} are too few to measure: {_LEAST} are the least.")
-    if features.size is not None and number <= features.size and {"frechet", "intra_frechet"} & {*names}:
-        _log.warning(
-            "%d samples are not more than the %d features, so their covariance is singular and the Frechet distance is "
-            "far from its value for many samples: compare it only at equal numbers, or take more samples.",
-            number,
-            features.size,
-        )
+    found = features(np.zeros((1, *shape), np.uint8))
+    sizes = [None if part is None else part.shape[1] for part in found]
+    return dataclasses.replace(features, size=sizes[0], outputs=sizes[1])
 
 
 def _read_floors(path: Path) -> dict[str, Any]:

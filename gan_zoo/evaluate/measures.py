@@ -6,6 +6,7 @@ place of generated ones.
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
@@ -16,7 +17,8 @@ from gan_zoo import metrics
 from gan_zoo.evaluate.examples import Examples
 from gan_zoo.evaluate.features import Features
 from gan_zoo.evaluate.subjects import Subject
-from gan_zoo.metrics import patches
+from gan_zoo.metrics import manifold, patches
+from gan_zoo.metrics.ms_ssim import SMALLEST
 from gan_zoo.util.errors import UserError
 
 SUBSETS, SUBSET_SIZE = 100, 1000
@@ -27,20 +29,31 @@ NEIGHBOURS = 3
 COVERAGE_NEIGHBOURS = 5
 """Neighbours of density and coverage (Naeem et al., 2020)."""
 PAIRS = 10_000
+_SWD_IMAGES = 16_384
+"""Largest number of images of each set in the sliced Wasserstein distance (Karras et al., 2018)."""
 PATHS = 2000
 VALIDATION, TEST, KERNELS = 1000, 2000, 10_000
 """Real images that choose the bandwidth and that are measured, and samples, of the log-likelihoods."""
 PROBE = 10_000
 """Largest number of real images that the classifier of labels learns from."""
 _BLOCK = 4096
+_NAMED = 4
+"""Number of classes that a message names."""
+
+
+_PARTS = 10
+"""Parts of the samples whose spread gives a standard error."""
+_QUANTILE = 1.96
+"""Half the width of a 95 % interval in standard errors."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A number with its standard error; None if it is not known."""
+    """A number with a 95 % interval for the randomness of the samples; None if the interval is not known."""
 
     value: float
-    error: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +86,7 @@ class Measure:
     """A metric.
 
     Attributes:
-        label: Name in tables. "{features}" stands for the title of the network.
+        label: Name in tables. That of the Frechet distance is the network's.
         better: Whether "lower" or "higher" values are better; "none" if neither is.
         digits: Number of decimals to show.
         protocol: Settings that numbers depend on, for the protocol line.
@@ -89,6 +102,8 @@ class Measure:
     description: str
     group: str
     needs: tuple[str, ...] = ()
+    published: str = ""
+    """Name in tables for the features of Inception, if the literature has one."""
 
 
 MEASURES: Mapping[str, Measure] = MappingProxyType(
@@ -105,9 +120,10 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             "Kernel distance x 1000",
             "lower",
             3,
-            f"cubic, unbiased, {SUBSETS} subsets of {SUBSET_SIZE}",
+            f"cubic, unbiased, {SUBSETS} subsets of {SUBSET_SIZE}, or of all if there are fewer",
             "Squared maximum mean discrepancy of features, times 1000 (of Inception: KID x 1000).",
             "kid",
+            published="KID x 1000",
         ),
         "inception_score": Measure(
             "Class score",
@@ -117,6 +133,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             "exp(E KL(p(y|x) || p(y))) of the network's classes (of Inception: the Inception Score).",
             "inception_score",
             ("logits",),
+            "Inception Score",
         ),
         "precision": Measure(
             "Precision", "higher", 3, f"k = {NEIGHBOURS}", "Share of samples near real images.", "precision_recall"
@@ -144,7 +161,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             "Sliced Wasserstein x 1000",
             "lower",
             2,
-            "Laplacian patches 7x7, 128 an image, 4 x 128 directions",
+            f"up to {_SWD_IMAGES} images, Laplacian patches 7x7, 128 an image, 4 x 128 directions",
             "Sliced Wasserstein distance of patches, mean over the levels of a Laplacian pyramid.",
             "swd",
             ("images",),
@@ -197,7 +214,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             "Parzen log-likelihood",
             "higher",
             1,
-            f"{KERNELS} kernels, {TEST} test images, pixels in [0, 1]",
+            f"up to {KERNELS} kernels, {VALIDATION} validation and {TEST} test images, pixels in [0, 1]",
             "Log-likelihood of real images in nats. It does not agree with quality (Theis et al., 2016).",
             "parzen",
             ("images",),
@@ -206,7 +223,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             "GMM log-likelihood",
             "higher",
             1,
-            f"{KERNELS} samples, {TEST} test images, 32 principal components",
+            f"up to {KERNELS} samples, {TEST} test images, 32 principal components",
             "Log-likelihood of real images under a mixture of Gaussians. It does not agree with quality either.",
             "gmm",
             ("images",),
@@ -219,20 +236,36 @@ DEFAULT = ("frechet", "kid", "precision", "recall")
 
 
 def label_of(name: str, features: Features) -> str:
-    """Returns the name of a metric in tables. Only features of Inception give an FID."""
-    return features.frechet_name if name == "frechet" else MEASURES[name].label
+    """Returns the name of a metric in tables. Only features of Inception give an FID, a KID or an Inception Score."""
+    if name == "frechet":
+        return features.frechet_name
+    measure = MEASURES[name]
+    return measure.published if measure.published and features.frechet_name == "FID" else measure.label
 
 
-def compute(names: tuple[str, ...], inputs: Inputs) -> dict[str, Estimate]:
-    """Returns the estimates of metrics. Metrics of one group are computed together."""
+def compute(
+    names: tuple[str, ...], inputs: Inputs, failed: Callable[[str, UserError], None] | None = None
+) -> dict[str, Estimate]:
+    """Returns the estimates of metrics. Metrics of one group are computed together.
+
+    Args:
+        names: The metrics.
+        inputs: What they are computed from.
+        failed: Called with the name of a metric that cannot be computed, which is then left out. None raises the error.
+
+    Raises:
+        UserError: If a metric cannot be computed, for example because a class has too few images.
+    """
     found: dict[str, Estimate] = {}
     for group in dict.fromkeys(MEASURES[name].group for name in names):
         try:
             found |= _GROUPS[group](inputs)
         except UserError as error:
-            name = next(name for name in names if MEASURES[name].group == group)
-            raise UserError(f"--metrics={name}: {error}") from error
-    return {name: found[name] for name in names}
+            for name in (name for name in names if MEASURES[name].group == group):
+                if failed is None:
+                    raise UserError(f"--metrics={name}: {error}") from error
+                failed(name, error)
+    return {name: found[name] for name in names if name in found}
 
 
 def gaussian_of(real: Examples) -> metrics.FrechetReference:
@@ -244,9 +277,10 @@ def gaussian_of(real: Examples) -> metrics.FrechetReference:
 def _frechet(inputs: Inputs) -> dict[str, Estimate]:
     dim = inputs.real.features.shape[1]
     reference = gaussian_of(inputs.real) if inputs.gaussian is None else inputs.gaussian
+    fake = inputs.fake.features
 
     def distance(order: np.ndarray | None) -> float:
-        moments, fake = metrics.Moments(dim), inputs.fake.features
+        moments = metrics.Moments(dim)
         for start in range(0, len(fake), _BLOCK * 2):
             part = slice(start, start + _BLOCK * 2)
             moments.update(fake[part] if order is None else fake[order[part]])
@@ -256,65 +290,138 @@ def _frechet(inputs: Inputs) -> dict[str, Estimate]:
     if not inputs.resamples:
         return {"frechet": Estimate(value)}
     rng = np.random.default_rng(inputs.seed)
-    n = len(inputs.fake)
+    n = len(fake)
     # A resample repeats images, which adds to the bias of the distance. So only the spread of resamples is used.
     drawn = [distance(np.sort(rng.integers(n, size=n))) for _ in range(inputs.resamples)]
-    return {"frechet": Estimate(value, float(np.std(drawn, ddof=1)))}
+    return {"frechet": _with_error(value, float(np.std(drawn, ddof=1)), least=0.0)}
+
+
+def _with_error(value: float, error: float, least: float = -math.inf, most: float = math.inf) -> Estimate:
+    """Returns an estimate with a standard error. The interval stays within the range of the metric."""
+    return Estimate(value, max(value - _QUANTILE * error, least), min(value + _QUANTILE * error, most))
+
+
+def _spread(count: int, measured: Callable[[slice], float]) -> float:
+    """Returns the standard error of a metric of `count` samples: that of the mean over disjoint parts of them."""
+    bounds = [k * count // _PARTS for k in range(_PARTS + 1)]
+    found = [measured(slice(*pair)) for pair in zip(bounds, bounds[1:], strict=False)]
+    return float(np.std(found, ddof=1) / math.sqrt(_PARTS))
 
 
 def _kid(inputs: Inputs) -> dict[str, Estimate]:
     x, y = inputs.real.features, inputs.fake.features
     size = min(SUBSET_SIZE, len(x), len(y))
     found = metrics.kernel_distance(x, y, subsets=SUBSETS, subset_size=size, seed=inputs.seed)
-    # Subsets overlap if there are few images, and only disjoint ones are independent.
-    independent = max(min(SUBSETS, len(y) // size), 1)
-    return {"kid": Estimate(1000 * found.mean, 1000 * found.std / math.sqrt(independent))}
+    if min(len(x), len(y)) >= 2 * size or not inputs.resamples:
+        # Subsets overlap if there are few images, and only disjoint ones are independent.
+        error = found.std / math.sqrt(max(min(SUBSETS, len(y) // size), 1))
+    elif len(y) >= 2 * _PARTS:  # all subsets are almost the same, so that they have no spread
+        error = _spread(len(y), lambda part: metrics.unbiased_kernel_distance(x[:size], y[part]))
+    else:
+        return {"kid": Estimate(1000 * found.mean)}
+    return {"kid": _with_error(1000 * found.mean, 1000 * error)}
 
 
 def _inception_score(inputs: Inputs) -> dict[str, Estimate]:
     found = metrics.inception_score(inputs.fake.logits, SPLITS)
-    return {"inception_score": Estimate(found.mean, found.std / math.sqrt(SPLITS))}
+    # The published deviation is divided by the number of splits, and not by one less.
+    return {"inception_score": _with_error(found.mean, found.std / math.sqrt(SPLITS - 1), least=1.0)}
 
 
 def _share(value: float, count: int) -> Estimate:
-    """Returns the estimate of a share of `count` examples, with the error of a binomial distribution."""
-    return Estimate(value, math.sqrt(max(value * (1 - value), 0.0) / count))
+    """Returns the estimate of a share of `count` samples, with the interval of Wilson (1927).
+
+    It has a width for shares of 0 and 1 too.
+    """
+    square = _QUANTILE**2 / count
+    middle = (value + square / 2) / (1 + square)
+    half = math.sqrt(max(value * (1 - value), 0.0) * square + square**2 / 4) / (1 + square)
+    return Estimate(value, max(min(middle - half, value), 0.0), min(max(middle + half, value), 1.0))
 
 
 def _precision_recall(inputs: Inputs) -> dict[str, Estimate]:
     known = inputs.radii and inputs.radii(NEIGHBOURS)
     found = metrics.precision_recall(inputs.real.features, inputs.fake.features, k=NEIGHBOURS, real_radii=known)
-    return {"precision": _share(found.precision, len(inputs.fake)), "recall": _share(found.recall, len(inputs.real))}
+    # The real images are fixed. So the number of samples, and not that of real images, bounds how certain recall is.
+    count = len(inputs.fake)
+    return {
+        "precision": _share(found.precision, count),
+        "recall": _share(found.recall, min(count, len(inputs.real))),
+    }
 
 
 def _density_coverage(inputs: Inputs) -> dict[str, Estimate]:
     k, known = COVERAGE_NEIGHBOURS, inputs.radii and inputs.radii(COVERAGE_NEIGHBOURS)
-    found = metrics.density_coverage(inputs.real.features, inputs.fake.features, k=k, real_radii=known)
-    return {"density": Estimate(found.density), "coverage": _share(found.coverage, len(inputs.real))}
+    counts, covered = manifold.neighbourhoods(inputs.real.features, inputs.fake.features, k=k, real_radii=known)
+    each = counts / k
+    return {
+        "density": _with_error(float(each.mean()), float(each.std(ddof=1) / math.sqrt(len(each))), least=0.0),
+        "coverage": _share(float(covered.mean()), min(len(counts), len(covered))),
+    }
 
 
 def _swd(inputs: Inputs) -> dict[str, Estimate]:
-    found = metrics.laplacian_sliced_wasserstein(inputs.real.images, inputs.fake.images, seed=inputs.seed)
-    return {"swd": Estimate(found["mean"])}
+    real, fake = inputs.real.images, inputs.fake.images[:_SWD_IMAGES]
+
+    def distance(part: slice) -> float:
+        return metrics.laplacian_sliced_wasserstein(real, fake[part], images=_SWD_IMAGES, seed=inputs.seed)["mean"]
+
+    value = distance(slice(None))
+    if not inputs.resamples:
+        return {"swd": Estimate(value)}
+    return {"swd": _with_error(value, _spread(len(fake), distance), least=0.0)}
 
 
 def _ms_ssim(inputs: Inputs) -> dict[str, Estimate]:
-    return {"ms_ssim": Estimate(metrics.ms_ssim_diversity(inputs.fake.images, pairs=PAIRS, seed=inputs.seed))}
+    images = inputs.fake.images
+    value = metrics.ms_ssim_diversity(images, pairs=PAIRS, seed=inputs.seed)
+    if not inputs.resamples or len(images) < 2 * _PARTS:
+        return {"ms_ssim": Estimate(value)}
+
+    def similarity(part: slice) -> float:
+        return metrics.ms_ssim_diversity(images[part], pairs=PAIRS // _PARTS, seed=inputs.seed)
+
+    return {"ms_ssim": _with_error(value, _spread(len(images), similarity), 0.0, 1.0)}
 
 
 def _intra_frechet(inputs: Inputs) -> dict[str, Estimate]:
     real, fake = inputs.real, inputs.fake
-    found = metrics.intra_class_frechet(real.features, real.labels, fake.features, fake.labels)
-    return {"intra_frechet": Estimate(found.mean)}
+    value = metrics.intra_class_frechet(real.features, real.labels, fake.features, fake.labels).mean
+    if not inputs.resamples:
+        return {"intra_frechet": Estimate(value)}
+    rng = np.random.default_rng(inputs.seed)
+    drawn = np.zeros(inputs.resamples)
+    classes = np.unique(fake.labels)
+    for label in classes:  # one at a time, because each covariance of Inception's features takes 32 MiB
+        truth = _moments(real.features, np.flatnonzero(real.labels == label))
+        reference, places = metrics.FrechetReference(truth.mean, truth.covariance), np.flatnonzero(fake.labels == label)
+        for k in range(inputs.resamples):
+            moments = _moments(fake.features, np.sort(rng.choice(places, len(places))))
+            drawn[k] += reference.distance(moments.mean, moments.covariance) / len(classes)
+    return {"intra_frechet": _with_error(value, float(np.std(drawn, ddof=1)), least=0.0)}
+
+
+def _moments(features: np.ndarray, places: np.ndarray) -> metrics.Moments:
+    """Returns the moments of some rows of features, which are read in blocks."""
+    moments = metrics.Moments(features.shape[1])
+    for start in range(0, len(places), 2 * _BLOCK):
+        moments.update(features[places[start : start + 2 * _BLOCK]])
+    return moments
 
 
 def _label_accuracy(inputs: Inputs) -> dict[str, Estimate]:
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    if len(np.unique(inputs.real.labels[:PROBE])) < 2:
+        raise UserError("the real images are all of one class, and this metric needs two or more.")
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=200, tol=1e-3))
-    probe.fit(inputs.real.features[:PROBE], inputs.real.labels[:PROBE])
+    with warnings.catch_warnings():
+        # A fit that is not at its optimum is a classifier too, and the same for all subjects.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        probe.fit(inputs.real.features[:PROBE], inputs.real.labels[:PROBE])
     right = [
         probe.predict(inputs.fake.features[start : start + _BLOCK]) == inputs.fake.labels[start : start + _BLOCK]
         for start in range(0, len(inputs.fake), _BLOCK)
@@ -324,7 +431,8 @@ def _label_accuracy(inputs: Inputs) -> dict[str, Estimate]:
 
 def _nearest(inputs: Inputs) -> dict[str, Estimate]:
     distance = metrics.nearest(inputs.real.features, inputs.fake.features).distance[:, 0]
-    return {"nearest": Estimate(float(distance.mean()), float(distance.std(ddof=1) / math.sqrt(len(distance))))}
+    error = float(distance.std(ddof=1) / math.sqrt(len(distance)))
+    return {"nearest": _with_error(float(distance.mean()), error, least=0.0)}
 
 
 def _path_length(inputs: Inputs) -> dict[str, Estimate]:
@@ -339,7 +447,7 @@ def _path_length(inputs: Inputs) -> dict[str, Estimate]:
     found = metrics.perceptual_path_length(
         subject.generate, subject.latents, distance, n=PATHS, seed=inputs.seed, prior=prior
     )
-    return {"path_length": Estimate(found.mean, found.standard_error)}
+    return {"path_length": _with_error(found.mean, found.standard_error, least=0.0)}
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:
@@ -358,7 +466,7 @@ def _real_points(inputs: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _parzen(inputs: Inputs) -> dict[str, Estimate]:
     samples, validation, test = _real_points(inputs)
     found = metrics.parzen_log_likelihood(samples, test, validation=validation)
-    return {"parzen": Estimate(found.mean, found.standard_error)}
+    return {"parzen": _with_error(found.mean, found.standard_error)}
 
 
 def _gmm(inputs: Inputs) -> dict[str, Estimate]:
@@ -366,8 +474,8 @@ def _gmm(inputs: Inputs) -> dict[str, Estimate]:
 
     samples, _, test = _real_points(inputs)
     axes = PCA(min(32, *test.shape), random_state=0).fit(test)
-    found = metrics.gmm_log_likelihood(axes.transform(samples), axes.transform(test), seed=inputs.seed)
-    return {"gmm": Estimate(found.mean, found.standard_error)}
+    found = metrics.gmm_log_likelihood(axes.transform(samples), axes.transform(test), seed=inputs.seed % 2**32)
+    return {"gmm": _with_error(found.mean, found.standard_error)}
 
 
 _GROUPS: dict[str, Callable[[Inputs], dict[str, Estimate]]] = {
@@ -413,6 +521,11 @@ def missing(name: str, features: Features, real: Any, subject: Subject) -> str |
     if "labels" in needs and (real.classes is None or subject.classes is None):
         which = "the dataset" if real.classes is None else subject.name
         return f"needs labels, and {which} has none"
+    if "labels" in needs and not _same_classes(real.classes, subject.classes):
+        return (
+            f"needs the same classes in the samples and in the dataset, and {subject.name} has "
+            f"{_listed(subject.classes)} and the dataset {_listed(real.classes)}"
+        )
     if name == "swd":
         try:
             patches.padded_side(*subject.shape[:2])
@@ -420,4 +533,19 @@ def missing(name: str, features: Features, real: Any, subject: Subject) -> str |
             return f"needs square images with a side of about a power of two from 16 up, and these are {subject.shape}"
     if "generator" in needs and subject.generate is None:
         return f"needs a generator, and {subject.name} is a set of images"
+    if name == "path_length" and not features.takes_floats:
+        return f"needs a network for images that are not rounded, and {features.title} is a function of uint8 images"
+    if name == "ms_ssim" and min(subject.shape[:2]) < SMALLEST:
+        return f"needs images with a side of {SMALLEST} or more, and these are {subject.shape}"
     return None
+
+
+def _same_classes(real: tuple[str, ...], fake: tuple[str, ...]) -> bool:
+    """Returns whether labels mean the same. Classes that are called 0, 1, ... are compared by their number only."""
+    numbered = tuple(map(str, range(len(fake))))
+    return len(real) == len(fake) and (fake in (real, numbered) or real == numbered)
+
+
+def _listed(classes: tuple[str, ...]) -> str:
+    more = f" and {len(classes) - _NAMED} more" if len(classes) > _NAMED else ""
+    return f"{', '.join(classes[:_NAMED])}{more}"

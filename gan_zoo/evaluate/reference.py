@@ -19,7 +19,17 @@ import numpy as np
 from gan_zoo import metrics, releases
 from gan_zoo.data import cache
 from gan_zoo.data.sources import ImageSource, Source
-from gan_zoo.evaluate.examples import BATCH_SIZE, FEATURES, IMAGES, LOGITS, Examples, create, extract_to, in_batches
+from gan_zoo.evaluate.examples import (
+    BATCH_SIZE,
+    FEATURES,
+    IMAGES,
+    LOGITS,
+    Examples,
+    create,
+    extract_to,
+    in_batches,
+    temporary_files,
+)
 from gan_zoo.evaluate.features import Features
 from gan_zoo.util import checks, files
 from gan_zoo.util.errors import UserError
@@ -84,25 +94,40 @@ def open_reference(
     Raises:
         UserError: If the data are points, or the cache cannot be written.
     """
-    if not isinstance(source, ImageSource):
-        raise UserError(
-            f"dataset={source.name} has no images to compare with: name a dataset of images. Points are measured by "
-            f"gan_zoo.metrics.evaluate."
-        )
+    check_images(source)
     order = np.random.default_rng(_ORDER_SEED).permutation(len(source.images))
     pixels = _hash(source.images)
     folder = _folder(source, features, pixels, cache_dir)
     found = _cached(folder, len(order))
     if found is None:
-        with _new_folder(folder) as part:
+        with _new_folder(folder, len(order)) as part:
             with progress(f"{features.title}: {len(order)} real images", len(order)) as done:
                 extract_to(part, features, in_batches(source.images, order), len(order), done)
             meta = {"features": features.fingerprint, "images": pixels, "order": _ORDER_SEED, "count": len(order)}
             (part / _META).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
         found = _cached(folder, len(order))
     labels = None if source.labels is None else source.labels[order]
-    images = _shuffled(source.images, order, work) if with_images else None
+    with temporary_files(work):
+        images = _shuffled(source.images, order, work) if with_images else None
     return Reference(Examples(images, labels, *found), source.classes, _describe(source, pixels), folder)
+
+
+def check_images(source: Source) -> None:
+    """Checks that a dataset has images.
+
+    Raises:
+        UserError: If it has points, or draws images without end.
+    """
+    if isinstance(source, ImageSource):
+        return
+    if source.kind == "points":
+        raise UserError(
+            f"--dataset={source.name} has no images to compare with: name a dataset of images. Points are measured by "
+            f"gan_zoo.metrics.evaluate."
+        )
+    raise UserError(
+        f"--dataset={source.name} draws its images without end, and a comparison needs a fixed set: name another."
+    )
 
 
 def _shuffled(images: np.ndarray, order: np.ndarray, work: Path) -> np.ndarray:
@@ -157,16 +182,14 @@ def _cached(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray | None] | 
 
 
 @contextlib.contextmanager
-def _new_folder(folder: Path):
-    """Yields a new folder under a temporary name, and renames it when it is complete."""
+def _new_folder(folder: Path, count: int):
+    """Yields a new folder under a temporary name, and renames it when it has the features of `count` images."""
     part = files.partial_of(folder)
     try:
         try:
             part.mkdir(parents=True)
             yield part
-            if folder.exists():  # damaged, or made by another process at the same time
-                shutil.rmtree(folder)
-            os.rename(part, folder)  # noqa: PTH104
+            _publish(part, folder, count)
         finally:
             shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
@@ -174,3 +197,15 @@ def _new_folder(folder: Path):
             f"features cannot be cached in {folder.parent} ({error.strerror or error}): make room there, or name "
             f"another folder in the variable GAN_ZOO_CACHE."
         ) from error
+
+
+def _publish(part: Path, folder: Path, count: int) -> None:
+    """Renames a complete folder, unless another process has written the same one meanwhile."""
+    if _cached(folder, count) is not None:
+        return
+    shutil.rmtree(folder, ignore_errors=True)  # damaged
+    try:
+        os.rename(part, folder)  # noqa: PTH104
+    except OSError:
+        if _cached(folder, count) is None:
+            raise

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gan_zoo.data import decoding
 from gan_zoo.data import folder as folders
 from gan_zoo.util import checks
 from gan_zoo.util.errors import NonFiniteSamples, UserError
@@ -90,21 +91,20 @@ def _of_array(images: np.ndarray) -> Subject:
 
 
 def _of_folder(name: str) -> Subject:
-    from PIL import Image, UnidentifiedImageError
-
-    from gan_zoo.data.decoding import pixel_limit
-
-    found = folders.find(name)
+    try:
+        found = folders.find(name)
+    except UserError as error:
+        raise UserError(f"--model={error}") from None
     records = list(found.records())
     channels = found.channels()
 
     def read(record) -> np.ndarray:
         try:
-            with pixel_limit(), Image.open(record.data) as image:
-                pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-        except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
-            raise UserError(f"{name}: {record.name} cannot be decoded ({error}): remove it or repair it.") from error
-        return pixels.reshape(*pixels.shape[:2], channels)
+            return decoding.decoded(record, channels)
+        except ValueError as error:
+            raise UserError(
+                f"--model={name}: {record.name} cannot be decoded ({error}): remove it or repair it."
+            ) from error
 
     shape = read(records[0]).shape
 
@@ -122,8 +122,8 @@ def _of_folder(name: str) -> Subject:
                 if images[-1].shape != shape:
                     height, width, _ = images[-1].shape
                     raise UserError(
-                        f"{name}: {record.name} is {width}x{height}, and {records[0].name} is {shape[1]}x{shape[0]}: "
-                        f"all images must have one size."
+                        f"--model={name}: {record.name} is {width}x{height}, and {records[0].name} is "
+                        f"{shape[1]}x{shape[0]}: all images must have one size."
                     )
             labels = None if found.class_names is None else np.array([r.label for r in part], np.int32)
             yield np.stack(images), labels

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gan_zoo.evaluate import measures, protocol
 from gan_zoo.evaluate.judge import Evaluation, Result
 from gan_zoo.util import command_line
+from gan_zoo.util.errors import UserError
 
 
 def table(evaluation: Evaluation) -> str:
@@ -27,23 +28,28 @@ def table(evaluation: Evaluation) -> str:
 
 
 def ranking(evaluations: Sequence[Evaluation]) -> str:
-    """Returns several evaluations in one table, the best first by the first metric that all of them have.
+    """Returns several evaluations in one table.
+
+    The best comes first, by the first metric that all of them have and that has a better and a worse.
 
     Raises:
-        UserError: If their protocols differ, so that their numbers cannot be compared.
+        UserError: If their protocols differ, so that their numbers cannot be compared, or they share no metric.
     """
     protocol.check_comparable([e.protocol for e in evaluations], [e.subject for e in evaluations])
     names = [name for name in evaluations[0].metrics if all(name in e.metrics for e in evaluations)]
-    if names:
-        lower = measures.MEASURES[names[0]].better != "higher"
-        evaluations = sorted(evaluations, key=lambda e: e.metrics[names[0]].value * (1 if lower else -1))
+    if not names:
+        raise UserError("the evaluations have no metric in common, so they cannot be ranked: evaluate them again.")
+    first = next((name for name in names if measures.MEASURES[name].better != "none"), None)
+    if first:
+        lower = measures.MEASURES[first].better == "lower"
+        evaluations = sorted(evaluations, key=lambda e: e.metrics[first].value * (1 if lower else -1))
     rows = [("", *(evaluations[0].labels[name] for name in names))]
     for evaluation in evaluations:
         cells = []
         for name in names:
             result, digits = evaluation.metrics[name], measures.MEASURES[name].digits
-            error = "" if result.low is None else f" ± {(result.high - result.low) / 2:.{digits}f}"
-            cells.append(f"{result.value:.{digits}f}{error}")
+            interval = _interval(result, digits)
+            cells.append(f"{result.value:.{digits}f}" + (f" ({interval})" if interval else ""))
         rows.append((evaluation.subject, *cells))
     floors = [evaluations[0].metrics[name].floor for name in names]
     if any(floor is not None for floor in floors):

@@ -135,20 +135,38 @@ def density_coverage(
     Raises:
         UserError: If the shapes do not match, there are too few rows, or a value is not finite.
     """
+    counts, covered = neighbourhoods(real, fake, k=k, real_radii=real_radii)
+    return DensityCoverage(int(counts.sum()) / (k * len(fake)), float(covered.mean()))
+
+
+def neighbourhoods(
+    real: np.ndarray, fake: np.ndarray, *, k: int = 5, real_radii: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the number of real neighbourhoods that each fake feature is in, [M], and which real ones have one, [N].
+
+    Args:
+        real: As for `density_coverage`; likewise the other arguments.
+        fake: [M, D].
+        k: Which neighbour bounds the ball.
+        real_radii: The result of `radii(real, k)`, if it is known already.
+
+    Raises:
+        UserError: As for `density_coverage`.
+    """
     real, fake, shift = _features(real, fake, k)
     _more_than("real", real, k)
     real_radii = _radii(real, k, shift) if real_radii is None else real_radii
 
-    def found(part: slice) -> tuple[int, np.ndarray]:
-        count, covered = 0, np.zeros(len(real), bool)
+    def found(part: slice) -> tuple[np.ndarray, np.ndarray]:
+        counts, covered = np.zeros(part.stop - part.start, np.int64), np.zeros(len(real), bool)
         for block in _blocks(part, fake, real, shift):
             inside = block.inside(real_radii[block.columns], closed=False)
-            count += np.count_nonzero(inside)
+            counts += np.count_nonzero(inside, axis=1)
             covered[block.columns] = inside.any(axis=0)
-        return count, covered
+        return counts, covered
 
     counts, covered = zip(*parallel(found, _parts(fake)), strict=True)
-    return DensityCoverage(sum(counts) / (k * len(fake)), float(np.logical_or.reduce(covered, axis=0).mean()))
+    return np.concatenate(counts), np.logical_or.reduce(covered, axis=0)
 
 
 def nearest(real: np.ndarray, fake: np.ndarray, *, k: int = 1) -> Nearest:

@@ -16,7 +16,6 @@ import math
 import os
 import shutil
 from pathlib import Path
-from typing import BinaryIO
 
 import keras
 import numpy as np
@@ -25,7 +24,7 @@ from keras.src.backend.common import global_state
 
 from gan_zoo.util import checks
 from gan_zoo.util.errors import UserError
-from gan_zoo.util.files import sync
+from gan_zoo.util.files import allocate, sync
 
 _log = logging.getLogger("gan_zoo")
 
@@ -100,26 +99,9 @@ def _reserve(folder: Path, gan: keras.Model, ema: keras.Model | None) -> None:
     size = sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables) + 4096 * (len(variables) + 1)
     path = folder / "room"
     with path.open("wb") as file:
-        if not _allocate(file, size) and shutil.disk_usage(folder).free < size:
+        if not allocate(file, size) and shutil.disk_usage(folder).free < size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     path.unlink()
-
-
-def _allocate(file: BinaryIO, size: int) -> bool:
-    """Allocates disk space for a file. Returns False if the system or the file system does not support this.
-
-    Raises:
-        OSError: If there is not enough space.
-    """
-    if not hasattr(os, "posix_fallocate"):
-        return False
-    try:
-        os.posix_fallocate(file.fileno(), 0, size)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise
-        return False
-    return True
 
 
 def _keep_skipsets() -> None:

@@ -1,8 +1,11 @@
 """The evaluation of samples while training: what `--evaluate_every` measures, for images and for points."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable
+import logging
+import re
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +22,8 @@ _IMAGES = 5000
 """Default number of samples of images: an evaluation should take a small part of the time of training."""
 _DEFAULT = ("frechet", "kid")
 
+_log = logging.getLogger("gan_zoo")
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
@@ -29,12 +34,15 @@ class Evaluation:
         primary: The number that decides which checkpoint is the best.
         better: Whether "lower" or "higher" values of it are better.
         protocol: How the numbers are computed, in one line.
+        check: Checks that the model can be evaluated with these data, which must be decoded. It raises a UserError if
+            it cannot, so that the error comes before training and not at its first evaluation.
     """
 
     measure: Callable[[Any], dict[str, float]]
     primary: str
     better: str
     protocol: str
+    check: Callable[[], None] = lambda: None
 
 
 def evaluation_of(job: "Job") -> Evaluation | None:
@@ -72,11 +80,9 @@ def _of_images(job: "Job") -> Evaluation:
     from gan_zoo.evaluate.measures import check_names
 
     config, number = job.config, job.config.evaluate_num or _IMAGES
-    try:
+    with _flags():
         names = check_names(tuple(config.evaluate_metrics or _DEFAULT))
         features = find_features(config.evaluate_features)
-    except UserError as error:
-        raise UserError(_with_flags(str(error))) from None
     for name in names:
         lacks = {"logits": features.outputs is None, "labels": not job.found.labelled}
         for need in MEASURES[name].needs:
@@ -97,20 +103,37 @@ def _of_images(job: "Job") -> Evaluation:
     @functools.cache
     def judge() -> Judge:
         settings = {"num": number, "seed": config.seed, "resamples": 0, "floor": False}
-        return Judge(job.schedule.source, features, metrics=names, **settings)
+        return Judge(job.schedule.source, features, metrics=names, num_flag="--evaluate_num", **settings)
+
+    def check() -> None:
+        with _flags():
+            judge().check(subject_of(job.gan))
 
     def measure(model) -> dict[str, float]:
         if tuple(model(model.sample_latent(1, seed=0)).shape[1:]) != tuple(job.found.shape):
             return {}  # the networks are still growing
-        found = judge().evaluate(subject_of(model))
+        try:
+            with _flags():
+                found = judge().evaluate(subject_of(model))
+        except UserError as error:
+            # For example, a generator may make no sample of some class yet. This must not end the training.
+            _log.warning("This step is not evaluated: %s", error)
+            return {}
         return {name: result.value for name, result in found.metrics.items()}
 
     protocol = f"{features.title} {features.fingerprint}: {number} samples, seed {config.seed}"
-    return Evaluation(measure, primary, MEASURES[primary].better, protocol)
+    return Evaluation(measure, primary, MEASURES[primary].better, protocol, check)
 
 
-def _with_flags(message: str) -> str:
-    """Returns a message of `gan_zoo.evaluate` with the names of the flags of training."""
-    for name in ("metrics", "num"):
-        message = message.replace(f"--{name}", f"--evaluate_{name}")
-    return f"--evaluate_{message}" if message.startswith("features=") else message
+@contextlib.contextmanager
+def _flags() -> Iterator[None]:
+    """Makes errors of `gan_zoo.evaluate` name the flags of training."""
+    try:
+        yield
+    except UserError as error:
+        message = re.sub(r"--(metrics|num)\b", r"--evaluate_\1", str(error))
+        message = re.sub(r"(?<![\w-])features=", "--evaluate_features=", message)
+        # Training has no flag for a file of weights.
+        message = re.sub(r",? or give (its path|the path of \S+) as file", "", message)
+        message = message.replace("--model=model", "the model").removesuffix(" Use an earlier checkpoint.")
+        raise UserError(message) from error

@@ -34,6 +34,8 @@ def run(config: Config) -> Path | None:
         if job.is_chief:
             check_run(run_dir, job_report.settings(job, run_dir, job.found))
         job.schedule.check(job.schedule.source)
+        if job.evaluation:
+            job.evaluation.check()
         if not job.is_chief:
             return Trainer(job, run_dir).train()
         settings = job_report.settings(job, run_dir)
@@ -73,7 +75,10 @@ def dry_run(config: Config) -> str:
         WorkerLost: If another worker was lost.
     """
     with _detect_lost_workers(config):
-        return job_report.dry_run(Job(config))
+        job = Job(config)
+        if job.evaluation:
+            job.evaluation.check()
+        return job_report.dry_run(job)
 
 
 def _detect_lost_workers(config: Config):

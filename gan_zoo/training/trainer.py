@@ -1,6 +1,5 @@
 """Trains a job in its run folder, from the newest checkpoint to the last step."""
 
-import dataclasses
 import hashlib
 import json
 import logging
@@ -91,10 +90,13 @@ class Trainer:
 
         run_dir, step = self.run_dir, self.ema.step
         path = run_dir / "saved_model"
-        best = evaluate.read_best(run_dir / "best") if self.config.export == "best" else None
-        if best is not None:
-            step = best["step"]
-            self.ema.average.load_weights(run_dir / "best" / f"{step:08d}" / checkpoints.EMA)
+        if self.config.export == "best":
+            best = evaluate.read_best(run_dir / "best")
+            if best is None:
+                _log.warning("--export=best: no step was evaluated, so step %d, the last one, is exported.", step)
+            else:
+                step = best["step"]
+                self.ema.average.load_weights(run_dir / "best" / f"{step:08d}" / checkpoints.EMA)
         try:
             metadata = saved_model.run_metadata(job_report.settings(self.job, run_dir), step)
             saved_model.export(self.ema.averaged_model, path, metadata=metadata)
@@ -152,7 +154,10 @@ class Trainer:
         if job.evaluation and events:
             watchers.append(
                 callbacks.Evaluate(
-                    **dataclasses.asdict(job.evaluation),
+                    job.evaluation.measure,
+                    job.evaluation.primary,
+                    job.evaluation.better,
+                    protocol=job.evaluation.protocol,
                     folder=run_dir / "best",
                     every=config.evaluate_every,
                     ema=ema,

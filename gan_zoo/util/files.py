@@ -58,6 +58,23 @@ def sync(path: Path) -> None:
             raise
 
 
+def allocate(file: BinaryIO, size: int) -> bool:
+    """Allocates disk space for a file. Returns False if the system or the file system does not support this.
+
+    Raises:
+        OSError: If there is not enough space.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return False
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        return False
+    return True
+
+
 _PARTIAL = re.compile(r"\.([^/]+\.)?[0-9a-f]{12}\.partial")
 
 

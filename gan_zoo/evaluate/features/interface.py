@@ -28,6 +28,7 @@ class Features:
         size: Number of features. None if a user's function does not say it before it is called.
         outputs: Number of classes. None without logits, or as for `size`.
         compute: Turns images that `__call__` has checked into features and logits.
+        takes_floats: Whether images may be float32, which need not be rounded.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Features:
     size: int | None
     outputs: int | None
     compute: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]] = dataclasses.field(repr=False, compare=False)
+    takes_floats: bool = True
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns the features of one batch, float32 [B, size], and the logits, float32 [B, outputs], or None.

@@ -51,6 +51,7 @@ def load(name: str) -> Features:
         size=shapes[0],
         outputs=shapes[1],
         compute=lambda images: _checked(name, call, images),
+        takes_floats=isinstance(found, keras.Model),
     )
 
 
