@@ -30,8 +30,7 @@ def one_at_a_time():
     return trained(contextlib.nullcontext(), (1,))
 
 
-# The second case has more steps at a time, then fewer. The
-# conformance suite takes one step at a time on replicas.
+# The second case has more steps at a time, then fewer. The conformance suite takes one at a time on replicas.
 @pytest.mark.parametrize(("at_a_time", "steps"), [((5,), (10,)), ((2, 4, 2), (2, 4, 4))])
 def test_replicas_take_the_steps_of_one_however_many_at_a_time(two_replicas, one_at_a_time, at_a_time, steps):
     one, expected = one_at_a_time
