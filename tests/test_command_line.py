@@ -105,7 +105,8 @@ FULL = HAPPENING % (3, "resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_
 
 
 def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch):
-    arguments = ["--model=wgan_gp", *RUN, "--network=mlp", "--n_critic=2", "--steps=30", "--checkpoint_every=4", "--sample_every=0"]
+    arguments = ["--model=wgan_gp", *RUN, "--network=mlp", "--n_critic=2", "--steps=30", "--checkpoint_every=4"]
+    arguments += ["--sample_every=0"]
     monkeypatch.setattr(saved_model, "export", lambda *args, **kwargs: None)  # of the weights that are compared
     settings = dict(flag.removeprefix("--").split("=") for flag in arguments)
     settings = {name: int(value) if value.isdigit() else value for name, value in settings.items()}
