@@ -11,6 +11,8 @@ from pathlib import Path
 
 # TensorFlow's messages about the machine are irrelevant to the tests.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# XLA's passes stay, but LLVM, which optimizes their result for speed, takes more time than the small models then save.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # Tests decode, download and export into a temporary cache, not into the user's.
 os.environ["GAN_ZOO_CACHE"] = tempfile.mkdtemp(prefix="gan_zoo-tests-")
 

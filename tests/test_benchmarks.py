@@ -66,9 +66,9 @@ def test_a_worker_trains_through_the_public_interface(benchmarks):
 
 def test_a_worker_that_fails_says_why(benchmarks):
     throughput, worker = benchmarks("throughput"), benchmarks("worker")
-    row = worker.Row("tiny", "no_such_gan", (2,), batch=8, width=4, network="mlp")
-    with pytest.raises(RuntimeError, match="no_such_gan"):
-        throughput.Worker(row, "zoo", "float32")
+    row = worker.Row("tiny", "dcgan", (2,), batch=8, width=4, network="mlp")
+    with pytest.raises(RuntimeError, match="no_such_engine"):
+        throughput.Worker(row, "no_such_engine", "float32")
 
 
 def test_results_of_the_same_row_are_replaced(benchmarks, tmp_path):

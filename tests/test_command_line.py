@@ -3,13 +3,15 @@
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from gan_zoo.export import saved_model
+from gan_zoo.training import pipeline
 
 from .waiting import HANGING, wait_until
 from .weights import arrays, assert_same, checkpoint
@@ -83,29 +85,32 @@ def test_unknown_model_and_divergence(tmp_path):
     assert_one_sentence(call(tmp_path, *arguments), 1, "Training diverged", "at step", "checkpoint")
 
 
-# Ends between two checkpoints, at a step that does not depend on the machine.
-KILLED = f"""
-import os, signal, sys
+# Train until something happens after a step, which does not depend on the machine.
+HAPPENING = f"""
+import os, resource, signal, sys
 sys.path.insert(0, {str(ROOT)!r})
 from gan_zoo import callbacks
 from gan_zoo.util import command_line
 import train
-class Killed(callbacks.MetricsLog):
+class Happening(callbacks.MetricsLog):
     def on_step(self, previous, logs):
         super().on_step(previous, logs)
-        if self.step == 11:
-            os.kill(os.getpid(), signal.SIGKILL)
-callbacks.MetricsLog = Killed
+        if self.step == %d:
+            %s
+callbacks.MetricsLog = Happening
 command_line.main(train.main, train.USAGE, train.GROUPS)
 """
+KILLED = HAPPENING % (11, "os.kill(os.getpid(), signal.SIGKILL)")  # between two checkpoints
+FULL = HAPPENING % (3, "resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))")
 
 
-def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path):
-    arguments = ["--model=wgan_gp", *RUN, "--n_critic=2", "--steps=30", "--checkpoint_every=4", "--sample_every=0"]
-    whole = subprocess.Popen(
-        command(*arguments, "--run_dir=whole"), cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.DEVNULL
-    )
-    assert whole.wait(HANGING) == 0
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch):
+    arguments = ["--model=wgan_gp", *RUN, "--network=mlp", "--n_critic=2", "--steps=30", "--checkpoint_every=4"]
+    arguments += ["--sample_every=0"]
+    monkeypatch.setattr(saved_model, "export", lambda *args, **kwargs: None)  # of the weights that are compared
+    settings = dict(flag.removeprefix("--").split("=") for flag in arguments)
+    settings = {name: int(value) if value.isdigit() else value for name, value in settings.items()}
+    pipeline.run(pipeline.Config(**settings, run_dir=str(tmp_path / "whole")))
     killed = [sys.executable, "-c", KILLED, *arguments, "--run_dir=killed"]
     killed = subprocess.run(killed, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.DEVNULL, timeout=HANGING)
     assert killed.returncode == -signal.SIGKILL
@@ -119,15 +124,10 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path):
 
 
 def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path):
-    """Limits the size of a file so that the second checkpoint cannot be written."""
+    """Limits the size of files after the first checkpoint, so that the second cannot be written."""
     arguments = ["--model=dcgan", *RUN, "--checkpoint_every=2", "--sample_every=0", "--run_dir=run"]
-    assert call(tmp_path, *arguments, "--steps=2").returncode == 0
-
-    def full():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
-
-    run = dict(cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True)
-    result = subprocess.run(command(*arguments, "--steps=4"), **run, preexec_fn=full)
+    full = [sys.executable, "-c", FULL, *arguments, "--steps=4"]
+    result = subprocess.run(full, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True)
     last = "the last good checkpoint is run/checkpoints/00000002"
     assert_one_sentence(result, 1, "File too large", "Training has stopped", last)
     result = call(tmp_path, *arguments, "--steps=4")

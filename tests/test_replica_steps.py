@@ -25,9 +25,15 @@ def trained(scope, at_a_time, steps=(10,), dataset=None):
     return gan, logs
 
 
-@pytest.mark.parametrize(("at_a_time", "steps"), [((1,), (10,)), ((5,), (10,)), ((4, 2), (8, 2)), ((2, 4), (2, 8))])
-def test_replicas_take_the_steps_of_one_however_many_at_a_time(two_replicas, at_a_time, steps):
-    one, expected = trained(contextlib.nullcontext(), (1,))
+@pytest.fixture(scope="module")
+def one_at_a_time():
+    return trained(contextlib.nullcontext(), (1,))
+
+
+# The second case has more steps at a time, then fewer. The conformance suite takes one at a time on replicas.
+@pytest.mark.parametrize(("at_a_time", "steps"), [((5,), (10,)), ((2, 4, 2), (2, 4, 4))])
+def test_replicas_take_the_steps_of_one_however_many_at_a_time(two_replicas, one_at_a_time, at_a_time, steps):
+    one, expected = one_at_a_time
     for scope in (contextlib.nullcontext(), two_replicas.scope()):
         gan, logs = trained(scope, at_a_time, steps)
         assert gan.d_optimizer.iterations.numpy() == gan.g_optimizer.iterations.numpy() == 10

@@ -18,8 +18,11 @@ IMAGES = RNG.uniform(-1, 1, size=(8, 8, 8, 1)).astype("float32")
     ("cls", "arguments"),
     [
         (RaGAN, dict(simultaneous=True, instance_noise=0.3, noise_turns=4)),
-        (R1GAN, dict(n_critic=3, interval=2, balance="until(d_loss=1.3, turns=6)")),
-        (WGANGP, dict(n_critic=3, balance="warm_up(turns=6, first=1, every=2)", instance_noise=0.2)),
+        (R1GAN, dict(n_critic=2, interval=2, balance="until(d_loss=1.3, turns=4)")),
+        pytest.param(
+            *(WGANGP, dict(n_critic=3, balance="warm_up(turns=6, first=1, every=2)", instance_noise=0.2)),
+            marks=pytest.mark.thorough,  # tests of the balance check warm-up and noise on replicas
+        ),
     ],
 )
 def test_settings_on_replicas(cls, arguments):

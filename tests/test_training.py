@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from gan_zoo import UserError
+from gan_zoo.export import saved_model
 from gan_zoo.nn import precision
-from gan_zoo.run_folder import checkpoints, ownership, trained_gan
+from gan_zoo.run_folder import checkpoints, loss_curves, ownership, trained_gan
 from gan_zoo.training import job_report, pipeline
 from gan_zoo.training.trainer import Trainer
 from gan_zoo.util import errors
@@ -29,6 +30,19 @@ def _isolated(tmp_path, monkeypatch):
     keras.config.set_dtype_policy(policy)
 
 
+@pytest.fixture(autouse=True)
+def _runs_end_with_training(request, monkeypatch):
+    """Leaves out the export and the picture of curves, which take as long as training. `whole_runs` keeps them."""
+    if "whole_runs" not in request.fixturenames:
+        monkeypatch.setattr(saved_model, "export", lambda *args, **kwargs: None)
+        monkeypatch.setattr(loss_curves, "plot", lambda *args, **kwargs: None)
+
+
+@pytest.fixture
+def whole_runs():
+    """Lets runs export their generators and plot their curves."""
+
+
 def config(**changes) -> pipeline.Config:
     """Returns the configuration of a run on points that takes a few seconds."""
     values = {
@@ -43,7 +57,7 @@ def image_config(**changes) -> pipeline.Config:
     return config(**{**dict(model="dcgan", dataset="digits", resolution=8, n_critic=1, precision="float32"), **changes})
 
 
-def test_run_folder_is_complete(tmp_path, capsys):
+def test_run_folder_is_complete(tmp_path, capsys, whole_runs):
     path = pipeline.run(config())
     run = tmp_path / "run"
     assert path.resolve() == run / "saved_model"
@@ -92,7 +106,7 @@ def test_a_continued_run_equals_an_uninterrupted_one(tmp_path, make):
     assert json.loads((tmp_path / "parts" / "run.json").read_text())["settings"]["steps"] == 6
 
 
-def test_a_finished_run_exports_again_without_training(tmp_path):
+def test_a_finished_run_exports_again_without_training(whole_runs, tmp_path):
     pipeline.run(config())
     before = arrays(checkpoint(tmp_path / "run", 6))
     shutil.rmtree(tmp_path / "run" / "saved_model")
@@ -396,9 +410,8 @@ def test_precision(monkeypatch):
     assert precision.resolve("auto", points=False)[0] == "float32"
 
 
-def test_a_checkpoint_of_a_run_can_be_exported(tmp_path):
+def test_a_checkpoint_of_a_run_can_be_exported(whole_runs, tmp_path):
     from gan_zoo import load_pretrained
-    from gan_zoo.export import saved_model
 
     exported = load_pretrained(pipeline.run(image_config(steps=4)), trust=True)
     again = load_pretrained(saved_model.export_run("run", "elsewhere"), trust=True)

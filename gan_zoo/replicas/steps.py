@@ -95,11 +95,16 @@ class RunsSteps:
         def graph(**options):
             return (lambda function: function) if self.run_eagerly else tf.function(reduce_retracing=True, **options)
 
+        # As in Keras's own loop, AutoGraph leaves the step as it is: its conversion takes seconds.
+        as_is = tf.autograph.experimental.do_not_convert
+
         @graph(jit_compile=self.jit_compile)
+        @as_is
         def step(data):
             logs = strategy.run(self.train_step, args=(data,))
             return keras.tree.map_structure(lambda value: strategy.experimental_local_results(value)[0], logs)
 
+        @as_is
         def followed(data):
             logs = step(data)
             for follower in followers:

@@ -18,13 +18,14 @@ def plot(metrics: str | Path, output: str | Path) -> None:
         metrics: The file, as written by `callbacks.MetricsLog`.
         output: Path of the picture.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows = _rows(checks.path("metrics", metrics))
     names = [name for name in dict.fromkeys(n for row in rows for n in row) if name not in _NOT_CURVES]
     columns = min(_COLUMNS, max(len(names), 1))
     rows_of_panels = math.ceil(max(len(names), 1) / columns)
-    figure = Figure(figsize=(4.2 * columns, 3 * rows_of_panels), layout="constrained")
+    figure = Figure(figsize=(4.2 * columns, 3 * rows_of_panels), dpi=100, layout="constrained")
     panels = figure.subplots(rows_of_panels, columns, squeeze=False).ravel()
     for spare in panels[len(names) :]:
         spare.set_visible(False)
@@ -35,7 +36,7 @@ def plot(metrics: str | Path, output: str | Path) -> None:
         axes.set_xlabel("step (generator updates)", fontsize=9)
         axes.grid(alpha=0.3)
     with atomic_file(output) as file:
-        figure.savefig(file, format="png", dpi=100)
+        FigureCanvasAgg(figure).print_png(file)  # Figure.savefig draws everything twice
 
 
 def _rows(metrics: Path) -> list[dict[str, float]]:
