@@ -68,13 +68,16 @@ METRICS = ("frechet", "kid", "precision", "recall")
 SHOWN = 8
 """Number of samples of each variant in the picture."""
 
-flags.DEFINE_enum("table", None, list(TABLES), "The table whose missing rows are trained.")
-flags.DEFINE_enum("recipe", None, ["own", "common"], "Only this recipe; by default both, the own one first.")
-flags.DEFINE_string("data_dir", None, "Folder of TFDS's datasets.")
-flags.DEFINE_float("minutes", None, "Starts no new run after this time.")
-flags.DEFINE_string("docs", str(DOCS), "Folder of zoo.json, zoo.md and the pictures.")
-
 GROUPS = {"What": ["table", "recipe", "data_dir", "minutes", "docs"]}
+
+
+def define_flags() -> None:
+    """Defines the flags; not at import, because other tools have flags of the same names."""
+    flags.DEFINE_enum("table", None, list(TABLES), "The table whose missing rows are trained.")
+    flags.DEFINE_enum("recipe", None, ["own", "common"], "Only this recipe; by default both, the own one first.")
+    flags.DEFINE_string("data_dir", None, "Folder of TFDS's datasets.")
+    flags.DEFINE_float("minutes", None, "Starts no new run after this time.")
+    flags.DEFINE_string("docs", str(DOCS), "Folder of zoo.json, zoo.md and the pictures.")
 
 
 def missing(table: Table, name: str, rows: list[dict], recipe: str | None) -> Iterator[tuple[str, str, int]]:
@@ -216,4 +219,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    define_flags()
     command_line.main(main, __doc__, GROUPS)
