@@ -592,6 +592,15 @@ def _same_weights(*runs):
     return all(np.array_equal(a, b) for one in found[1:] for a, b in zip(found[0], one, strict=True))
 
 
+def test_training_measures_the_logits_of_a_users_function(tmp_path):
+    run = settings(
+        tmp_path, dataset="digits", network="mlp", steps=2, steps_per_execution=1, evaluate_num=60,
+        evaluate_features="tests.test_evaluate:pixels", evaluate_metrics=("inception_score",),
+    )  # fmt: skip
+    pipeline.run(run)
+    assert {*logged(tmp_path, "inception_score")} == {2}
+
+
 def test_training_on_images(tmp_path):
     run = settings(
         tmp_path, dataset="digits", network="mlp", steps=2, steps_per_execution=1, conditional=True,

@@ -15,7 +15,7 @@ import numpy as np
 
 from gan_zoo import data, evaluate, metrics
 from gan_zoo.compare.report import summarize
-from gan_zoo.evaluate.measures import check_names, label_of, missing
+from gan_zoo.evaluate.measures import check_possible, label_of, primary_of
 from gan_zoo.metrics import digits
 from gan_zoo.util.class_names import shown_classes
 from gan_zoo.util.errors import NonFiniteLoss, NonFiniteSamples, UserError
@@ -121,13 +121,7 @@ class ImageMetrics:
     def __init__(self, settings: "Settings"):
         self._settings = settings
         self._metrics = tuple(settings.metrics or evaluate.measures.DEFAULT)
-        names = check_names(self._metrics)
-        self.primary = next((name for name in self._metrics if name in names), names[0])
-        if evaluate.MEASURES[self.primary].better == "none":
-            raise UserError(
-                f"--metrics={self.primary} has no better or worse, so it cannot rank methods: name another metric "
-                f"first."
-            )
+        self.primary = primary_of(self._metrics)
         with _flags():
             self._features = _find_features(settings.features)
 
@@ -166,11 +160,7 @@ class ImageMetrics:
         Raises:
             UserError: If one cannot.
         """
-        subject = self._subject(gan, name, found)
-        for metric in {*self._metrics} - {"all"}:
-            reason = missing(metric, self._features, found, subject)
-            if reason:
-                raise UserError(f"--metrics={metric} {reason}: leave it out.")
+        check_possible(self._metrics, self._features, found, self._subject(gan, name, found))
 
     def trial(self, gan, name: str, source: data.Source) -> evaluate.Evaluation:
         """Evaluates a method before its training: for the protocol, the noise floor, and errors.

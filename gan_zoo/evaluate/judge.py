@@ -281,11 +281,10 @@ class Judge:
         Raises:
             UserError: If one cannot, unless "all" were requested.
         """
-        lacking = {name: measures.missing(name, self._features, self._source, subject) for name in self.names}
-        for name, reason in lacking.items():
-            if reason and not self._only_possible:
-                raise UserError(f"--metrics={name} {reason}: leave it out.")
-        return tuple(name for name in self.names if lacking[name] is None)
+        given = self._features, self._source, subject
+        if not self._only_possible:
+            measures.check_possible(self.names, *given)
+        return tuple(name for name in self.names if measures.missing(name, *given) is None)
 
     def _samples(self, subject: Subject, number: int) -> Examples:
         """Draws samples, and computes their features."""

@@ -7,7 +7,7 @@ place of generated ones.
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from gan_zoo.evaluate.examples import Examples
 from gan_zoo.evaluate.features import Features
 from gan_zoo.evaluate.subjects import Subject
 from gan_zoo.metrics import manifold, patches
+from gan_zoo.metrics.conditional import moments_of
 from gan_zoo.metrics.ms_ssim import SMALLEST
 from gan_zoo.util.errors import UserError
 
@@ -393,20 +394,12 @@ def _intra_frechet(inputs: Inputs) -> dict[str, Estimate]:
     drawn = np.zeros(inputs.resamples)
     classes = np.unique(fake.labels)
     for label in classes:  # one at a time, because each covariance of Inception's features takes 32 MiB
-        truth = _moments(real.features, np.flatnonzero(real.labels == label))
+        truth = moments_of(real.features, np.flatnonzero(real.labels == label))
         reference, places = metrics.FrechetReference(truth.mean, truth.covariance), np.flatnonzero(fake.labels == label)
         for k in range(inputs.resamples):
-            moments = _moments(fake.features, np.sort(rng.choice(places, len(places))))
+            moments = moments_of(fake.features, np.sort(rng.choice(places, len(places))))
             drawn[k] += reference.distance(moments.mean, moments.covariance) / len(classes)
     return {"intra_frechet": _with_error(value, float(np.std(drawn, ddof=1)), least=0.0)}
-
-
-def _moments(features: np.ndarray, places: np.ndarray) -> metrics.Moments:
-    """Returns the moments of some rows of features, which are read in blocks."""
-    moments = metrics.Moments(features.shape[1])
-    for start in range(0, len(places), 2 * _BLOCK):
-        moments.update(features[places[start : start + 2 * _BLOCK]])
-    return moments
 
 
 def _label_accuracy(inputs: Inputs) -> dict[str, Estimate]:
@@ -513,10 +506,41 @@ def check_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in MEASURES if name in names or "all" in names)
 
 
+def primary_of(metrics: Sequence[str]) -> str:
+    """Returns the metric that ranks models: the first one that is asked for.
+
+    Args:
+        metrics: Names of `MEASURES`, or "all".
+
+    Raises:
+        UserError: If a metric is not known, or the first one has no better and worse.
+    """
+    names = check_names(tuple(metrics))
+    primary = next((name for name in metrics if name in names), names[0])
+    if MEASURES[primary].better == "none":
+        raise UserError(
+            f"--metrics={primary} has no better or worse, so it cannot rank models: name another metric first."
+        )
+    return primary
+
+
+def check_possible(names: Iterable[str], features: Features, real: Any, subject: Subject) -> None:
+    """Checks that metrics can be computed of a subject. "all" stands for those that can.
+
+    Raises:
+        UserError: If one cannot.
+    """
+    for name in names:
+        reason = None if name == "all" else missing(name, features, real, subject)
+        if reason:
+            raise UserError(f"--metrics={name} {reason}: leave it out.")
+
+
 def missing(name: str, features: Features, real: Any, subject: Subject) -> str | None:
     """Returns what a metric needs and does not get, as the end of a sentence; None if it can be computed."""
     needs = MEASURES[name].needs
-    if "logits" in needs and features.outputs is None:
+    known = features.size is not None  # a user's function says it when it is called
+    if "logits" in needs and known and features.outputs is None:
         return f"needs the classes of a classifier, and {features.title} has none"
     if "labels" in needs and (real.classes is None or subject.classes is None):
         which = "the dataset" if real.classes is None else subject.name

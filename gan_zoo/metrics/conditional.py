@@ -57,7 +57,9 @@ def intra_class_frechet(
                 raise UserError(f"{name} has {count} rows of class {label}: each class needs 2 or more.")
     found = {}
     for label in classes:
-        truth, other = (_moments(x, labels == label) for x, labels in ((real, real_labels), (fake, fake_labels)))
+        truth, other = (
+            moments_of(x, np.flatnonzero(labels == label)) for x, labels in ((real, real_labels), (fake, fake_labels))
+        )
         found[label] = FrechetReference(truth.mean, truth.covariance).distance(other.mean, other.covariance)
     return IntraClassFrechet(float(np.mean(list(found.values()))), found)
 
@@ -83,8 +85,9 @@ def label_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(logits.argmax(axis=1) == labels))
 
 
-def _moments(x: np.ndarray, chosen: np.ndarray) -> Moments:
-    moments, places = Moments(x.shape[1]), np.flatnonzero(chosen)
+def moments_of(x: np.ndarray, places: np.ndarray) -> Moments:
+    """Returns the moments of some rows of features, [N, D], which are read in blocks. `places` are their indices."""
+    moments = Moments(x.shape[1])
     for start in range(0, len(places), _ROWS):
         moments.update(x[places[start : start + _ROWS]])
     return moments

@@ -77,28 +77,19 @@ def _of_points(job: "Job") -> Evaluation:
 
 def _of_images(job: "Job") -> Evaluation:
     from gan_zoo.evaluate import MEASURES, Judge, find_features, of_model
-    from gan_zoo.evaluate.measures import check_names
+    from gan_zoo.evaluate.measures import check_possible, primary_of
 
     config, number = job.config, job.config.evaluate_num or _IMAGES
-    with _flags():
-        names = check_names(tuple(config.evaluate_metrics or _DEFAULT))
-        features = find_features(config.evaluate_features)
-    for name in names:
-        lacks = {"logits": features.outputs is None, "labels": not job.found.labelled}
-        for need in MEASURES[name].needs:
-            if lacks.get(need):
-                raise UserError(f"--evaluate_metrics={name} needs {need}, which this run does not have: leave it out.")
-    primary = next((name for name in config.evaluate_metrics if name in names), names[0])
-    if MEASURES[primary].better == "none":
-        raise UserError(
-            f"--evaluate_metrics={primary} has no better or worse, so it cannot choose the best checkpoint: name "
-            f"another metric first."
-        )
-    classes = job.found.classes if job.found.labelled else None
+    names, classes = config.evaluate_metrics or _DEFAULT, job.found.classes if job.found.labelled else None
 
     @functools.cache  # one graph for all evaluations
     def subject_of(model):
         return of_model(model, classes=classes)
+
+    with _flags():
+        primary = primary_of(names)
+        features = find_features(config.evaluate_features)
+        check_possible(names, features, job.found, subject_of(job.gan))
 
     @functools.cache
     def judge() -> Judge:
