@@ -2,14 +2,17 @@
 
     python benchmarks/zoo.py --table=fashion_mnist --data_dir=DIR
     python benchmarks/zoo.py --table=cifar10 --data_dir=DIR --minutes=60
+    python benchmarks/zoo.py --table=cifar10 --data_dir=DIR --speeds
     python benchmarks/zoo.py                                   # only writes docs/zoo.md again
 
 All runs of a table are shown the same number of real images, so that variants with several discriminator turns take
 fewer generator updates. Rows in docs/zoo.json are not trained again. `--minutes` ends the work after the run that is
-under way, and the same command goes on from there.
+under way, and the same command goes on from there. `--speeds` measures images a second of the rows, in short runs on
+a machine that should do nothing else meanwhile.
 """
 
 import dataclasses
+import itertools
 import json
 import shutil
 import statistics
@@ -17,7 +20,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -58,17 +60,18 @@ class Table:
 
 
 TABLES = {
-    "fashion_mnist": Table("fashion_mnist", 28, 32, 320_000, 2, tuple(VARIANTS)),
+    "fashion_mnist": Table("fashion_mnist", 28, 32, 192_000, 2, tuple(VARIANTS)),
     "cifar10": Table(
-        "cifar10", 32, 32, 640_000, 1, ("dcgan", "wgan_gp", "hinge_gan", "r1_gan", "ragan", "lsgan", "dragan")
+        "cifar10", 32, 32, 320_000, 1, ("dcgan", "wgan_gp", "hinge_gan", "r1_gan", "ragan", "lsgan", "dragan")
     ),
     "digits": Table("digits", 8, 8, 6400, 1, ("dcgan", "wgan_gp"), 500),  # a trial of this script
 }
+BATCH, LOG_EVERY = 64, 10
 METRICS = ("frechet", "kid", "precision", "recall")
 SHOWN = 8
 """Number of samples of each variant in the picture."""
 
-GROUPS = {"What": ["table", "recipe", "data_dir", "minutes", "docs"]}
+GROUPS = {"What": ["table", "recipe", "data_dir", "minutes", "speeds", "docs"]}
 
 
 def define_flags() -> None:
@@ -77,6 +80,7 @@ def define_flags() -> None:
     flags.DEFINE_enum("recipe", None, ["own", "common"], "Only this recipe; by default both, the own one first.")
     flags.DEFINE_string("data_dir", None, "Folder of TFDS's datasets.")
     flags.DEFINE_float("minutes", None, "Starts no new run after this time.")
+    flags.DEFINE_bool("speeds", False, "Measures the missing speeds instead of training the missing rows.")
     flags.DEFINE_string("docs", str(DOCS), "Folder of zoo.json, zoo.md and the pictures.")
 
 
@@ -97,24 +101,42 @@ def turns(variant: str, recipe: str) -> int:
     return cls.for_points(width=2, **settings).minibatches_per_step
 
 
-def train(table: Table, recipe: str, variant: str, seed: int, data_dir: str | None, run_dir: Path) -> dict[str, Any]:
-    """Trains one run, and returns its row without the evaluation."""
-    batch = 64
-    steps = table.images // (batch * turns(variant, recipe))
+def train(table: Table, recipe: str, variant: str, seed: int, steps: int, data_dir: str | None, run_dir: Path) -> None:
+    """Trains one run."""
     settings = dict(COMMON) if recipe == "common" else {}
     if "n_critic" not in find_model(variant).parameters():
         settings.pop("n_critic", None)
-    start = time.perf_counter()
     pipeline.run(
         config.Config(
             **dict(model=variant, dataset=table.dataset, resolution=table.resolution, width=table.width),
-            **dict(batch_size=batch, steps=steps, seed=seed, data_dir=data_dir, run_dir=str(run_dir)),
-            **dict(sample_every=0, checkpoint_every=0, health_every=0, precision="float32"),
+            **dict(batch_size=BATCH, steps=steps, seed=seed, data_dir=data_dir, run_dir=str(run_dir)),
+            **dict(sample_every=0, checkpoint_every=0, health_every=0, precision="float32", log_every=LOG_EVERY),
             **settings,
         )
     )
-    seconds = time.perf_counter() - start
-    return {"steps": steps, "images_per_second": table.images / seconds, "cpu": versions.cpu_model()}
+
+
+def images_per_second(table: Table, recipe: str, variant: str, data_dir: str | None) -> float:
+    """Returns the real images a second of training after the first steps: the median of short intervals."""
+    intervals = 7
+    with tempfile.TemporaryDirectory(prefix="gan_zoo-zoo-") as folder:
+        run_dir = Path(folder) / "run"
+        train(table, recipe, variant, 0, LOG_EVERY * (intervals + 1), data_dir, run_dir)
+        seconds = [json.loads(line)["seconds"] for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    images = LOG_EVERY * BATCH * turns(variant, recipe)
+    return images / statistics.median(after - before for before, after in itertools.pairwise(seconds[-intervals:]))
+
+
+def add_speeds(name: str, data_dir: str | None, docs: Path) -> None:
+    """Measures the speed of each recipe and variant of a table that has rows without it."""
+    rows = read_rows(docs)
+    ours = [row for row in rows if row["table"] == name]
+    for kind, variant in dict.fromkeys((row["recipe"], row["variant"]) for row in ours if "cpu" not in row):
+        speed = images_per_second(TABLES[name], kind, variant, data_dir)
+        for row in ours:
+            if (row["recipe"], row["variant"]) == (kind, variant):
+                row |= {"images_per_second": speed, "cpu": versions.cpu_model()}
+        write_rows(rows, docs)
 
 
 def add_rows(name: str, recipe: str | None, data_dir: str | None, minutes: float | None, docs: Path) -> None:
@@ -130,7 +152,8 @@ def add_rows(name: str, recipe: str | None, data_dir: str | None, minutes: float
             return
         folder = Path(tempfile.mkdtemp(prefix="gan_zoo-zoo-"))
         try:
-            row = train(table, kind, variant, seed, data_dir, folder / "run")
+            steps = table.images // (BATCH * turns(variant, kind))
+            train(table, kind, variant, seed, steps, data_dir, folder / "run")
             found = judge.evaluate(evaluate.open_subject(folder / "run"))
             model = load_pretrained(folder / "run")
             if seed == 0:
@@ -140,15 +163,20 @@ def add_rows(name: str, recipe: str | None, data_dir: str | None, minutes: float
             shutil.rmtree(folder, ignore_errors=True)
         rows.append(
             {
-                **{"table": name, "recipe": kind, "variant": variant, "seed": seed, **row},
+                **{"table": name, "recipe": kind, "variant": variant, "seed": seed, "steps": steps},
                 "metrics": {metric: result.value for metric, result in found.metrics.items()},
                 "real": {metric: result.floor for metric, result in found.metrics.items()},
                 "protocol": found.protocol.line(),
             }
         )
-        with atomic_file(docs / "zoo.json") as file:
-            file.write((json.dumps(rows, indent=1) + "\n").encode())
-        write_page(docs)
+        write_rows(rows, docs)
+
+
+def write_rows(rows: list[dict], docs: Path) -> None:
+    """Writes the rows to zoo.json, and the page."""
+    with atomic_file(docs / "zoo.json") as file:
+        file.write((json.dumps(rows, indent=1) + "\n").encode())
+    write_page(docs)
 
 
 def read_rows(docs: Path) -> list[dict]:
@@ -177,14 +205,15 @@ def block(name: str, recipe: str, rows: list[dict]) -> str:
     for variant in sorted(present, key=lambda v: statistics.mean(column(present[v], "frechet"))):
         found = present[variant]
         numbers = [cell(column(found, m), evaluate.MEASURES[m].digits) for m in METRICS]
-        speed = f"{statistics.mean(row['images_per_second'] for row in found):.0f}"
+        speed = f"{found[0]['images_per_second']:,.0f}" if "cpu" in found[0] else ""
         picture = f"![{variant}](zoo/{name}/{recipe}/{variant}.png)"
         lines.append(f"| `{variant}` | {' | '.join(numbers)} | {speed} | {picture} |")
     real = [f"{rows[0]['real'][m]:.{evaluate.MEASURES[m].digits}f}" for m in METRICS]
     lines.append(f"| real images | {' | '.join(real)} | | |")
     steps = f"{table.images:,} real images shown, batches of 64, width {table.width}, {table.seeds} seed(s)"
-    cpus = ", ".join(sorted({row["cpu"] for row in rows}))
-    return f"{steps}; speed of whole runs, with start and export, on two cores of {cpus}.\n\n" + "\n".join(lines)
+    cpus = ", ".join(sorted({row["cpu"] for row in rows if "cpu" in row}))
+    speed = f" Images a second: real images shown in training, in float32 on two cores of {cpus}." if cpus else ""
+    return f"{steps}.{speed}\n\n" + "\n".join(lines)
 
 
 def write_page(docs: Path) -> None:
@@ -213,7 +242,9 @@ def write_page(docs: Path) -> None:
 def main() -> None:
     values = flags.FLAGS
     docs = Path(values.docs)
-    if values.table:
+    if values.table and values.speeds:
+        add_speeds(values.table, values.data_dir, docs)
+    elif values.table:
         add_rows(values.table, values.recipe, values.data_dir, values.minutes, docs)
     write_page(docs)
 
