@@ -111,6 +111,7 @@ class GenerativeModel(
         seed: int | None = None,
         **kwargs,
     ):
+        self.check_classes(classes)
         super().__init__(**kwargs)
         self.autocast = False  # the networks cast their inputs
         if prior not in ("normal", "uniform"):

@@ -1,6 +1,5 @@
 """The public conformance suite, run on the whole zoo and on GANs that it must reject."""
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -8,13 +7,11 @@ from gan_zoo import models, testing
 from gan_zoo.losses import mean, softplus
 from gan_zoo.models import VARIANTS, VanillaGAN
 
-RNG = np.random.default_rng(0)
-POINTS = RNG.normal(size=(8, 2)).astype("float32")
-IMAGES = RNG.uniform(-1, 1, size=(8, 8, 8, 1)).astype("float32")
-LABELS = (np.arange(8) % 3).astype("int32")
+from . import variants
+from .variants import IMAGES, LABELS, POINTS
 
-# Each variant passes all checks on points, with labels where the check writes a file or uses replicas. Then one variant
-# for each kind of network writes a file and uses replicas on images: convolutions with batch, spectral and no
+# Each variant passes all checks on points, or on images if it takes no points, with labels where the check writes a
+# file or uses replicas. Then one variant for each kind of network writes a file and uses replicas on images: convolutions with batch, spectral and no
 # normalization, an autoencoder, and growing networks. The tests of networks compile convolutional networks with XLA,
 # those of exports export them.
 LABELLED_CHECKS = (testing.check_keras_file, testing.check_replicas)
@@ -32,12 +29,12 @@ def points(cls):
 
 @pytest.mark.parametrize("check", testing.CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", VARIANTS)
-def test_on_points(name, check, monkeypatch):
+def test_a_variant(name, check, monkeypatch):
     if name in ON_FOUR:
         monkeypatch.setattr(testing, "REPLICAS", (2, 4))
-    cls, labelled = getattr(models, VARIANTS[name]), check in LABELLED_CHECKS
-    make = lambda: cls.for_points(width=8, n_critic=1, classes=3 if labelled else None)  # noqa: E731
-    check(make, (POINTS, LABELS) if labelled else POINTS)
+    cls, labelled = variants.find(name), check in LABELLED_CHECKS
+    make = lambda: variants.small(cls, labelled=labelled, n_critic=1)  # noqa: E731
+    check(make, variants.data_for(make()))
 
 
 @pytest.mark.parametrize("check", LABELLED_CHECKS, ids=lambda check: check.__name__)

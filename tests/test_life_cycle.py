@@ -25,6 +25,8 @@ from gan_zoo.run_folder.tensorboard import Events
 from gan_zoo.schedules import learning_rates
 from gan_zoo.util.errors import UserError
 
+from . import variants
+
 Adam, SGD = keras.optimizers.Adam, keras.optimizers.SGD
 Decay = keras.optimizers.schedules.ExponentialDecay
 ROOT = Path(gan_zoo.__file__).parent.parent
@@ -88,7 +90,7 @@ def run(code: str, folder: Path, *arguments) -> str:
 
 def test_the_import_alone_lets_keras_load_every_variant_network_and_optimizer(tmp_path):
     for name, file in models.VARIANTS.items():
-        gan = getattr(models, file).for_points(latent_dim=3, width=4, depth=1)
+        gan = variants.small(getattr(models, file), width=4)
         if name == "r1_gan":
             gan.compile(SGD(learning_rates.Scaled(Decay(0.1, 5, 0.5), 0.5)), SGD(0.1))
         elif name == "progressive_gan":

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_zoo import GAN, models, penalties
+from gan_zoo import GAN, penalties
 from gan_zoo.losses import mean
-from gan_zoo.models import R1GAN, VARIANTS, ConsensusGAN, GradientRegularizedGAN, UnrolledGAN, VanillaGAN
+from gan_zoo.models import R1GAN, ConsensusGAN, GradientRegularizedGAN, UnrolledGAN, VanillaGAN
 from gan_zoo.nn import optimizers, precision
+
+from . import variants
 
 STEPS = 200
 RNG = np.random.default_rng(0)
@@ -32,13 +34,13 @@ SOME = ("dcgan", "wgan_gp", "ragan", "consensus_gan", "unrolled_gan", "progressi
 @pytest.mark.parametrize(
     ("name", "policy"),
     [
-        *(pytest.param(n, "mixed_float16", marks=() if n in SOME else pytest.mark.thorough) for n in VARIANTS),
+        *(pytest.param(n, "mixed_float16", marks=() if n in SOME else pytest.mark.thorough) for n in variants.GAMES),
         *((name, "mixed_bfloat16") for name in SOME[:2]),
     ],
 )
 def test_every_variant_trains(name, policy):
     keras.config.set_dtype_policy(policy)
-    gan = getattr(models, VARIANTS[name]).for_images((16, 16, 1), latent_dim=4, width=4, n_critic=1, seed=0)
+    gan = variants.find(name).for_images((16, 16, 1), latent_dim=4, width=4, n_critic=1, seed=0)
     gan.compile()
     players = ((gan.discriminator_variables, gan.d_optimizer), (gan.generator_variables, gan.g_optimizer))
     before = [[weight.numpy() for weight in weights] for weights, _ in players]

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_zoo import models, testing
+from gan_zoo import testing
 from gan_zoo.losses import mean
 from gan_zoo.models import DCGAN, KLWGAN, R1GAN, VARIANTS, WGANGP, HingeGAN, RaGAN, VanillaGAN
+
+from . import variants
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(12, 2)).astype("float32")
@@ -111,8 +113,8 @@ def unknown_shapes(gan, data) -> list[set]:
 @pytest.mark.thorough
 def test_shapes_are_static(name):
     """TPUs require this. `check_xla` of the conformance suite compiles every variant with XLA."""
-    cls = getattr(models, VARIANTS[name])
-    found = unknown_shapes(cls.for_images((8, 8, 1), latent_dim=4, width=4, n_critic=2), IMAGES)
+    model = variants.small(variants.find(name), "image", n_critic=2)
+    found = unknown_shapes(model, variants.data_for(model, "image"))
     assert set().union(*found) <= KNOWN_TO_XLA
 
 

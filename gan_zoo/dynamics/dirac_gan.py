@@ -93,7 +93,12 @@ def methods(text: str) -> list[Method]:
 def _scores(cls: type[GenerativeModel]) -> bool:
     """Returns whether a class has G and a D that returns a score. A class with its own `score` has another D."""
     is_plain = cls.build_networks.__func__ is BuildsNetworks.build_networks.__func__
-    return is_plain and cls.network_names() == ["generator", "discriminator"] and not hasattr(cls, "score")
+    return (
+        is_plain
+        and cls.takes_labels != "required"
+        and cls.network_names() == ["generator", "discriminator"]
+        and not hasattr(cls, "score")
+    )
 
 
 @keras.saving.register_keras_serializable(package="gan_zoo")

@@ -1,5 +1,6 @@
 """Construction of models together with their networks, from the shape of the examples and a few settings."""
 
+import inspect
 from typing import Any
 
 import keras
@@ -9,11 +10,16 @@ from gan_zoo.networks import independence
 from gan_zoo.nn.precision import policy
 from gan_zoo.util.errors import UserError
 
+_KINDS = {"image": "images", "points": "points"}
+
 
 class BuildsNetworks:
     """A mixin for a `GenerativeModel`: `for_images` and `for_points`, and class attributes for their defaults.
 
     Attributes:
+        kinds: The examples for which the class can build networks: "image" and "points", or one of them.
+        takes_labels: Whether a model has `classes`: "optional", "required" or "never". Unless it is "optional", other
+            models raise an error.
         discriminator_norm: Normalization of the paper's discriminator: "none", "batch", "layer" or "spectral".
         default_network: The family of networks that the method needs, or None.
         gradient_penalty_argument: Name of the argument with the weight of a penalty on the discriminator's gradient at
@@ -21,6 +27,8 @@ class BuildsNetworks:
             batch normalization: `for_images` builds it without, and training raises an error.
     """
 
+    kinds = ("image", "points")
+    takes_labels = "optional"
     discriminator_norm = "batch"
     default_network = None
     gradient_penalty_argument = None
@@ -32,6 +40,10 @@ class BuildsNetworks:
         `for_images`, `for_points` and `train.py` call this. A class with networks of its own overrides it:
 
             return {**super().build_networks(builder), "encoder": builder.encoder(builder.latent_dim)}
+
+        It may have more parameters, with defaults, which are arguments of the constructor that the networks depend on:
+
+            def build_networks(cls, builder, time_steps=3): ...
 
         Args:
             builder: Builds networks for the examples: see `gan_zoo.networks.Builder`.
@@ -74,10 +86,16 @@ class BuildsNetworks:
 
     @classmethod
     def _with_networks(cls, shape: tuple[int, ...], arguments: dict[str, Any], **settings) -> Any:
+        kind = "points" if len(shape) == 1 else "image"
+        if kind not in cls.kinds:
+            raise UserError(f"{cls.__name__} is for {_KINDS[cls.kinds[0]]}, and these examples are {_KINDS[kind]}.")
+        cls.check_classes(arguments.get("classes"))
         if "latent_dim" in cls.parameters():
             arguments = {"latent_dim": settings["latent_dim"], **arguments}
         with policy(arguments.get("dtype")):
-            built = cls.build_networks(networks.Builder(shape, classes=arguments.get("classes"), **settings))
+            builder = networks.Builder(shape, classes=arguments.get("classes"), **settings)
+            more = [name for name in inspect.signature(cls.build_networks).parameters if name in arguments]
+            built = cls.build_networks(builder, **{name: arguments[name] for name in more})
             missing = [name for name in cls.network_names() if name not in built]
             if missing:
                 raise UserError(
@@ -85,6 +103,18 @@ class BuildsNetworks:
                     f"which returns the networks {', '.join(cls.network_names())} by name."
                 )
             return cls(**built, **arguments)
+
+    @classmethod
+    def check_classes(cls, classes: int | None) -> None:
+        """Checks that a model of this class may have, or lack, labels.
+
+        Raises:
+            UserError: If not: see `takes_labels`.
+        """
+        if cls.takes_labels == "never" and classes is not None:
+            raise UserError(f"classes: {cls.__name__} is a method for data without labels: leave classes out.")
+        if cls.takes_labels == "required" and classes is None:
+            raise UserError(f"classes: {cls.__name__} is a method for data with labels: give their number, classes=K.")
 
     @classmethod
     def default_norm(cls, network: str, arguments: dict[str, Any]) -> str:

@@ -132,8 +132,10 @@ class Job:
                 if name not in self.cls.parameters():
                     raise UserError(f"--{name}: {self.cls.__name__} has no argument {name}: leave the flag out.")
                 arguments[name] = getattr(config, name)
-        if config.conditional and "classes" not in self.cls.parameters():
+        if config.conditional and ("classes" not in self.cls.parameters() or self.cls.takes_labels == "never"):
             raise UserError(f"--conditional: {self.cls.__name__} has no argument classes: leave the flag out.")
+        if not config.conditional and self.cls.takes_labels == "required":
+            raise UserError(f"--model={config.model} needs labels: add --conditional, and take data that have classes.")
         checks.whole("--n_critic", arguments.get("n_critic", 1), 1, MOST_TURNS)
         arguments.setdefault("seed", config.seed)
         checks.whole("--set=seed", arguments["seed"], 0, 2**63 - 1)
