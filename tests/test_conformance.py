@@ -11,9 +11,9 @@ from . import variants
 from .variants import IMAGES, LABELS, POINTS
 
 # Each variant passes all checks on points, or on images if it takes no points, with labels where the check writes a
-# file or uses replicas. Then one variant for each kind of network writes a file and uses replicas on images: convolutions with batch, spectral and no
-# normalization, an autoencoder, and growing networks. The tests of networks compile convolutional networks with XLA,
-# those of exports export them.
+# file or uses replicas. Then one variant for each kind of network writes a file and uses replicas on images:
+# convolutions with batch, spectral and no normalization, an autoencoder, and growing networks. The tests of networks
+# compile convolutional networks with XLA, those of exports export them.
 LABELLED_CHECKS = (testing.check_keras_file, testing.check_replicas)
 ON_IMAGES = {"dcgan": 2, "kl_wgan": 1, "wgan_gp": 1, "ebgan": 1, "progressive_gan": 1}
 """Variants with their discriminator turns. One splits a batch of images: the graph of more turns takes long to make."""
