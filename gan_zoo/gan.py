@@ -1,20 +1,23 @@
 """The base class of GANs: the two-player game of Goodfellow et al. (2014), Algorithm 1. A variant adds two losses."""
 
+import contextlib
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from gan_zoo import networks
+from gan_zoo import networks, penalty_terms
+from gan_zoo.losses import feature_matching as features_gap
 from gan_zoo.model import GenerativeModel
 from gan_zoo.nn import layers
 from gan_zoo.nn.image_leaves import batch_size, images_of
 from gan_zoo.nn.precision import at_least_float32, cast_floats, dtype_of
-from gan_zoo.players import Player, Variables
+from gan_zoo.players import Loss, Player, Variables
 from gan_zoo.schedules import balance as balances
-from gan_zoo.util.checks import whole
+from gan_zoo.util.checks import number, whole
 from gan_zoo.util.errors import UserError
 
 
@@ -57,6 +60,10 @@ class GAN(GenerativeModel):
             turns, Sonderby et al. (2017), Section 3. Defaults to 0, no noise.
         noise_turns: Number of turns, of both players together, in which the noise falls linearly to 0. With 0 it is
             constant.
+        penalty: Penalties on D's gradient that are added to D's loss: see `gan_zoo.penalty_terms`. Defaults to "none".
+            D may not use batch normalization with a penalty.
+        feature_matching: Weight w of w ||E f(x) - E f(G(z))||_2^2, which is added to G's loss, with f the features of
+            D's last hidden layer: Salimans et al. (2016), Section 3.1. Defaults to 0.
         **kwargs: As for `GenerativeModel`: `prior`, `latent_dim`, `classes`, `seed` and `simultaneous`. With
             `simultaneous`, both players move from the same weights (simultaneous gradient descent, SimGD); only the
             last of `n_critic` turns of D is simultaneous. By default, G's turn uses the weights of D after D's turn
@@ -80,6 +87,8 @@ class GAN(GenerativeModel):
         balance: str = "constant",
         instance_noise: float = 0.0,
         noise_turns: int = 0,
+        penalty: str = "none",
+        feature_matching: float = 0.0,
         **kwargs,
     ):
         super().__init__({"generator": generator, "discriminator": discriminator}, **kwargs)
@@ -89,8 +98,17 @@ class GAN(GenerativeModel):
         self.balance = balance
         self.instance_noise = instance_noise
         self.noise_turns = whole("noise_turns", noise_turns, 0)
+        self.penalty = penalty
+        self.feature_matching = number("feature_matching", feature_matching, least=0)
+        self._penalties = penalty_terms.parse(penalty)
+        if self._penalties and _number_of_outputs(discriminator) not in (1, None):
+            raise UserError(
+                f"penalty={penalty!r} needs a discriminator with one score, [B, 1], and that of {type(self).__name__} "
+                f"returns something else: leave penalty out."
+            )
         self._noise = layers.InstanceNoise(instance_noise, noise_turns, self.random) if instance_noise else None
-        self._seen = threading.local()  # MirroredStrategy traces each replica in its own thread
+        # MirroredStrategy traces each replica in its own thread.
+        self._seen, self._made = threading.local(), threading.local()
         self._balance = balances.parse(balance)
         self._balance.prepare(self)
         if not generator.built:
@@ -116,6 +134,35 @@ class GAN(GenerativeModel):
     def generator_variables(self) -> Variables:
         return self.generator.trainable_variables
 
+    def discriminator_inputs(self, x: Any, z: Any) -> tuple[Any, Any]:
+        """The real and the generated example that D compares, by default x and G(z), for `penalty` and the like."""
+        return x, self.G(z)
+
+    def objective(self, player: Player) -> Loss:
+        loss = super().objective(player)
+        terms = {"discriminator": self._penalties, "generator": self.feature_matching}.get(player.name)
+        if not terms:
+            return loss
+        term = self._penalty_term if player.name == "discriminator" else self._feature_term
+
+        def with_term(x, z):
+            with self.samples_once():
+                value = loss(x, z)
+                return value + tf.cast(term(*self.discriminator_inputs(x, z)), value.dtype)
+
+        return with_term
+
+    def _penalty_term(self, real: Any, fake: Any) -> tf.Tensor:
+        values = {name: penalty(self, real, fake) for name, penalty in self._penalties.items()}
+        for name, value in values.items():
+            self.record(name, value)
+        return tf.add_n([*values.values()])
+
+    def _feature_term(self, real: Any, fake: Any) -> tf.Tensor:
+        gap = features_gap(self.features(real), self.features(fake))
+        self.record("feature_gap", gap)
+        return self.feature_matching * gap
+
     # Functions for losses.
 
     def G(self, z: Any) -> Any:
@@ -123,9 +170,28 @@ class GAN(GenerativeModel):
 
         With `classes` it maps (z, y) to (images, y), which is the structure of the data.
         """
+        made = self._made.__dict__.get("pairs")
+        for latents, samples in made or ():
+            if latents is z:
+                return samples
         images = at_least_float32(self.generator(z, training=True))
         self._note("generated", images)
-        return images if self.classes is None else (images, z[1])
+        samples = images if self.classes is None else (images, z[1])
+        if made is not None:
+            made.append((z, samples))
+        return samples
+
+    @contextlib.contextmanager
+    def samples_once(self) -> Iterator[None]:
+        """Context in which G applies the generator once for the same latents, and then returns the same tensors."""
+        if "pairs" in self._made.__dict__:
+            yield
+            return
+        self._made.pairs = []
+        try:
+            yield
+        finally:
+            del self._made.pairs
 
     def D(self, *xs: Any) -> Any:
         """Applies the discriminator in training mode to examples, [B, H, W, C]; returns float32 raw scores, [B, 1].
@@ -199,17 +265,23 @@ class GAN(GenerativeModel):
 
     def discriminator_step(self, x: Any) -> None:
         """Takes the discriminator's turn: one update on the minibatch x and new latents."""
-        super().turn(self._player("discriminator"), x)
+        super().turn(self.player("discriminator"), x)
 
     def generator_step(self, x: Any) -> None:
         """Takes the generator's turn: one update on new latents."""
-        super().turn(self._player("generator"), x)
-
-    def _player(self, name: str) -> Player:
-        return next(player for player in self.players() if player.name == name)
+        super().turn(self.player("generator"), x)
 
     def begin_turn(self, x: Any = None) -> None:
         self._seen.__dict__.clear()
         if x is not None:
             self._note("real", images_of(x))
         super().begin_turn(x)
+
+
+def _number_of_outputs(discriminator: keras.Model) -> int | None:
+    """The number of D's outputs for an example; None if it is not known, and 0 if D returns several tensors."""
+    try:
+        shape = discriminator.output_shape
+    except (AttributeError, ValueError):
+        return None
+    return shape[-1] if isinstance(shape, tuple) and not isinstance(shape[0], tuple) else 0

@@ -16,9 +16,19 @@ mean = tf.reduce_mean
 softplus = tf.math.softplus
 
 
-def cross_entropy_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
-    """-E log s(r) - E log(1 - s(f)): Goodfellow et al. (2014), Algorithm 1."""
-    return mean(softplus(-real)) + mean(softplus(fake))
+def cross_entropy_discriminator(real: tf.Tensor, fake: tf.Tensor, real_label: float = 1.0) -> tf.Tensor:
+    """-E log s(r) - E log(1 - s(f)): Goodfellow et al. (2014), Algorithm 1.
+
+    Args:
+        real: D(x).
+        fake: D(G(z)).
+        real_label: Target alpha of s(r). Below 1 the first term is -E[alpha log s(r) + (1 - alpha) log(1 - s(r))],
+            one-sided label smoothing: Salimans et al. (2016), Section 3.4.
+    """
+    at_real = mean(softplus(-real))
+    if real_label != 1.0:
+        at_real += (1.0 - real_label) * mean(real)
+    return at_real + mean(softplus(fake))
 
 
 def minimax_generator(fake: tf.Tensor) -> tf.Tensor:
@@ -116,6 +126,16 @@ def pulling_away(codes: tf.Tensor) -> tf.Tensor:
     squares = tf.square(tf.matmul(directions, everyone, transpose_b=True))
     others = tf.reduce_sum(squares, axis=1) - tf.square(tf.reduce_sum(tf.square(directions), axis=1))
     return mean(tf.math.divide_no_nan(others, tf.cast(tf.shape(everyone)[0] - 1, others.dtype)))
+
+
+def feature_matching(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
+    """||E f(x) - E f(G(z))||_2^2: Salimans et al. (2016), Section 3.1. The means are over the batch of all replicas.
+
+    Args:
+        real: Features f of real examples, [B, ...].
+        fake: Features of generated examples, [B, ...].
+    """
+    return tf.reduce_sum(tf.square(global_mean(real, 0) - global_mean(fake, 0)))
 
 
 def kernel_density(samples: tf.Tensor, points: tf.Tensor, sigma: float, normalized: bool = False) -> tf.Tensor:

@@ -16,6 +16,7 @@ from gan_zoo.keras_model.logged_terms import Records
 from gan_zoo.keras_model.network_building import BuildsNetworks
 from gan_zoo.keras_model.saving import Saves
 from gan_zoo.nn import optimizers
+from gan_zoo.nn.historical_averages import HistoricalAverages
 from gan_zoo.nn.image_leaves import batch_size
 from gan_zoo.nn.precision import computes_in_float16
 from gan_zoo.nn.serialization import KeepsArguments, KeepsOptimizers
@@ -23,7 +24,7 @@ from gan_zoo.players import Loss, Player, Variables
 from gan_zoo.replicas.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.replicas.steps import Retraces, RunsSteps
 from gan_zoo.schedules.learning_rates import Optimizers
-from gan_zoo.util.checks import whole
+from gan_zoo.util.checks import number, whole
 from gan_zoo.util.errors import UserError
 
 if keras.backend.backend() != "tensorflow":
@@ -87,6 +88,8 @@ class GenerativeModel(
         simultaneous: Whether all players compute their gradients at the same weights. By default a player's turn uses
             the weights after the turns of the players before it. If a player has several turns in a step, only the
             last is simultaneous.
+        historical_averaging: Weight w of w ||theta - mean of theta[1..t]||^2, which each player's loss gets in its turn
+            t: see `gan_zoo.nn.historical_averages`. It damps players that circle an equilibrium. Defaults to 0.
         seed: Seed of the latents and all other random draws of training. By default it is random.
         **kwargs: `name`, `dtype` and so on, for `keras.Model`.
 
@@ -108,6 +111,7 @@ class GenerativeModel(
         latent_dim: int | None = None,
         classes: int | None = None,
         simultaneous: bool = False,
+        historical_averaging: float = 0.0,
         seed: int | None = None,
         **kwargs,
     ):
@@ -122,6 +126,7 @@ class GenerativeModel(
         self.latent_dim = latent_dim or _input_size(networks[self.averaged[0]])
         self.classes = None if classes is None else whole("classes", classes, 2)
         self.simultaneous = simultaneous
+        self.historical_averaging = number("historical_averaging", historical_averaging, least=0)
         self.seed = seed
         start = [random.randrange(2**31) if seed is None else seed, 0]
         # Stored in an attribute of the model, so that tf.train.Checkpoint saves it.
@@ -192,6 +197,23 @@ class GenerativeModel(
         """The number of minibatches in a dataset batch: the largest number of turns of any player in a step."""
         return max(player.turns for player in self.players())
 
+    def player(self, name: str) -> Player:
+        """The player of this name."""
+        return next(player for player in self.players() if player.name == name)
+
+    def objective(self, player: Player) -> Loss:
+        """The loss that a player's turn minimises: `player.loss` and the terms that arguments of the model add."""
+        if not self.historical_averaging:
+            return player.loss
+        history = getattr(self, _history(player))
+
+        def loss(x, z):
+            value = player.loss(x, z)
+            term = self.historical_averaging * history.distance(player.variables)
+            return value + tf.cast(term, value.dtype)
+
+        return loss
+
     def optimizer_of(self, player: Player) -> keras.optimizers.Optimizer:
         """The optimizer that `compile` has set for a player."""
         return getattr(self, f"{player.key}_optimizer")
@@ -227,7 +249,9 @@ class GenerativeModel(
             return
         found = []
         for player in reversed(others):
-            found.append((player, *self.differentiate(player.loss, x, player.variables, self.optimizer_of(player))))
+            found.append(
+                (player, *self.differentiate(self.objective(player), x, player.variables, self.optimizer_of(player)))
+            )
         with tf.control_dependencies([g for _, _, gradients in found for g in gradients if g is not None]):
             self.turn(first, x)
         for player, loss, gradients in reversed(found):
@@ -236,7 +260,8 @@ class GenerativeModel(
 
     def turn(self, player: Player, x: Any) -> None:
         """Takes one turn of a player: one update on the minibatch x and new latents."""
-        self.record(f"{player.key}_loss", self.minimize(player.loss, x, player.variables, self.optimizer_of(player)))
+        loss = self.minimize(self.objective(player), x, player.variables, self.optimizer_of(player))
+        self.record(f"{player.key}_loss", loss)
 
     def minimize(self, loss: Loss, x: Any, variables: Variables, optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
         """Takes one optimizer step on `loss(x, z)` with respect to `variables`, with new latents; returns the loss."""
@@ -320,6 +345,8 @@ class GenerativeModel(
         for player in players:
             if not found[player.key].built:
                 found[player.key].build(player.variables)
+            if self.historical_averaging and not hasattr(self, _history(player)):
+                setattr(self, _history(player), HistoricalAverages(player.variables, name=_history(player)))
 
     def _prepare(self, optimizer: keras.optimizers.Optimizer | str | None, player: Player):
         if optimizer is None:
@@ -330,6 +357,11 @@ class GenerativeModel(
         if scaled or not any(map(computes_in_float16, self.networks().values())):
             return optimizer
         return optimizers.LossScaleOptimizer(optimizer)
+
+
+def _history(player: Player) -> str:
+    """Name of the attribute with the historical averages of a player."""
+    return f"{player.key}_history"
 
 
 def labels_tensor(label: Any, classes: int) -> tf.Tensor:

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from gan_zoo.gan import GAN
+from gan_zoo.cross_entropy import CrossEntropyGAN
 from gan_zoo.losses import cross_entropy_discriminator, minimax_generator, non_saturating_generator
 from gan_zoo.nn import optimizers
 from gan_zoo.nn.precision import at_least_float32, inner_gradient
@@ -11,7 +11,7 @@ from gan_zoo.util.checks import number
 from gan_zoo.util.errors import UserError
 
 
-class ConsensusGAN(GAN):
+class ConsensusGAN(CrossEntropyGAN):
     """GAN trained by consensus optimization.
 
     Mescheder et al. (2017). Let theta be the generator's weights and psi the discriminator's. Both losses use the same
@@ -46,7 +46,7 @@ class ConsensusGAN(GAN):
             network uses 0.1. With 0 the method is simultaneous gradient descent.
         saturating: Whether G plays the zero-sum game. Defaults to False, as in the authors' experiments on images.
         simultaneous: Must be True.
-        **kwargs: As for `GAN`.
+        **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`.
 
     Raises:
         UserError: If `simultaneous` is False, if `balance` is not "constant", or if `gamma` is not a number from 0 up.
@@ -75,7 +75,7 @@ class ConsensusGAN(GAN):
         return optimizers.RMSprop(1e-4, rho=0.9, epsilon=1e-10)
 
     def discriminator_loss(self, x, z):
-        return cross_entropy_discriminator(*self.D(x, self.G(z)))
+        return cross_entropy_discriminator(*self.D(x, self.G(z)), self.real_label)
 
     def generator_loss(self, x, z):
         fake = self.D(self.G(z))
@@ -84,13 +84,14 @@ class ConsensusGAN(GAN):
     def joint_step(self, x):
         self.begin_turn(x)
         z = self.latents_for(x)
+        d_objective, g_objective = (self.objective(player) for player in self.players())
         players = ((self.discriminator_variables, self.d_optimizer), (self.generator_variables, self.g_optimizer))
         psi, theta = ([variable.value for variable in variables] for variables, _ in players)
         with tf.GradientTape(watch_accessed_variables=False) as outer:
             outer.watch([*psi, *theta])
             with tf.GradientTape(watch_accessed_variables=False, persistent=True) as inner:
                 inner.watch([*psi, *theta])
-                d_loss, g_loss = self.discriminator_loss(x, z), self.generator_loss(x, z)
+                d_loss, g_loss = d_objective(x, z), g_objective(x, z)
             zero = {"unconnected_gradients": "zero"}
             v = [*inner_gradient(inner, d_loss, psi, **zero), *inner_gradient(inner, g_loss, theta, **zero)]
             v = [replica_mean(part) for part in v]

@@ -1,11 +1,11 @@
 """DCGAN: the architecture and settings that made convolutional GANs train."""
 
-from gan_zoo.gan import GAN
+from gan_zoo.cross_entropy import CrossEntropyGAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
 from gan_zoo.nn import optimizers
 
 
-class DCGAN(GAN):
+class DCGAN(CrossEntropyGAN):
     """Deep convolutional GAN.
 
     Radford et al. (2016) use the non-saturating game of Goodfellow et al. (2014),
@@ -21,7 +21,7 @@ class DCGAN(GAN):
         discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1]. Real and generated images are normalized as
             separate batches, as in the authors' code.
         prior: p(z). Defaults to "uniform", Section 4.
-        **kwargs: As for `GAN`.
+        **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`.
 
     Differs from the paper: D moves before G, on the same minibatch; the authors' code moves G first.
 
@@ -37,7 +37,7 @@ class DCGAN(GAN):
         return optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
 
     def discriminator_loss(self, x, z):
-        return cross_entropy_discriminator(*self.D(x, self.G(z)))
+        return cross_entropy_discriminator(*self.D(x, self.G(z)), self.real_label)
 
     def generator_loss(self, x, z):
         return non_saturating_generator(self.D(self.G(z)))

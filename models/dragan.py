@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from gan_zoo.gan import GAN
+from gan_zoo.cross_entropy import CrossEntropyGAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
 from gan_zoo.nn import optimizers
 from gan_zoo.nn.image_leaves import images_of, map_images
@@ -12,7 +12,7 @@ from gan_zoo.util.checks import number
 from gan_zoo.util.errors import UserError
 
 
-class DRAGAN(GAN):
+class DRAGAN(CrossEntropyGAN):
     """Deep regret analytic GAN.
 
     Kodali et al. (2017) add a penalty at noisy real data, x' = x + delta, to the non-saturating game:
@@ -35,7 +35,7 @@ class DRAGAN(GAN):
         k: The target of the norm (form 3), or the largest squared norm without a penalty (form 2). Defaults to 1.
         noise_scale: c. Defaults to 0.5, from the authors' code, for images in [-1, 1].
         prior: p(z). Defaults to "uniform", as in the authors' code.
-        **kwargs: As for `GAN`.
+        **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`.
 
     Raises:
         UserError: If `form` is not 1, 2 or 3, or if another number is not finite or is below 0.
@@ -78,7 +78,7 @@ class DRAGAN(GAN):
         noisy = map_images(lambda x: x + self.noise_scale * std * self.random.normal_like(x), x)
         penalty = self.penalty(noisy)
         self.record("penalty", penalty)
-        return cross_entropy_discriminator(*self.D(x, self.G(z))) + self.gp_weight * penalty
+        return cross_entropy_discriminator(*self.D(x, self.G(z)), self.real_label) + self.gp_weight * penalty
 
     def generator_loss(self, x, z):
         return non_saturating_generator(self.D(self.G(z)))

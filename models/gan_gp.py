@@ -1,6 +1,6 @@
 """GAN-GP: the non-saturating game with the gradient penalty of WGAN-GP."""
 
-from gan_zoo.gan import GAN
+from gan_zoo.cross_entropy import CrossEntropyGAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
 from gan_zoo.nn import optimizers
 from gan_zoo.nn.image_leaves import batch_size
@@ -8,7 +8,7 @@ from gan_zoo.penalties import gradient_penalty, interpolate
 from gan_zoo.util.checks import number
 
 
-class GANGP(GAN):
+class GANGP(CrossEntropyGAN):
     """Non-saturating GAN with a gradient penalty.
 
     Fedus et al. (2018) use the losses of Goodfellow et al. (2014) and add the penalty of Gulrajani et al. (2017). With
@@ -29,7 +29,7 @@ class GANGP(GAN):
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
         discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
         gp_weight: lambda. Defaults to 10, as for WGAN-GP.
-        **kwargs: As for `GAN`.
+        **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`.
 
     Raises:
         UserError: If `gp_weight` is not a number from 0 up.
@@ -59,7 +59,7 @@ class GANGP(GAN):
         fake = self.G(z)
         penalty = gradient_penalty(self.D, interpolate(x, fake, self.random.uniform([batch_size(x)])))
         self.record("penalty", penalty)
-        return cross_entropy_discriminator(*self.D(x, fake)) + self.gp_weight * penalty
+        return cross_entropy_discriminator(*self.D(x, fake), self.real_label) + self.gp_weight * penalty
 
     def generator_loss(self, x, z):
         return non_saturating_generator(self.D(self.G(z)))

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from gan_zoo.gan import GAN
+from gan_zoo.cross_entropy import CrossEntropyGAN
 from gan_zoo.losses import cross_entropy_discriminator
 from gan_zoo.nn import optimizers
 from gan_zoo.nn.precision import inner_gradient
@@ -10,7 +10,7 @@ from gan_zoo.replicas.distribution import replica_mean
 from gan_zoo.util.checks import number
 
 
-class GradientRegularizedGAN(GAN):
+class GradientRegularizedGAN(CrossEntropyGAN):
     """GAN whose generator also minimises the norm of the discriminator's gradient.
 
     Nagarajan & Kolter (2017). Let V be the objective of the minimax game, theta the generator's weights and psi the
@@ -33,7 +33,7 @@ class GradientRegularizedGAN(GAN):
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
         discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
         eta: Weight of the squared norm, without a factor of 1/2. Defaults to 0.5, as in the authors' code.
-        **kwargs: As for `GAN`.
+        **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`.
 
     Raises:
         UserError: If `eta` is not a number from 0 up.
@@ -56,7 +56,7 @@ class GradientRegularizedGAN(GAN):
         return optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
 
     def discriminator_loss(self, x, z):
-        return cross_entropy_discriminator(*self.D(x, self.G(z)))
+        return cross_entropy_discriminator(*self.D(x, self.G(z)), self.real_label)
 
     def generator_loss(self, x, z):
         weights = [weight.value for weight in self.discriminator_variables]

@@ -1,11 +1,11 @@
 """R1GAN: a penalty on D's gradient at real data, which makes the game converge."""
 
-from gan_zoo.gan import GAN
+from gan_zoo.cross_entropy import CrossEntropyGAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
 from gan_zoo.zero_centered import ZeroCentered
 
 
-class R1GAN(ZeroCentered, GAN):
+class R1GAN(ZeroCentered, CrossEntropyGAN):
     """GAN with the R1 regularizer, which pulls D's gradient at real data to zero.
 
     Mescheder et al. (2018) add the penalty of their equation 9 to the non-saturating game:
@@ -29,7 +29,7 @@ class R1GAN(ZeroCentered, GAN):
             has no factor of 1/2: its `reg_param: 10` is gamma=20.
         interval: D computes the penalty in every `interval`-th of its turns only, multiplied by `interval`. This is the
             lazy regularization of Karras et al. (2020), Appendix B, who use 16. Defaults to 1, every turn.
-        **kwargs: As for `GAN`.
+        **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`.
 
     Raises:
         UserError: If `gamma` is not a number from 0 up, or if `interval` is not a whole number from 1 up.
@@ -47,7 +47,7 @@ class R1GAN(ZeroCentered, GAN):
     """
 
     def discriminator_loss(self, x, z):
-        return cross_entropy_discriminator(*self.D(x, self.G(z))) + self.regularizer(x)
+        return cross_entropy_discriminator(*self.D(x, self.G(z)), self.real_label) + self.regularizer(x)
 
     def generator_loss(self, x, z):
         return non_saturating_generator(self.D(self.G(z)))

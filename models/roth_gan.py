@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from gan_zoo.gan import GAN
+from gan_zoo.cross_entropy import CrossEntropyGAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
 from gan_zoo.nn import optimizers
 from gan_zoo.nn.optimizers import updates
@@ -11,7 +11,7 @@ from gan_zoo.util.checks import number
 from gan_zoo.util.errors import UserError
 
 
-class RothGAN(GAN):
+class RothGAN(CrossEntropyGAN):
     """GAN with the Jensen-Shannon regularizer of Roth et al. (2017).
 
         L_D = -E[log s(D(x))] - E[log(1 - s(D(G(z))))] + gamma / 2 Omega
@@ -41,7 +41,7 @@ class RothGAN(GAN):
             of the authors' code.
         anneal_turns: Number of D's turns in which gamma falls exponentially to a hundredth of its value; it stays there
             afterwards. In the authors' commands it falls over the whole run. Defaults to 0: gamma is constant.
-        **kwargs: As for `GAN`.
+        **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`.
 
     Raises:
         UserError: If `gamma` is not a number from 0 up, or if `anneal_turns` is not a whole number from 0 up.
@@ -79,7 +79,10 @@ class RothGAN(GAN):
         fake = self.G(z)
         penalty = js_regularizer(self.D, x, fake)
         self.record("penalty", penalty)
-        return cross_entropy_discriminator(*self.D(x, fake)) + 0.5 * self.current_gamma(penalty.dtype) * penalty
+        return (
+            cross_entropy_discriminator(*self.D(x, fake), self.real_label)
+            + 0.5 * self.current_gamma(penalty.dtype) * penalty
+        )
 
     def generator_loss(self, x, z):
         return non_saturating_generator(self.D(self.G(z)))

@@ -1,11 +1,9 @@
 """Unrolled GAN: the generator minimises its loss against the discriminator after K further steps."""
 
-import threading
-
 import keras
 import tensorflow as tf
 
-from gan_zoo.gan import GAN
+from gan_zoo.cross_entropy import CrossEntropyGAN
 from gan_zoo.losses import cross_entropy_discriminator
 from gan_zoo.nn import optimizers
 from gan_zoo.nn.precision import inner_gradient
@@ -17,7 +15,7 @@ _MOST_STEPS = 1000
 """The largest `unroll_steps`. Every inner step adds nodes to the graph and takes time to trace."""
 
 
-class UnrolledGAN(GAN):
+class UnrolledGAN(CrossEntropyGAN):
     """Unrolled generative adversarial network.
 
     Section 2.2 of Metz et al. (2017). Let f be the objective of the minimax game, theta the generator's weights, psi
@@ -42,7 +40,8 @@ class UnrolledGAN(GAN):
 
     All inner steps use the same x and G(z). They change tensors only: D's weights, its moving statistics of batch
     normalization and the optimizers keep their values. The unrolled loss is `discriminator_loss`: a subclass that
-    overrides it with another L_D plays the game f = -L_D. Random numbers from `self.random` differ between inner
+    overrides it with another L_D plays the game f = -L_D. The inner steps also descend the terms that `penalty` and
+    `historical_averaging` add to L_D; f has none. Random numbers from `self.random` differ between inner
     steps; those of Keras's own layers, such as dropout, do not.
 
     The time and memory of a generator turn grow with K.
@@ -56,7 +55,7 @@ class UnrolledGAN(GAN):
             optimizer must be Adam. Defaults to "sgd".
         inner_learning_rate: eta. By default 0.1 for "sgd", a choice of this library. For "adam" the default is the
             current learning rate of the discriminator's optimizer.
-        **kwargs: As for `GAN`.
+        **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`.
 
     Raises:
         UserError: If there is no such inner optimizer, if K is not from 0 to 1000, or if eta is not positive. With
@@ -81,24 +80,17 @@ class UnrolledGAN(GAN):
         self.unroll_steps = whole("unroll_steps", unroll_steps, 0, _MOST_STEPS)
         self.inner_optimizer = inner_optimizer
         self.inner_learning_rate = inner_learning_rate
-        self._made = threading.local()  # each replica is traced in its own thread
 
     def default_optimizer(self, player):
         return optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
 
     def discriminator_loss(self, x, z):
-        return cross_entropy_discriminator(*self.D(x, self.G(z)))
-
-    def G(self, z):
-        latents, samples = self._made.__dict__.get("pair", (None, None))
-        return samples if latents is z else super().G(z)
+        return cross_entropy_discriminator(*self.D(x, self.G(z)), self.real_label)
 
     def generator_loss(self, x, z):
-        self._made.pair = z, self.G(z)  # one pass for all inner steps: D changes, the samples do not
-        try:
+        with self.samples_once():  # one pass for all inner steps: D changes, the samples do not
+            self.G(z)
             return -_unrolled_loss(self, x, z)
-        finally:
-            del self._made.pair
 
 
 def _unrolled_loss(gan: UnrolledGAN, x, z):
@@ -109,19 +101,19 @@ def _unrolled_loss(gan: UnrolledGAN, x, z):
     for _ in range(gan.unroll_steps):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
-            loss, draws = _loss_at(gan, weights, draws, x, z)
+            loss, draws = _loss_at(gan, weights, draws, x, z, gan.objective(gan.player("discriminator")))
         gradients = inner_gradient(tape, loss, weights, unconnected_gradients="zero")
         weights = step(weights, [replica_mean(gradient) for gradient in gradients])
-    loss, draws = _loss_at(gan, weights, draws, x, z)
+    loss, draws = _loss_at(gan, weights, draws, x, z, gan.discriminator_loss)
     gan.random.state.assign(draws)
     return loss
 
 
-def _loss_at(gan: UnrolledGAN, weights, draws, x, z):
-    """Returns L_D with these weights of D and this state, `draws`, of the random stream, and the state after it."""
+def _loss_at(gan: UnrolledGAN, weights, draws, x, z, loss_of):
+    """Returns `loss_of(x, z)` with these weights of D and this state, `draws`, of the random stream, and the state after it."""
     state = [*zip(gan.discriminator_variables, weights, strict=True), (gan.random.state, draws)]
     with keras.StatelessScope(state) as scope:
-        loss = gan.discriminator_loss(x, z)
+        loss = loss_of(x, z)
     return loss, scope.get_current_value(gan.random.state)
 
 

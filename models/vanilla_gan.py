@@ -1,10 +1,10 @@
 """The original GAN."""
 
-from gan_zoo.gan import GAN
+from gan_zoo.cross_entropy import CrossEntropyGAN
 from gan_zoo.losses import cross_entropy_discriminator, minimax_generator, non_saturating_generator
 
 
-class VanillaGAN(GAN):
+class VanillaGAN(CrossEntropyGAN):
     """The original generative adversarial network, minimax or non-saturating.
 
     Algorithm 1 of Goodfellow et al. (2014). With raw scores D and s the sigmoid,
@@ -19,7 +19,7 @@ class VanillaGAN(GAN):
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
         discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
         saturating: Whether G plays the minimax game. Defaults to False, as in the authors' experiments.
-        **kwargs: As for `GAN`.
+        **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`.
 
     Differs from the paper: `for_images` builds convolutional networks by default. With network="mlp" it builds
     perceptrons with ReLU units instead of the paper's maxout and dropout. The optimizer is Adam instead of the paper's
@@ -35,7 +35,7 @@ class VanillaGAN(GAN):
         self.saturating = saturating
 
     def discriminator_loss(self, x, z):
-        return cross_entropy_discriminator(*self.D(x, self.G(z)))
+        return cross_entropy_discriminator(*self.D(x, self.G(z)), self.real_label)
 
     def generator_loss(self, x, z):
         fake = self.D(self.G(z))

@@ -126,7 +126,9 @@ class BuildsNetworks:
         """
         norm = networks.default_norm(network, cls.discriminator_norm)
         name = cls.gradient_penalty_argument
-        penalized = name and arguments.get(name, cls.parameters()[name].default)
+        penalized = (name and arguments.get(name, cls.parameters()[name].default)) or (
+            arguments.get("penalty", "none") != "none"
+        )
         return "none" if penalized and norm == "batch" else norm
 
     def check_penalty(self) -> None:
@@ -137,11 +139,16 @@ class BuildsNetworks:
         Raises:
             UserError: If there are both a penalty and batch normalization.
         """
-        name = self.gradient_penalty_argument
         discriminator = self.networks().get("discriminator")
-        if name and getattr(self, name) and discriminator and independence.has_batch_normalization(discriminator):
+        if discriminator is None or not independence.has_batch_normalization(discriminator):
+            return
+        name = self.gradient_penalty_argument
+        found = {name: f"{getattr(self, name):g}"} if name and getattr(self, name) else {}
+        if getattr(self, "penalty", "none") != "none":
+            found["penalty"] = repr(self.penalty)
+        for name, value in found.items():
             raise UserError(
-                f"{type(self).__name__}: {name}={getattr(self, name):g} penalizes the discriminator's gradient at each "
+                f"{type(self).__name__}: {name}={value} penalizes the discriminator's gradient at each "
                 f"example, and batch normalization mixes the examples of a minibatch: build the discriminator without "
                 f"it (norm='none', 'layer' or 'spectral')."
             )

@@ -53,7 +53,9 @@ class Waiting:
         due = self.due(count[0], count[1], gan.recorded("d_loss")[-1])
         moving = {id(variable) for variable in gan.generator_variables}
         networks = [n for n in gan.networks().values() if any(id(v) in moving for v in n.trainable_variables)]
+        history = getattr(gan, "g_history", None)
         variables = [*(v for network in networks for v in network.variables), *gan.g_optimizer.variables]
+        variables += [] if history is None else history.variables
         before = [tf.identity(variable.value) for variable in variables]
         with tf.control_dependencies([due, count, *before]):
             gan.generator_step(x)
