@@ -5,7 +5,7 @@ import dataclasses
 from absl import flags
 
 from gan_zoo.data import DATASETS, MAX_SKIPPED, OTHER
-from gan_zoo.networks import CONDITIONS, FAMILIES, NORMS
+from gan_zoo.networks import CONDITIONS, FAMILIES, G_NORMS, NORMS
 from gan_zoo.nn.precision import PRECISIONS
 from gan_zoo.training import config, pipeline
 from gan_zoo.training.devices import STRATEGIES
@@ -39,6 +39,8 @@ flags.DEFINE_bool("conditional", False, "Train with the labels of the dataset, t
 flags.DEFINE_enum(
     "condition", None, list(CONDITIONS), "How D uses labels; by default projection, or concat for autoencoders."
 )
+flags.DEFINE_bool("minibatch_discrimination", False, "D compares each example with the rest of its minibatch.")
+flags.DEFINE_enum("g_norm", None, list(G_NORMS), "The generator's normalization; by default that of its family.")
 flags.DEFINE_multi_string("set", [], "name=value: any argument of the variant's class. May be repeated.")
 
 flags.DEFINE_integer("batch_size", None, "Examples in a minibatch, over all replicas.")
@@ -107,7 +109,17 @@ flags.DEFINE_bool("dry_run", False, "Build everything, run a few steps, estimate
 GROUPS = {
     "What": ["model", "dataset", "list"],
     "Data": ["data_dir", "split", "resolution", "crop", "cache_dir", "max_skipped"],
-    "Networks and variant": ["network", "width", "latent_dim", "norm", "conditional", "condition", "set"],
+    "Networks and variant": [
+        "network",
+        "width",
+        "latent_dim",
+        "norm",
+        "g_norm",
+        "minibatch_discrimination",
+        "conditional",
+        "condition",
+        "set",
+    ],
     "Training": [
         *("batch_size", "steps", "n_critic", "balance", "learning_rate", "d_learning_rate", "g_learning_rate"),
         *("ema_decay", "seed"),

@@ -57,21 +57,22 @@ def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor, usual: float = 1.0
 
 
 def _check_independence(D: Discriminator) -> None:
-    """Refuses a discriminator with batch normalization, if `D` is a network or the method `GAN.D`.
+    """Refuses a discriminator that mixes the examples of a minibatch, if `D` is a network or the method `GAN.D`.
 
     A GAN that names the weight of its penalty in `gradient_penalty_argument` is skipped: `GAN.check_penalty` has
     already checked it.
 
     Raises:
-        UserError: If the discriminator has batch normalization.
+        UserError: If the discriminator has batch normalization or minibatch discrimination.
     """
     gan = getattr(D, "__self__", None)
     network = getattr(gan, "discriminator", D)
     checked = getattr(gan, "gradient_penalty_argument", None)
-    if not checked and isinstance(network, keras.Model) and independence.has_batch_normalization(network):
+    mixing = None if checked or not isinstance(network, keras.Model) else independence.mixing_layer(network)
+    if mixing:
         raise UserError(
-            "A gradient penalty takes the gradient of each example's own score, and batch normalization mixes the "
-            "examples of a minibatch: build the discriminator without it (norm='none', 'layer' or 'spectral')."
+            f"A gradient penalty takes the gradient of each example's own score, and {mixing} mixes the examples of a "
+            f"minibatch: {independence.WITHOUT[mixing]}."
         )
 
 

@@ -64,6 +64,8 @@ class BuildsNetworks:
         width: int = 64,
         norm: str | None = None,
         condition: str | None = None,
+        minibatch_discrimination: bool = False,
+        g_norm: str | None = None,
         **kwargs,
     ) -> Any:
         """Returns a model of this class with networks for images.
@@ -77,11 +79,14 @@ class BuildsNetworks:
                 own. But if that is "batch" and the network is a perceptron, the default is "none".
             condition: With `classes`, how the discriminator reads labels: "projection" or "concat"; None is the
                 default of its family. See `gan_zoo.networks.Builder`.
+            minibatch_discrimination: Whether the discriminator compares each example with its minibatch.
+            g_norm: "virtual" for virtual batch normalization in the generator; None is its family's normalization.
             **kwargs: The class's own arguments. `dtype`, a Keras dtype policy, also applies to the networks.
         """
         network = network or cls.default_network or networks.FAMILIES[0]
         norm = norm or cls.default_norm(network, kwargs)
         settings = dict(network=network, latent_dim=latent_dim, width=width, norm=norm, condition=condition)
+        settings |= dict(minibatch_discrimination=minibatch_discrimination, g_norm=g_norm)
         return cls._with_networks(tuple(shape), kwargs, **settings)
 
     @classmethod
@@ -93,7 +98,8 @@ class BuildsNetworks:
         if "latent_dim" in cls.parameters():
             arguments = {"latent_dim": settings["latent_dim"], **arguments}
         with policy(arguments.get("dtype")):
-            builder = networks.Builder(shape, classes=arguments.get("classes"), **settings)
+            prior = arguments.get("prior", cls.parameters()["prior"].default)
+            builder = networks.Builder(shape, classes=arguments.get("classes"), prior=prior, **settings)
             more = [name for name in inspect.signature(cls.build_networks).parameters if name in arguments]
             built = cls.build_networks(builder, **{name: arguments[name] for name in more})
             missing = [name for name in cls.network_names() if name not in built]
@@ -132,15 +138,17 @@ class BuildsNetworks:
         return "none" if penalized and norm == "batch" else norm
 
     def check_penalty(self) -> None:
-        """Checks that the discriminator has no batch normalization if the losses penalise its gradient.
+        """Checks that the discriminator scores each example alone if the losses penalise its gradient.
 
-        With batch normalization each score depends on all examples, so no gradient belongs to one example's score only.
+        With batch normalization or minibatch discrimination each score depends on all examples, so no gradient belongs
+        to one example's score only.
 
         Raises:
-            UserError: If there are both a penalty and batch normalization.
+            UserError: If there are both a penalty and one of these.
         """
         discriminator = self.networks().get("discriminator")
-        if discriminator is None or not independence.has_batch_normalization(discriminator):
+        mixing = discriminator and independence.mixing_layer(discriminator)
+        if not mixing:
             return
         name = self.gradient_penalty_argument
         found = {name: f"{getattr(self, name):g}"} if name and getattr(self, name) else {}
@@ -148,9 +156,8 @@ class BuildsNetworks:
             found["penalty"] = repr(self.penalty)
         for name, value in found.items():
             raise UserError(
-                f"{type(self).__name__}: {name}={value} penalizes the discriminator's gradient at each "
-                f"example, and batch normalization mixes the examples of a minibatch: build the discriminator without "
-                f"it (norm='none', 'layer' or 'spectral')."
+                f"{type(self).__name__}: {name}={value} penalizes the discriminator's gradient at each example, and "
+                f"{mixing} mixes the examples of a minibatch: {independence.WITHOUT[mixing]}."
             )
 
     @classmethod
@@ -162,10 +169,13 @@ class BuildsNetworks:
         width: int = 128,
         depth: int = 2,
         condition: str | None = None,
+        minibatch_discrimination: bool = False,
+        g_norm: str | None = None,
         **kwargs,
     ) -> Any:
         """Returns a model with perceptrons for points, [B, dim]; see `for_images` and `gan_zoo.networks.mlp`."""
         settings = dict(network="mlp", latent_dim=latent_dim, width=width, depth=depth, condition=condition)
+        settings |= dict(minibatch_discrimination=minibatch_discrimination, g_norm=g_norm)
         return cls._with_networks((dim,), kwargs, **settings)
 
     def make_train_function(self, force: bool = False):

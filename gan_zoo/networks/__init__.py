@@ -10,12 +10,13 @@ Layers use Keras's current dtype policy. Inputs and outputs are float32, or floa
 
 from typing import Any
 
-from gan_zoo.networks.builder import CONDITIONS, FAMILIES, NORMS, Builder
+from gan_zoo.networks.builder import CONDITIONS, FAMILIES, G_NORMS, NORMS, Builder
 from gan_zoo.networks.building_blocks import doublings, inputs, kernel, normalization
 
 __all__ = [
     "CONDITIONS",
     "FAMILIES",
+    "G_NORMS",
     "NORMS",
     "Builder",
     "default_norm",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 FAMILIES = ("dcgan", "resnet", "growing", "column_rnn", "mlp")
 NORMS = ("none", "batch", "layer", "spectral")
 CONDITIONS = ("projection", "concat")
+G_NORMS = ("virtual",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,11 @@ class Builder:
         classes: Number of classes, from 2 up; None for examples without labels.
         condition: How discriminators use labels: "projection" on their features, or "concat" to the example. Defaults
             to "projection" for discriminators. Autoencoders always use "concat".
+        minibatch_discrimination: Whether discriminators compare each example with its minibatch, before the last layer:
+            see `gan_zoo.nn.minibatch_discrimination`.
+        g_norm: "virtual" for generators with virtual batch normalization instead of batch normalization: see
+            `gan_zoo.nn.virtual_batch_normalization`. Defaults to the family's own.
+        prior: Distribution of the latents, "normal" or "uniform", for the reference batch of "virtual".
 
     Raises:
         UserError: If an argument is not valid.
@@ -49,6 +55,9 @@ class Builder:
     depth: int = 2
     classes: int | None = None
     condition: str | None = None
+    minibatch_discrimination: bool = False
+    g_norm: str | None = None
+    prior: str = "normal"
 
     def __post_init__(self):
         shape = tuple(self.shape)
@@ -74,17 +83,22 @@ class Builder:
             whole("classes", self.classes, 2)
         if self.condition is not None and self.condition not in CONDITIONS:
             raise UserError(f"condition must be one of {', '.join(CONDITIONS)}, not {self.condition!r}.")
+        if self.g_norm not in (None, *G_NORMS):
+            raise UserError(f"g_norm must be one of {', '.join(G_NORMS)} or None, not {self.g_norm!r}.")
         if self.condition is not None and self.classes is None:
             raise UserError(f"condition={self.condition!r} says how networks use labels: give classes as well.")
 
     def generator(self) -> "keras.Model":
         """A network that maps z, [B, Z], or (z, y) to examples, [B, *shape]: images in [-1, 1], or points."""
-        return self._family().generator(self.shape, self.latent_dim, self.width, **self._depth(), classes=self.classes)
+        labels, norm = {"classes": self.classes}, {"norm": self.g_norm, "prior": self.prior}
+        return self._family().generator(self.shape, self.latent_dim, self.width, **self._depth(), **labels, **norm)
 
     def discriminator(self, outputs: int = 1) -> "keras.Model":
         """A network that maps examples, [B, *shape], or (examples, y) to raw scores, [B, outputs]."""
         condition = (self.condition or "projection") if self.classes else None
-        return self._scorer(outputs, name="discriminator", classes=self.classes, condition=condition)
+        labels = {"classes": self.classes, "condition": condition}
+        minibatch = {"minibatch_discrimination": self.minibatch_discrimination}
+        return self._scorer(outputs, name="discriminator", **labels, **minibatch)
 
     def encoder(self, outputs: int) -> "keras.Model":
         """A network like the discriminator that maps examples, [B, *shape], without labels, to [B, outputs]."""
@@ -111,6 +125,10 @@ class Builder:
         """
         from gan_zoo.networks import autoencoder
 
+        if self.minibatch_discrimination:
+            raise UserError(
+                "minibatch_discrimination adds features to a score, and an autoencoder returns none: leave it out."
+            )
         if self.condition == "projection":
             raise UserError(
                 "condition='projection' adds to a score, and an autoencoder returns none: use condition='concat'."

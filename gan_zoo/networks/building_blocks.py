@@ -47,3 +47,10 @@ def kernel(layer, norm: str):
     from gan_zoo.nn import layers
 
     return layers.SpectralNormalization(layer) if norm == "spectral" else layer
+
+
+def scored(features, minibatch_discrimination: bool):
+    """What the last layer of a discriminator takes: the features, with minibatch discrimination if asked for."""
+    from gan_zoo.nn.minibatch_discrimination import MinibatchDiscrimination
+
+    return MinibatchDiscrimination()(features) if minibatch_discrimination else features

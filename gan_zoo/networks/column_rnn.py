@@ -13,17 +13,26 @@ convolutions are 3x3, and `norm` comes before the activation of all convolutions
 
 import keras
 
-from gan_zoo.networks import conditions, nhwc
-from gan_zoo.networks.building_blocks import kernel, normalization
+from gan_zoo.networks import conditions, nhwc, virtual
+from gan_zoo.networks.building_blocks import kernel, normalization, scored
 from gan_zoo.nn import layers
 from gan_zoo.nn.precision import interface_dtype
 
 
-def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:
+def generator(
+    shape: tuple[int, int, int],
+    latent_dim: int,
+    width: int,
+    classes: int | None = None,
+    norm: str | None = None,
+    prior: str = "normal",
+) -> keras.Model:
     """A network that maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1], of any shape.
 
-    `width` is the number of LSTM units. With `classes` it maps (z, y): see `conditions.latents`.
+    `width` is the number of LSTM units. With `classes` it maps (z, y): see `conditions.latents`. `norm` must be None:
+    there is no batch normalization.
     """
+    virtual.refuse(norm, "column_rnn")
     height, columns, channels = shape
     latents, z = conditions.latents(latent_dim, classes)
     state = keras.layers.Dense(width, "relu")(z)
@@ -45,6 +54,7 @@ def discriminator(
     outputs: int = 1,
     classes: int | None = None,
     condition: str | None = "projection",
+    minibatch_discrimination: bool = False,
     name: str = "discriminator",
 ) -> keras.Model:
     """A network that maps images, [B, H, W, C], to raw scores, [B, outputs].
@@ -56,6 +66,7 @@ def discriminator(
         outputs: Number of scores for each image.
         classes: Number of classes, for a network that maps (images, y); None for no labels.
         condition: "projection" or "concat": see `conditions`.
+        minibatch_discrimination: Whether the last layer takes the features through `MinibatchDiscrimination`.
         name: Name of the network.
     """
     images, x, labels = conditions.examples(shape, classes, condition)
@@ -68,5 +79,5 @@ def discriminator(
             x = normalize(x)
         x = layers.LeakyReLU(0.3)(x)
     x = nhwc.Flatten(name="features")(x)
-    scores = keras.layers.Dense(outputs, dtype=interface_dtype())(x)
+    scores = keras.layers.Dense(outputs, dtype=interface_dtype())(scored(x, minibatch_discrimination))
     return keras.Model(images, conditions.project(scores, x, labels, classes, norm), name=name)

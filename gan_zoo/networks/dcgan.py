@@ -7,8 +7,8 @@ discriminator, and weights from N(0, 0.02). The authors' 64x64 network has width
 
 import keras
 
-from gan_zoo.networks import conditions, nhwc
-from gan_zoo.networks.building_blocks import doublings, inputs, kernel, normalization
+from gan_zoo.networks import conditions, nhwc, virtual
+from gan_zoo.networks.building_blocks import doublings, inputs, kernel, normalization, scored
 from gan_zoo.nn import layers
 from gan_zoo.nn.precision import interface_dtype
 
@@ -26,18 +26,29 @@ def _channels(width: int, halvings: int) -> int:
     return width * min(2 ** (halvings - 1), _MAX_FACTOR)
 
 
-def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:
+def generator(
+    shape: tuple[int, int, int],
+    latent_dim: int,
+    width: int,
+    classes: int | None = None,
+    norm: str | None = None,
+    prior: str = "normal",
+) -> keras.Model:
     """A network that maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1].
 
     With `classes` it maps (z, y). As in Mirza & Osindero (2014), z and y each have a first layer of their own, whose
     outputs are joined. Both are normalized, so that neither can outgrow the other. If a vector for y is joined to z
     itself, each class collapses to one image: on MNIST (dcgan, width 16) the standard deviation of pixels within a
     class is 0.03 of that of real digits after 1000 steps, and here 0.7 after 3500.
+
+    With `norm` "virtual" it has virtual batch normalization, with a reference batch from `prior`.
     """
     base, times = doublings(shape)
 
+    scheme = virtual.Normalization(norm, prior)
+
     def normalize(x):
-        return layers.BatchNormalization(gamma_initializer=_weights(1.0))(x)
+        return scheme.layer(gamma_initializer=_weights(1.0))(x)
 
     def first(layer, channels, x):
         return normalize(keras.layers.Reshape((base, base, channels))(layer(x)))
@@ -46,11 +57,13 @@ def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes:
     channels = _channels(width, times)
     of_label = 0 if classes is None else max(channels // _LABEL_SHARE, 1)
     of_z = max(channels - of_label, 1)
-    x = first(keras.layers.Dense(base * base * of_z, use_bias=False, kernel_initializer=_weights()), of_z, z)
+    x = first(
+        keras.layers.Dense(base * base * of_z, use_bias=False, kernel_initializer=_weights()), of_z, scheme.start(z)
+    )
     if of_label:
         y = conditions.labels_input()
         latents = (z, y)
-        label = first(conditions.table(classes, base * base * of_label), of_label, y)
+        label = first(conditions.table(classes, base * base * of_label), of_label, scheme.start(y, classes))
         x = keras.layers.Concatenate()([x, label])
     x = keras.layers.ReLU()(x)
     for halvings in range(times - 1, 0, -1):
@@ -59,7 +72,8 @@ def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes:
         )(x)
         x = keras.layers.ReLU()(normalize(x))
     x = nhwc.Conv2DTranspose(shape[-1], 5, 2, "same", kernel_initializer=_weights())(x)
-    return keras.Model(latents, keras.layers.Activation("tanh", dtype=interface_dtype())(x), name="generator")
+    images = scheme.end(keras.layers.Activation("tanh", dtype=interface_dtype())(x))
+    return keras.Model(latents, images, name="generator")
 
 
 def discriminator(
@@ -69,6 +83,7 @@ def discriminator(
     outputs: int = 1,
     classes: int | None = None,
     condition: str | None = "projection",
+    minibatch_discrimination: bool = False,
     name: str = "discriminator",
 ) -> keras.Model:
     """A network that maps images, [B, H, W, C], to raw scores, [B, outputs].
@@ -80,6 +95,7 @@ def discriminator(
         outputs: Number of scores for each image.
         classes: Number of classes, for a network that maps (images, y); None for no labels.
         condition: "projection" or "concat": see `conditions`.
+        minibatch_discrimination: Whether the last layer takes the features through `MinibatchDiscrimination`.
         name: Name of the network.
     """
     _, times = doublings(shape)
@@ -95,5 +111,7 @@ def discriminator(
             x = normalize(x)
         x = layers.LeakyReLU(0.2)(x)
     x = nhwc.Flatten(name="features")(x)
-    scores = keras.layers.Dense(outputs, kernel_initializer=_weights(), dtype=interface_dtype())(x)
+    scores = keras.layers.Dense(outputs, kernel_initializer=_weights(), dtype=interface_dtype())(
+        scored(x, minibatch_discrimination)
+    )
     return keras.Model(images, conditions.project(scores, x, labels, classes, norm), name=name)

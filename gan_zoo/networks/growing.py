@@ -14,8 +14,8 @@ The published networks for 1024 x 1024 have width 16.
 import keras
 import tensorflow as tf
 
-from gan_zoo.networks import activations, conditions, nhwc
-from gan_zoo.networks.building_blocks import inputs
+from gan_zoo.networks import activations, conditions, nhwc, virtual
+from gan_zoo.networks.building_blocks import inputs, scored
 from gan_zoo.nn import layers
 from gan_zoo.nn.precision import interface_dtype, policy
 from gan_zoo.nn.serialization import KeepsArguments
@@ -27,12 +27,20 @@ BASE = 4
 _MAX_CHANNELS = 512
 
 
-def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:
+def generator(
+    shape: tuple[int, int, int],
+    latent_dim: int,
+    width: int,
+    classes: int | None = None,
+    norm: str | None = None,
+    prior: str = "normal",
+) -> keras.Model:
     """A network that maps z, [B, latent_dim], to images, [B, 4 * 2^stage, 4 * 2^stage, C].
 
     The output is linear, about [-1, 1]. With `classes` it maps (z, y): see `conditions.latents`. The joined vector is
-    normalized like z.
+    normalized like z. `norm` must be None: there is no batch normalization.
     """
+    virtual.refuse(norm, "growing")
     return GrowingGenerator(shape, latent_dim, width, classes, name="generator")
 
 
@@ -43,6 +51,7 @@ def discriminator(
     outputs: int = 1,
     classes: int | None = None,
     condition: str | None = "projection",
+    minibatch_discrimination: bool = False,
     name: str = "discriminator",
 ) -> keras.Model:
     """A network that maps images, [B, 4 * 2^stage, 4 * 2^stage, C], to raw scores, [B, outputs].
@@ -54,6 +63,7 @@ def discriminator(
         outputs: Number of scores for each image.
         classes: Number of classes, for a network that maps (images, y); None for no labels.
         condition: "projection" or "concat", to the images of each stage: see `conditions`.
+        minibatch_discrimination: Whether the last layer takes the features through `MinibatchDiscrimination`.
         name: Name of the network.
 
     Raises:
@@ -61,7 +71,7 @@ def discriminator(
     """
     if norm != "none":
         raise UserError(f"norm must be 'none' with growing networks, which equalise learning rates, not {norm!r}.")
-    return GrowingDiscriminator(shape, width, outputs, classes, condition, name=name)
+    return GrowingDiscriminator(shape, width, outputs, classes, condition, minibatch_discrimination, name=name)
 
 
 def side_of(stage: int) -> int:
@@ -225,6 +235,7 @@ class GrowingDiscriminator(_Growing):
         scores: Number of scores for each image.
         classes: Number of classes, for a network that maps (images, y); None for no labels.
         condition: How it uses labels, "projection" or "concat".
+        minibatch_discrimination: As for `discriminator`.
         **kwargs: As for `keras.Model`.
     """
 
@@ -235,10 +246,12 @@ class GrowingDiscriminator(_Growing):
         scores: int = 1,
         classes: int | None = None,
         condition: str | None = "projection",
+        minibatch_discrimination: bool = False,
         **kwargs,
     ):
         super().__init__(shape, **kwargs)
         self.width, self.scores, self.classes, self.condition = width, scores, classes, condition
+        self.minibatch_discrimination = minibatch_discrimination
         self.blocks, self.images = [], []
         with policy(self.dtype_policy):
             self._make()
@@ -256,7 +269,9 @@ class GrowingDiscriminator(_Growing):
                 x = layers.MinibatchStd()(x)
                 x = layers.LeakyReLU()(nhwc.EqualizedConv2D(channels, 3)(x))
                 x = layers.LeakyReLU(name="features")(layers.EqualizedDense(channels)(nhwc.Flatten()(x)))
-                scores = layers.EqualizedDense(self.scores, gain=1.0, dtype=interface_dtype())(x)
+                scores = layers.EqualizedDense(self.scores, gain=1.0, dtype=interface_dtype())(
+                    scored(x, self.minibatch_discrimination)
+                )
                 if self._sees_labels_by("projection"):
                     labels = conditions.labels_input()
                     scores = conditions.project(scores, x, labels, self.classes, "none")

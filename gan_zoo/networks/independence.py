@@ -4,6 +4,7 @@ import keras
 from keras.src.models.functional import Functional  # the type of keras.Model(inputs, outputs)
 
 from gan_zoo.nn import layers as zoo
+from gan_zoo.nn.minibatch_discrimination import MinibatchDiscrimination
 
 _BY_EXAMPLE = {
     *(keras.layers.InputLayer, keras.layers.Identity, keras.layers.Activation, keras.layers.Dense),
@@ -45,9 +46,24 @@ def is_by_example(network: keras.Model) -> bool:
     return all(is_by_example(part) if isinstance(part, keras.Model) else _by_example(part) for part in operations)
 
 
-def has_batch_normalization(network: keras.Model) -> bool:
-    """Whether the network contains a layer of Keras's batch normalization, or of a subclass, at any depth."""
-    return any(isinstance(layer, keras.layers.BatchNormalization) for layer in network._flatten_layers())
+WITHOUT = {
+    "batch normalization": "build the discriminator without it (norm='none', 'layer' or 'spectral')",
+    "minibatch discrimination": "build the discriminator without it",
+}
+"""What `mixing_layer` may return, and how to do without it, for error messages."""
+
+
+def mixing_layer(network: keras.Model) -> str | None:
+    """What makes the score of an example depend on the others, a key of `WITHOUT`; None if nothing is known to.
+
+    Layers of the user's own are not known to mix examples.
+    """
+    kinds = {
+        "batch normalization": keras.layers.BatchNormalization,
+        "minibatch discrimination": MinibatchDiscrimination,
+    }
+    layers = [*network._flatten_layers()]
+    return next((name for name, kind in kinds.items() if any(isinstance(layer, kind) for layer in layers)), None)
 
 
 def _by_example(layer) -> bool:

@@ -4,18 +4,25 @@ import math
 
 import keras
 
-from gan_zoo.networks import conditions
-from gan_zoo.networks.building_blocks import kernel, normalization
+from gan_zoo.networks import conditions, virtual
+from gan_zoo.networks.building_blocks import kernel, normalization, scored
 from gan_zoo.nn.precision import interface_dtype
 
 
 def generator(
-    shape: tuple[int, ...], latent_dim: int, width: int, depth: int = 2, classes: int | None = None
+    shape: tuple[int, ...],
+    latent_dim: int,
+    width: int,
+    depth: int = 2,
+    classes: int | None = None,
+    norm: str | None = None,
+    prior: str = "normal",
 ) -> keras.Model:
     """A network that maps z, [B, latent_dim], to points, [B, D] for shape (D,), or to images, [B, H, W, C] in [-1, 1].
 
-    With `classes` it maps (z, y): see `conditions.latents`.
+    With `classes` it maps (z, y): see `conditions.latents`. `norm` must be None: there is no batch normalization.
     """
+    virtual.refuse(norm, "mlp")
     latents, x = conditions.latents(latent_dim, classes)
     for _ in range(depth):
         x = keras.layers.Dense(width, "relu")(x)
@@ -34,6 +41,7 @@ def discriminator(
     outputs: int = 1,
     classes: int | None = None,
     condition: str | None = "projection",
+    minibatch_discrimination: bool = False,
     name: str = "discriminator",
 ) -> keras.Model:
     """A network that maps points or images, [B, *shape], to raw scores, [B, outputs].
@@ -46,6 +54,7 @@ def discriminator(
         outputs: Number of scores for each example.
         classes: Number of classes, for a network that maps (examples, y); None for no labels.
         condition: "projection" or "concat": see `conditions`.
+        minibatch_discrimination: Whether the last layer takes the features through `MinibatchDiscrimination`.
         name: Name of the network.
     """
     examples, x, labels = conditions.examples(shape, classes, condition, flat=True)
@@ -55,7 +64,7 @@ def discriminator(
         x = keras.layers.ReLU(name="features" if index == depth - 1 else None)(x if normalize is None else normalize(x))
     if not depth:
         x = keras.layers.Identity(name="features")(x)
-    scores = keras.layers.Dense(outputs, dtype=interface_dtype())(x)
+    scores = keras.layers.Dense(outputs, dtype=interface_dtype())(scored(x, minibatch_discrimination))
     return keras.Model(examples, conditions.project(scores, x, labels, classes, norm), name=name)
 
 

@@ -31,6 +31,8 @@ _CLASSES = {
         "SpectralNormalization",
         "UpSampling2D",
     ),
+    "gan_zoo.nn.minibatch_discrimination": ("MinibatchDiscrimination",),
+    "gan_zoo.nn.virtual_batch_normalization": ("DropReference", "ReferenceBatch", "VirtualBatchNormalization"),
     "gan_zoo.nn.optimizers": ("Adam", "LossScaleOptimizer", "RMSprop"),
     "gan_zoo.schedules.learning_rates": ("Scaled",),
     "gan_zoo.dynamics.dirac_gan": ("Point",),

@@ -13,6 +13,9 @@ from gan_zoo.models import VARIANTS
 from gan_zoo.util import specs
 from gan_zoo.util.errors import UserError
 
+NETWORK_OPTIONS = ("condition", "minibatch_discrimination", "g_norm")
+"""Settings of networks that are flags of the same names, entries of `run.json`, and arguments of `for_images`."""
+
 
 def build_gan(
     cls: type,
@@ -22,12 +25,20 @@ def build_gan(
     width: int,
     norm: str | None,
     arguments: dict[str, Any],
-    condition: str | None = None,
+    **options,
 ):
-    """A model with the zoo's networks for examples of `shape`, (H, W, C) or (D,). Settings are those of `run.json`."""
+    """A model with the zoo's networks for examples of `shape`, (H, W, C) or (D,). Settings are those of `run.json`.
+
+    Args:
+        cls: Class of the model.
+        shape: Shape of an example.
+        network: The family of networks; `width` and `norm` are its settings.
+        arguments: The constructor's own arguments.
+        **options: `NETWORK_OPTIONS` by name.
+    """
     if len(shape) == 1:
-        return cls.for_points(shape[0], width=width, condition=condition, **arguments)
-    return cls.for_images(tuple(shape), network=network, width=width, norm=norm, condition=condition, **arguments)
+        return cls.for_points(shape[0], width=width, **options, **arguments)
+    return cls.for_images(tuple(shape), network=network, width=width, norm=norm, **options, **arguments)
 
 
 def find_model(name: str, flag: str = "--model") -> type:

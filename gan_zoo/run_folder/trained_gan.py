@@ -52,7 +52,7 @@ def load_gan(run_dir: str | Path, step: int | None = None, trust: bool = False) 
                 cls,
                 settings["data"]["shape"],
                 **{name: settings[name] for name in ("network", "width", "norm", "arguments")},
-                condition=settings.get("condition"),
+                **{name: settings[name] for name in variants.NETWORK_OPTIONS if name in settings},
             )
         gan.load_weights(sound[step] / checkpoints.MODEL)
         averaged_networks.average_of(gan).load_weights(sound[step] / checkpoints.EMA)

@@ -66,6 +66,8 @@ class Config:
     norm: str | None = None
     conditional: bool = False
     condition: str | None = None
+    minibatch_discrimination: bool = False
+    g_norm: str | None = None
     set: tuple[str, ...] = ()
     ema_decay: float = 0.999
     seed: int = 0

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from gan_zoo import data
-from gan_zoo.registry.variants import build_gan, find_model, parse_arguments, trial_step, wrap_user_errors
+from gan_zoo.registry.variants import (
+    NETWORK_OPTIONS,
+    build_gan,
+    find_model,
+    parse_arguments,
+    trial_step,
+    wrap_user_errors,
+)
 from gan_zoo.training.config import DEFAULTS, MOST, MOST_TURNS, Config, check, flag_of_labels, rates
 from gan_zoo.training.data_schedule import DataSchedule
 from gan_zoo.training.devices import cluster_of, make_strategy
@@ -158,7 +165,7 @@ class Job:
             network=self.network,
             width=self.width,
             norm=config.norm,
-            condition=config.condition,
+            **{name: getattr(config, name) for name in NETWORK_OPTIONS},
             arguments=arguments,
         )
         gan.check_penalty()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_zoo import data
+from gan_zoo.registry.variants import NETWORK_OPTIONS
 from gan_zoo.util import machine
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def settings(job: "Job", run_dir: Path, known: data.Found | None = None) -> dict
         "width": job.width,
         "norm": "none" if job.points else config.norm or job.cls.default_norm(job.network, arguments),
         "arguments": arguments,
-        "condition": config.condition,
+        **{name: getattr(config, name) for name in NETWORK_OPTIONS},
         **{name: _plain_config(optimizer) for name, optimizer in gan.optimizers().items()},
         "ema_decay": config.ema_decay,
         "seed": config.seed,
