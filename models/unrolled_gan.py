@@ -110,7 +110,7 @@ def _unrolled_loss(gan: UnrolledGAN, x, z):
 
 
 def _loss_at(gan: UnrolledGAN, weights, draws, x, z, loss_of):
-    """Returns `loss_of(x, z)` with these weights of D and this state of the random stream, `draws`, and the next one."""
+    """Returns `loss_of(x, z)` with these weights of D and this random state, `draws`, and the state after it."""
     state = [*zip(gan.discriminator_variables, weights, strict=True), (gan.random.state, draws)]
     with keras.StatelessScope(state) as scope:
         loss = loss_of(x, z)

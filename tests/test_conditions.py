@@ -55,7 +55,7 @@ def test_labels_change_what_networks_make(network):
     plain = builder(network, classes=None)
     assert output_activation.last_activation(generator) == output_activation.last_activation(plain.generator())
     assert networks.one_pass_pays(discriminator) == networks.one_pass_pays(plain.discriminator())
-    assert independence.has_batch_normalization(generator) == (network in ("dcgan", "resnet"))
+    assert (independence.mixing_layer(generator) == "batch normalization") == (network in ("dcgan", "resnet"))
 
 
 def test_conditional_networks_are_saved_and_loaded(tmp_path):
