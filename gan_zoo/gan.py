@@ -60,8 +60,8 @@ class GAN(GenerativeModel):
             turns, Sonderby et al. (2017), Section 3. Defaults to 0, no noise.
         noise_turns: Number of turns, of both players together, in which the noise falls linearly to 0. With 0 it is
             constant.
-        penalty: Penalties on D's gradient that are added to D's loss: see `gan_zoo.penalty_terms`. Defaults to "none".
-            D may not use batch normalization with a penalty.
+        penalties: Penalties on D's gradient that are added to D's loss: see `gan_zoo.penalty_terms`. D may then not use
+            batch normalization. Defaults to "none".
         feature_matching: Weight w of w ||E f(x) - E f(G(z))||_2^2, which is added to G's loss, with f the features of
             D's last hidden layer: Salimans et al. (2016), Section 3.1. Defaults to 0.
         **kwargs: As for `GenerativeModel`: `prior`, `latent_dim`, `classes`, `seed` and `simultaneous`. With
@@ -87,7 +87,7 @@ class GAN(GenerativeModel):
         balance: str = "constant",
         instance_noise: float = 0.0,
         noise_turns: int = 0,
-        penalty: str = "none",
+        penalties: str = "none",
         feature_matching: float = 0.0,
         **kwargs,
     ):
@@ -98,13 +98,13 @@ class GAN(GenerativeModel):
         self.balance = balance
         self.instance_noise = instance_noise
         self.noise_turns = whole("noise_turns", noise_turns, 0)
-        self.penalty = penalty
+        self.penalties = penalties
         self.feature_matching = number("feature_matching", feature_matching, least=0)
-        self._penalties = penalty_terms.parse(penalty)
-        if self._penalties and _number_of_outputs(discriminator) not in (1, None):
+        self._added_penalties = penalty_terms.parse(penalties)
+        if self._added_penalties and _number_of_outputs(discriminator) not in (1, None):
             raise UserError(
-                f"penalty={penalty!r} needs a discriminator with one score, [B, 1], and that of {type(self).__name__} "
-                f"returns something else: leave penalty out."
+                f"penalties={penalties!r} needs a discriminator with one score, [B, 1], and that of "
+                f"{type(self).__name__} returns something else: leave penalties out."
             )
         self._noise = layers.InstanceNoise(instance_noise, noise_turns, self.random) if instance_noise else None
         # MirroredStrategy traces each replica in its own thread.
@@ -135,12 +135,12 @@ class GAN(GenerativeModel):
         return self.generator.trainable_variables
 
     def discriminator_inputs(self, x: Any, z: Any) -> tuple[Any, Any]:
-        """The real and the generated example that D compares, by default x and G(z), for `penalty` and the like."""
+        """The real and the generated example that D compares, by default x and G(z), for `penalties` and the like."""
         return x, self.G(z)
 
-    def objective(self, player: Player) -> Loss:
-        loss = super().objective(player)
-        terms = {"discriminator": self._penalties, "generator": self.feature_matching}.get(player.name)
+    def turn_loss(self, player: Player) -> Loss:
+        loss = super().turn_loss(player)
+        terms = {"discriminator": self._added_penalties, "generator": self.feature_matching}.get(player.name)
         if not terms:
             return loss
         term = self._penalty_term if player.name == "discriminator" else self._feature_term
@@ -153,7 +153,7 @@ class GAN(GenerativeModel):
         return with_term
 
     def _penalty_term(self, real: Any, fake: Any) -> tf.Tensor:
-        values = {name: penalty(self, real, fake) for name, penalty in self._penalties.items()}
+        values = {name: penalty(self, real, fake) for name, penalty in self._added_penalties.items()}
         for name, value in values.items():
             self.record(name, value)
         return tf.add_n([*values.values()])

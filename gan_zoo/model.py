@@ -201,7 +201,7 @@ class GenerativeModel(
         """The player of this name."""
         return next(player for player in self.players() if player.name == name)
 
-    def objective(self, player: Player) -> Loss:
+    def turn_loss(self, player: Player) -> Loss:
         """The loss that a player's turn minimises: `player.loss` and the terms that arguments of the model add."""
         if not self.historical_averaging:
             return player.loss
@@ -250,7 +250,7 @@ class GenerativeModel(
         found = []
         for player in reversed(others):
             found.append(
-                (player, *self.differentiate(self.objective(player), x, player.variables, self.optimizer_of(player)))
+                (player, *self.differentiate(self.turn_loss(player), x, player.variables, self.optimizer_of(player)))
             )
         with tf.control_dependencies([g for _, _, gradients in found for g in gradients if g is not None]):
             self.turn(first, x)
@@ -260,7 +260,7 @@ class GenerativeModel(
 
     def turn(self, player: Player, x: Any) -> None:
         """Takes one turn of a player: one update on the minibatch x and new latents."""
-        loss = self.minimize(self.objective(player), x, player.variables, self.optimizer_of(player))
+        loss = self.minimize(self.turn_loss(player), x, player.variables, self.optimizer_of(player))
         self.record(f"{player.key}_loss", loss)
 
     def minimize(self, loss: Loss, x: Any, variables: Variables, optimizer: keras.optimizers.Optimizer) -> tf.Tensor:

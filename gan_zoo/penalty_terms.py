@@ -1,6 +1,6 @@
-"""Penalties on D's gradient that `GAN(penalty=...)` adds to the discriminator's loss of any variant.
+"""Penalties on D's gradient that `GAN(penalties=...)` adds to the discriminator's loss of any variant.
 
-`penalty` is the text of one penalty or several, joined by +: "r1(gamma=0.1)", "gp(weight=10, at=around)",
+`penalties` is the text of one penalty or several, joined by +: "r1(gamma=0.1)", "gp(weight=10, at=around)",
 "r1(gamma=0.1) + r2(gamma=0.1)".
 """
 
@@ -29,7 +29,7 @@ class R1:
     gamma: float = 10.0
 
     def __post_init__(self):
-        number("penalty: gamma", self.gamma, least=0)
+        number("penalties: gamma", self.gamma, least=0)
 
     def __call__(self, gan, real: Any, fake: Any) -> tf.Tensor:
         return 0.5 * self.gamma * zero_centered_penalty(gan.D, real)
@@ -60,10 +60,10 @@ class GP:
     one_sided: bool = False
 
     def __post_init__(self):
-        number("penalty: weight", self.weight, least=0)
-        number("penalty: target", self.target, least=0)
+        number("penalties: weight", self.weight, least=0)
+        number("penalties: target", self.target, least=0)
         if self.at not in ("between", "around"):
-            raise UserError(f"penalty: at must be 'between' or 'around', not {self.at!r}.")
+            raise UserError(f"penalties: at must be 'between' or 'around', not {self.at!r}.")
 
     def __call__(self, gan, real: Any, fake: Any) -> tf.Tensor:
         if self.at == "between":
@@ -86,7 +86,7 @@ class JS:
     gamma: float = 2.0
 
     def __post_init__(self):
-        number("penalty: gamma", self.gamma, least=0)
+        number("penalties: gamma", self.gamma, least=0)
 
     def __call__(self, gan, real: Any, fake: Any) -> tf.Tensor:
         return 0.5 * self.gamma * js_regularizer(gan.D, real, fake)
@@ -103,14 +103,14 @@ def parse(text: str) -> dict[str, Any]:
     """
     found = {}
     for part in [] if text == "none" else str(text).split("+"):
-        name, assignments = specs.parse(part, f"penalty={text!r}")
+        name, assignments = specs.parse(part, f"penalties={text!r}")
         if name not in _KINDS:
             raise UserError(
-                f"penalty must be 'none' or, joined by +, some of 'r1(gamma=10)', 'r2(gamma=10)', "
+                f"penalties must be 'none' or, joined by +, some of 'r1(gamma=10)', 'r2(gamma=10)', "
                 f"'gp(weight=10, target=1, at=between)' and 'js(gamma=2)', with any numbers, not {text!r}."
             )
         if name in found:
-            raise UserError(f"penalty={text!r} names {name} twice.")
+            raise UserError(f"penalties={text!r} names {name} twice.")
         kind = _KINDS[name]
-        found[name] = kind(**specs.bind(assignments, inspect.signature(kind).parameters, name, "penalty"))
+        found[name] = kind(**specs.bind(assignments, inspect.signature(kind).parameters, name, "penalties"))
     return found

@@ -16,6 +16,7 @@ _INDEX = {
     "rgan": ("RGAN", "The relativistic discriminator (paired), Jolicoeur-Martineau, 2019"),
     "ragan": ("RaGAN", "The relativistic discriminator (average), Jolicoeur-Martineau, 2019"),
     "hinge_gan": ("HingeGAN", "Geometric GAN, Lim and Ye, 2017"),
+    "feature_matching": ("FeatureMatchingGAN", "Improved Techniques for Training GANs, Salimans et al., 2016"),
     "progressive_gan": ("ProgressiveGAN", "Progressive Growing of GANs, Karras et al., 2018"),
     "unrolled_gan": ("UnrolledGAN", "Unrolled Generative Adversarial Networks, Metz et al., 2017"),
     "gradient_regularized_gan": (

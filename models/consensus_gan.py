@@ -84,7 +84,7 @@ class ConsensusGAN(CrossEntropyGAN):
     def joint_step(self, x):
         self.begin_turn(x)
         z = self.latents_for(x)
-        d_objective, g_objective = (self.objective(player) for player in self.players())
+        d_objective, g_objective = (self.turn_loss(player) for player in self.players())
         players = ((self.discriminator_variables, self.d_optimizer), (self.generator_variables, self.g_optimizer))
         psi, theta = ([variable.value for variable in variables] for variables, _ in players)
         with tf.GradientTape(watch_accessed_variables=False) as outer:

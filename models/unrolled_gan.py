@@ -40,7 +40,7 @@ class UnrolledGAN(CrossEntropyGAN):
 
     All inner steps use the same x and G(z). They change tensors only: D's weights, its moving statistics of batch
     normalization and the optimizers keep their values. The unrolled loss is `discriminator_loss`: a subclass that
-    overrides it with another L_D plays the game f = -L_D. The inner steps also descend the terms that `penalty` and
+    overrides it with another L_D plays the game f = -L_D. The inner steps also descend the terms that `penalties` and
     `historical_averaging` add to L_D; f has none. Random numbers from `self.random` differ between inner
     steps; those of Keras's own layers, such as dropout, do not.
 
@@ -101,7 +101,7 @@ def _unrolled_loss(gan: UnrolledGAN, x, z):
     for _ in range(gan.unroll_steps):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
-            loss, draws = _loss_at(gan, weights, draws, x, z, gan.objective(gan.player("discriminator")))
+            loss, draws = _loss_at(gan, weights, draws, x, z, gan.turn_loss(gan.player("discriminator")))
         gradients = inner_gradient(tape, loss, weights, unconnected_gradients="zero")
         weights = step(weights, [replica_mean(gradient) for gradient in gradients])
     loss, draws = _loss_at(gan, weights, draws, x, z, gan.discriminator_loss)

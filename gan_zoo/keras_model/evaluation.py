@@ -38,7 +38,7 @@ class Evaluates:
         # The scope catches the assignments of layers and the random stream, so no variable changes.
         with self.recording() as recorded, in_every_turn(), keras.StatelessScope([(self.random.state, draws)]):
             z = self.latents_for(x)
-            logs = {f"{player.key}_loss": self.objective(player)(x, z) for player in self.players()}
+            logs = {f"{player.key}_loss": self.turn_loss(player)(x, z) for player in self.players()}
             return logs | {name: tf.reduce_mean(tf.stack(values)) for name, values in recorded.items()}
 
     def fit(self, x: Any = None, *args, validation_data: Any = None, **kwargs) -> keras.callbacks.History:

@@ -133,7 +133,7 @@ class BuildsNetworks:
         norm = networks.default_norm(network, cls.discriminator_norm)
         name = cls.gradient_penalty_argument
         penalized = (name and arguments.get(name, cls.parameters()[name].default)) or (
-            arguments.get("penalty", "none") != "none"
+            arguments.get("penalties", "none") != "none"
         )
         return "none" if penalized and norm == "batch" else norm
 
@@ -152,8 +152,8 @@ class BuildsNetworks:
             return
         name = self.gradient_penalty_argument
         found = {name: f"{getattr(self, name):g}"} if name and getattr(self, name) else {}
-        if getattr(self, "penalty", "none") != "none":
-            found["penalty"] = repr(self.penalty)
+        if getattr(self, "penalties", "none") != "none":
+            found["penalties"] = repr(self.penalties)
         for name, value in found.items():
             raise UserError(
                 f"{type(self).__name__}: {name}={value} penalizes the discriminator's gradient at each example, and "

@@ -1,0 +1,375 @@
+"""Arguments that combine with any variant: penalties, feature matching, averages, smoothed labels, layers."""
+
+import itertools
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_zoo import GAN, losses, models, testing
+from gan_zoo.cross_entropy import CrossEntropyGAN
+from gan_zoo.models import DCGAN, EBGAN, R1GAN, R2GAN, WGANGP, RothGAN, VanillaGAN
+from gan_zoo.nn.historical_averages import HistoricalAverages
+from gan_zoo.nn.image_leaves import batch_size
+from gan_zoo.nn.minibatch_discrimination import MinibatchDiscrimination
+from gan_zoo.nn.virtual_batch_normalization import VirtualBatchNormalization
+from gan_zoo.registry.variants import parse_arguments
+from gan_zoo.util.errors import UserError
+
+from . import variants
+from .dirac import dirac, step
+
+RNG = np.random.default_rng(0)
+RATE = 0.1
+
+
+def s(t):
+    return 1 / (1 + math.exp(-t))
+
+
+# One-sided label smoothing.
+
+
+@pytest.mark.parametrize(("label", "expected"), [(1.0, 0.995163), (0.9, 1.080163), (0.75, 1.207663)])
+def test_smoothed_cross_entropy(label, expected):
+    real, fake = tf.constant([1.2, -0.3, 0.5, 2.0]), tf.constant([-0.7, 0.4, -1.5, 0.1])
+    loss = losses.cross_entropy_discriminator(real, fake, label)
+    assert float(loss) == pytest.approx(expected, abs=1e-6)
+    by_keras = keras.losses.binary_crossentropy(tf.fill([4], label), real, from_logits=True)
+    assert float(loss) == pytest.approx(float(by_keras + tf.reduce_mean(tf.nn.softplus(fake))), abs=1e-6)
+
+
+def smoothed() -> list[type]:
+    """Variants with the argument whose D's loss is the plain cross entropy on the Dirac-GAN."""
+    found = [variants.find(name) for name in variants.GAMES]
+    return [cls for cls in found if issubclass(cls, CrossEntropyGAN)]
+
+
+def test_many_variants_have_smoothing_and_the_rest_refuse_it():
+    assert {DCGAN, VanillaGAN, R1GAN, RothGAN} < {*smoothed()}
+    with pytest.raises(UserError, match="WGAN has no argument 'real_label'"):
+        parse_arguments(models.WGAN, ["real_label=0.9"])
+    for bad in (0, 1.5, "high"):
+        with pytest.raises(UserError, match="real_label must be"):
+            DCGAN.for_points(width=2, real_label=bad)
+
+
+@pytest.mark.parametrize("cls", smoothed(), ids=lambda cls: cls.__name__)
+def test_the_target_of_every_such_variant_changes(cls):
+    """The loss with alpha is that with 1 plus (1 - alpha) E D(x), for the same networks and random numbers."""
+    plain, soft = (variants.small(cls, seed=1, real_label=label) for label in (1.0, 0.7))
+    soft.set_weights(plain.get_weights())
+    x = tf.constant(variants.POINTS)
+    z = plain.sample_latent(8, seed=0)
+    scores = float(tf.reduce_mean(plain.D(x)))
+    difference = float(soft.discriminator_loss(x, z) - plain.discriminator_loss(x, z))
+    assert difference == pytest.approx(0.3 * scores, abs=2e-5)
+
+
+def test_scores_of_real_data_settle_at_the_target():
+    """On data that D can tell from samples with certainty, s(D(x)) tends to alpha and not to 1."""
+    for label in (1.0, 0.9):
+        gan = dirac(VanillaGAN, 3.0, 0.0, 0.5, real_label=label)
+        x, step_of_d = tf.constant([[-3.0]] * 4), tf.function(lambda x, gan=gan: gan.discriminator_step(x))
+        with gan.recording():
+            for _ in range(400):
+                step_of_d(x)
+        score = s(float(gan.discriminator(x)[0, 0]))
+        # D(x) = -D(G(z)) = t: the optimum of 2 softplus(-t) + (1 - alpha) t is s(-t) = (1 - alpha) / 2.
+        assert score == pytest.approx((1 + label) / 2, abs=0.005)
+
+
+# Feature matching.
+
+
+def test_feature_matching_is_the_squared_norm_of_the_gap():
+    real = tf.constant([[1.0, 2.0, -1.0], [0.0, 1.0, 3.0], [2.0, -2.0, 0.5]])
+    fake = tf.constant([[0.5, 1.0, 0.0], [1.0, -1.0, 2.0], [0.0, 0.0, 1.0]])
+    assert float(losses.feature_matching(real, fake)) == pytest.approx(0.388889, abs=1e-6)
+
+
+def test_the_argument_adds_the_term_to_the_generators_loss_of_any_variant():
+    for name in variants.GAMES:
+        cls = variants.find(name)
+        gan = variants.small(cls, seed=0, feature_matching=2.0, n_critic=1)
+        gan.compile()
+        x = tf.constant(variants.data_for(gan))
+        z = gan.sample_latent(8, seed=3)
+        with gan.recording():
+            gan.begin_turn(x)
+            state = gan.random.state.numpy()
+            total = gan.turn_loss(gan.player("generator"))(x, z)
+            gan.random.state.assign(state)
+            own = gan.generator_loss(x, z)
+            gap = losses.feature_matching(gan.features(x), gan.features(gan.G(z)))
+        assert float(total - own) == pytest.approx(2 * float(gap), rel=1e-3, abs=1e-4), name
+
+
+# Penalties.
+
+
+@pytest.mark.parametrize(
+    ("penalty", "cls", "arguments"),
+    [
+        ("r1(gamma=3)", R1GAN, {"gamma": 3.0}),
+        ("r2(gamma=3)", R2GAN, {"gamma": 3.0}),
+        ("gp(weight=2)", models.GANGP, {"gp_weight": 2.0}),
+        ("js(gamma=3)", RothGAN, {"gamma": 3.0}),
+    ],
+)
+@pytest.mark.parametrize("theta_psi", [(0.8, 0.6), (-0.5, 1.7)])
+def test_a_penalty_on_the_original_gan_is_the_variant_of_its_paper(penalty, cls, arguments, theta_psi):
+    data = [0.9, -0.3]
+    assert step(dirac(VanillaGAN, *theta_psi, RATE, penalties=penalty), data) == pytest.approx(
+        step(dirac(cls, *theta_psi, RATE, **arguments), data), abs=1e-6
+    )
+
+
+def test_penalties_add_up_and_points_around_the_data_are_possible():
+    theta, psi = 0.4, 0.8
+    gan = dirac(VanillaGAN, theta, psi, RATE, penalties="r1(gamma=2) + gp(weight=3, target=0.5, at=around)")
+    z = gan.sample_latent(2)
+    x = tf.constant([[0.0], [0.0]])
+    with gan.recording() as recorded:
+        value = gan.turn_loss(gan.player("discriminator"))(x, z)
+        terms = {name: float(values[0]) for name, values in recorded.items()}
+    assert terms == pytest.approx({"r1": psi**2, "gp": 3 * (psi - 0.5) ** 2}, abs=1e-6)
+    assert float(value) == pytest.approx(math.log(2) + math.log(1 + math.exp(psi * theta)) + sum(terms.values()))
+
+
+def test_bad_penalties():
+    for text, sentence in (
+        ("r3", "penalties must be 'none' or, joined by"),
+        ("r1 + r1", "names r1 twice"),
+        ("r1(gamma=-1)", "gamma must be"),
+        ("gp(at=there)", "at must be 'between' or 'around', not 'there'"),
+        ("r1(weight=1)", "r1 has no argument 'weight'"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            VanillaGAN.for_points(width=2, penalties=text)
+    with pytest.raises(UserError, match="penalties='r1' needs a discriminator with one score"):
+        EBGAN.for_points(width=4, penalties="r1")
+    gan = DCGAN.for_images((16, 16, 1), width=2, latent_dim=2, norm="batch", penalties="r1")
+    with pytest.raises(UserError, match="DCGAN: penalties='r1' penalizes .* batch normalization mixes"):
+        gan.check_penalty()
+    DCGAN.for_images((16, 16, 1), width=2, latent_dim=2, penalties="r1").check_penalty()
+    gan = WGANGP.for_points(width=2, minibatch_discrimination=True)
+    with pytest.raises(UserError, match="gp_weight=10 penalizes .* minibatch discrimination mixes"):
+        gan.check_penalty()
+
+
+# Historical averaging.
+
+
+def test_the_distance_from_the_mean_of_past_weights():
+    weights = keras.Variable([1.0, 2.0])
+    history = HistoricalAverages([weights])
+    assert float(history.distance([weights])) == 0.0
+    weights.assign([0.5, 1.0])
+    history.distance([weights])
+    weights.assign([0.0, 3.0])
+    history.distance([weights])
+    np.testing.assert_allclose(history.means[0].numpy(), [0.5, 2.0], rtol=1e-6)
+    weights.assign([0.2, 1.5])
+    with tf.GradientTape() as tape:
+        tape.watch(weights.value)
+        value = history.distance([weights])
+    mean = np.array([1.7, 7.5]) / 4
+    assert float(value) == pytest.approx(np.square(np.array([0.2, 1.5]) - mean).sum(), rel=1e-5)
+    np.testing.assert_allclose(tape.gradient(value, weights.value), 2 * (np.array([0.2, 1.5]) - mean), rtol=1e-5)
+
+
+class Bilinear(GAN):
+    """The game V(x, y) = x y of the players x and y."""
+
+    def discriminator_loss(self, x, z):
+        return -self.generator_loss(x, z)
+
+    def generator_loss(self, x, z):
+        return tf.reduce_mean(self.generator(z) * self.discriminator(tf.ones_like(z)))
+
+
+@pytest.mark.parametrize(("weight", "radius"), [(0.0, 12.032156), (0.1, 0.005730), (1.0, 0.476842)])
+def test_it_stops_the_circling_of_a_bilinear_game(weight, radius):
+    """Simultaneous descent at rate 0.1 for 500 steps; the radii are those of the recurrence in Python."""
+    keras.config.set_dtype_policy("float64")
+    gan = dirac(Bilinear, 1.0, 1.0, 0.1, historical_averaging=weight, simultaneous=True)
+    run = tf.function(gan.train_step)
+    for _ in range(500):
+        run(tf.zeros([1, 1], tf.float64))
+    x, y = (float(player.get_weights()[0][0, 0]) for player in (gan.generator, gan.discriminator))
+    assert math.hypot(x, y) / math.sqrt(2) == pytest.approx(radius, rel=2e-3)
+
+
+# Layers.
+
+
+def test_minibatch_discrimination_is_the_papers():
+    tensor = np.array([[[0.2, -0.4], [0.1, 0.3]], [[0.5, 0.0], [-0.2, 0.6]]], "float32")
+    layer = MinibatchDiscrimination(kernels=2, size=2)
+    layer.build((3, 2))
+    lengths = np.linalg.norm(tensor, axis=0)
+    layer.theta.assign(tensor / lengths)
+    layer.log_scale.assign(np.log(lengths))
+    features = np.array([[1.0, 0.0], [0.5, -1.0], [0.0, 2.0]], "float32")
+    expected = [[1.750523, 1.653167], [1.651225, 1.506829], [1.503091, 1.346856]]
+    np.testing.assert_allclose(layer(features)[:, 2:], expected, atol=1e-5)
+    np.testing.assert_array_equal(layer(features)[:, :2], features)
+
+
+def test_equal_samples_look_alike():
+    layer = MinibatchDiscrimination()
+    spread, collapsed = RNG.normal(size=(16, 8)), np.tile(RNG.normal(size=(1, 8)), [16, 1])
+    near = [float(tf.reduce_mean(layer(tf.constant(x, tf.float32))[:, 8:])) for x in (spread, collapsed)]
+    assert near[1] == pytest.approx(16.0)
+    assert 1.0 < near[0] < 4.0
+
+
+def test_virtual_batch_normalization_is_the_papers():
+    reference, x = [[1.0, 2.0], [3.0, -1.0], [0.0, 0.5]], [[2.0, 0.0], [-1.0, 1.0]]
+    layer = VirtualBatchNormalization(3)
+    layer.build((5, 2))
+    layer.gain.assign([1.0, 1.0])
+    expected = [[-0.267260, 1.224741], [1.336302, -1.224741], [-1.069042, 0.0]]
+    expected += [[0.447212, -0.346409], [-1.183213, 0.346409]]
+    np.testing.assert_allclose(layer(np.array(reference + x, "float32")), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [dict(network="dcgan"), dict(network="dcgan", classes=3), dict(network="resnet")])
+def test_samples_do_not_depend_on_their_batch(settings):
+    gan = DCGAN.for_images((8, 8, 1), width=4, latent_dim=4, g_norm="virtual", **settings)
+    z = gan.sample_latent(6, seed=0)
+    part = tf.nest.map_structure(lambda t: t[2:3], z)
+    for training in (True, False):
+        whole = gan.generator(z, training=training)
+        np.testing.assert_allclose(whole[2:3], gan.generator(part, training=training), atol=1e-5)
+    assert batch_size(gan(z)) == 6
+    plain = DCGAN.for_images((8, 8, 1), width=4, latent_dim=4, **settings)
+    difference = plain.generator(z, training=True)[2:3] - plain.generator(part, training=True)
+    assert float(tf.reduce_max(tf.abs(difference))) > 1e-3
+
+
+def test_the_reference_batch_has_the_prior_and_stays():
+    gan = DCGAN.for_images((8, 8, 1), width=4, latent_dim=4, g_norm="virtual")
+    gan.compile()
+    (reference,) = (layer for layer in gan.generator.layers if hasattr(layer, "reference"))
+    before = reference.reference.numpy()
+    assert before.shape == (64, 4)
+    assert np.abs(before).max() <= 1
+    gan.train_step(tf.constant(variants.IMAGES))
+    np.testing.assert_array_equal(reference.reference.numpy(), before)
+
+
+def test_families_without_batch_normalization_refuse_the_virtual_one():
+    for network in ("mlp", "column_rnn", "growing"):
+        with pytest.raises(UserError, match=f"g_norm='virtual' .* of the family '{network}' have none"):
+            VanillaGAN.for_images((8, 8, 1), network=network, norm="none", width=16, latent_dim=4, g_norm="virtual")
+    with pytest.raises(UserError, match="g_norm must be one of virtual or None, not 'batch'"):
+        DCGAN.for_images((8, 8, 1), width=4, latent_dim=4, g_norm="batch")
+    with pytest.raises(UserError, match="no gains and biases for each class"):
+        DCGAN.for_images((8, 8, 1), network="resnet", width=4, latent_dim=4, g_norm="virtual", classes=3)
+    with pytest.raises(UserError, match="an autoencoder returns none: leave it out"):
+        EBGAN.for_points(width=4, minibatch_discrimination=True)
+
+
+@pytest.mark.parametrize("check", [testing.check_replicas, testing.check_keras_file], ids=lambda c: c.__name__)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(penalties="gp(at=around)", feature_matching=0.5, historical_averaging=0.1),
+        dict(minibatch_discrimination=True, real_label=0.9, dtype="float64"),
+    ],
+    ids=["terms", "layer"],
+)
+def test_they_conform(settings, check, four_replicas):
+    check(lambda: VanillaGAN.for_points(width=4, **settings), variants.POINTS)
+
+
+# All pairs.
+
+OPTIONS = {
+    "name": variants.GAMES,
+    "penalties": ("none", "r1(gamma=1)", "gp(weight=1, at=around)"),
+    "feature_matching": (0.0, 0.1),
+    "historical_averaging": (0.0, 0.1),
+    "instance_noise": (0.0, 0.1),
+    "minibatch_discrimination": (False, True),
+    "real_label": (1.0, 0.9),
+    "balance": ("constant", "until(d_loss=1.0, turns=2)"),
+    "simultaneous": (False, True),
+    "n_critic": (1, 2),
+    "classes": (None, 3),
+}
+"""Arguments, with at most three values each, and the variants."""
+
+
+def pairwise(options: dict[str, tuple]) -> list[dict]:
+    """Returns combinations in which every pair of values of two arguments occurs. Greedy, without random numbers."""
+    names = [*options]
+    left = {
+        ((a, i), (b, j))
+        for a, b in itertools.combinations(names, 2)
+        for i in range(len(options[a]))
+        for j in range(len(options[b]))
+    }
+    rows = []
+    while left:
+        row = dict(min(left))
+        for name in names:
+            if name not in row:
+                row[name] = max(
+                    range(len(options[name])),
+                    key=lambda k, name=name: sum(
+                        tuple(sorted([(name, k), other], key=lambda pair: names.index(pair[0]))) in left
+                        for other in row.items()
+                    ),
+                )
+        ordered = [(name, row[name]) for name in names]
+        left -= {*itertools.combinations(ordered, 2)}
+        rows.append({name: options[name][k] for name, k in ordered})
+    return rows
+
+
+ROWS = pairwise(OPTIONS)
+REFUSALS = (
+    "minibatch discrimination mixes",
+    "simultaneous=True updates both players in each step",
+    "simultaneous must be True",
+    "balance must be 'constant'",
+    "needs a discriminator with one score",
+    "an autoencoder returns none",
+)
+"""What the mathematics does not allow, in the words of the errors."""
+
+
+def test_every_pair_of_values_occurs():
+    for a, b in itertools.combinations(OPTIONS, 2):
+        wanted = {*itertools.product(map(str, OPTIONS[a]), map(str, OPTIONS[b]))}
+        assert {(str(row[a]), str(row[b])) for row in ROWS} == wanted
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
+def test_arguments_combine_or_are_refused_in_a_sentence(row):
+    """A step of each combination has finite values and moves both players, or an error says why it is impossible."""
+    settings = dict(row)
+    cls = variants.find(settings.pop("name"))
+    if not issubclass(cls, CrossEntropyGAN):
+        settings.pop("real_label")
+    if cls.takes_labels == "never":
+        settings.pop("classes")
+    try:
+        gan = cls.for_points(width=4, seed=0, **settings)
+        gan.check_penalty()
+    except UserError as error:
+        assert any(text in str(error) for text in REFUSALS), str(error)
+        return
+    gan.compile()
+    before = [variable.numpy() for variable in gan.trainable_variables]
+    logs = gan.train_step(tf.nest.map_structure(tf.constant, variants.data_for(gan)))
+    assert all(np.isfinite(value) for value in logs.values())
+    moved = [(variable.numpy() != old).any() for variable, old in zip(gan.trainable_variables, before, strict=True)]
+    assert sum(moved) > len(moved) / 2
+    assert set(gan._added_penalties) <= logs.keys()
+    assert ("feature_gap" in logs) == bool(gan.feature_matching)
