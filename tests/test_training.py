@@ -75,6 +75,7 @@ def test_run_folder_is_complete(tmp_path, capsys, whole_runs):
     assert settings["arguments"] == {
         **dict(gp_weight=10.0, n_critic=2, prior="normal", latent_dim=2, seed=0),
         **dict(simultaneous=False, balance="constant", instance_noise=0.0, noise_turns=0),
+        **dict(penalties="none", feature_matching=0.0, historical_averaging=0.0),
     }
     assert settings["d_optimizer"]["class"] == "Adam"
     assert settings["d_optimizer"]["beta_1"] == 0.5
@@ -124,7 +125,21 @@ def test_other_settings_are_refused_by_name(tmp_path):
     assert "d_optimizer" not in str(caught.value)
     with pytest.raises(UserError, match="holds a run of 2 steps"):
         pipeline.run(config(steps=1))
+    with pytest.raises(UserError, match="holds a run with other settings: arguments"):
+        pipeline.run(config(steps=2, set=("penalties=r1",)))
     assert (tmp_path / "run" / "run.json").read_bytes() == before
+
+
+def test_runs_from_before_an_argument_existed_continue(tmp_path):
+    pipeline.run(config(steps=2))
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    for name in ("penalties", "historical_averaging"):
+        del record["settings"]["arguments"][name]
+    del record["settings"]["minibatch_discrimination"]
+    path.write_text(json.dumps(record))
+    pipeline.run(config(steps=3))
+    assert checkpoint(tmp_path / "run", 3).exists()
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):

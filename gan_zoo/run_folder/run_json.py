@@ -33,8 +33,9 @@ _KINDS = {
 }
 _DATA_KINDS = {"kind": str, "shape": list}
 _LARGEST = 2**16
-# Values of settings that did not exist when older runs began.
-_BEFORE = {"sync_batch_norm": False}
+# Values of settings, and of arguments of models, that did not exist when older runs began.
+_BEFORE = {"sync_batch_norm": False, "minibatch_discrimination": False}
+_ARGUMENTS_BEFORE = {"penalties": "none", "feature_matching": 0.0, "historical_averaging": 0.0, "real_label": 1.0}
 
 
 def check_run(run_dir: Path, settings: dict) -> None:
@@ -76,6 +77,8 @@ def _compare(run_dir: Path, settings: dict, unknown: Set[str] = frozenset()) -> 
         old, continued = {**_BEFORE, **run["settings"]}, [*run.get("continued", [])]
         if not isinstance(old["steps"], int):
             raise ValueError("steps are counted in whole numbers")
+        added = {n: value for n, value in _ARGUMENTS_BEFORE.items() if n in settings["arguments"]}
+        old["arguments"] = {**added, **old["arguments"]}
         if unknown:
             old["data"], settings = dict(old["data"]), {**settings, "data": dict(settings["data"])}
             for name in unknown:
