@@ -182,8 +182,8 @@ STOPS = (
         "feature_matching",
         "Improved techniques: feature matching",
         "G chases D's score, which changes with every step of D.",
-        "G matches the mean of D's features (Salimans et al., 2016): `feature_matching`, or the argument of this name in "
-        "any variant.",
+        "G matches the mean of D's features (Salimans et al., 2016): `feature_matching`, or this argument in any "
+        "variant.",
         (_train("feature_matching", "--model=feature_matching"),),
         _samples("feature_matching"),
     ),
@@ -229,7 +229,8 @@ STOPS = (
         "lsgan",
         "A gradient far from the data: LSGAN",
         "Where D is certain, the cross entropy is flat, and G learns nothing.",
-        "Squared distances to fixed scores never become flat (Mao et al., 2017): `lsgan`.",
+        "Squared distances to fixed scores never become flat (Mao et al., 2017): `lsgan`. A hinge has a constant slope "
+        "for G (Lim and Ye, 2017): `hinge_gan`.",
         (_train("lsgan", "--model=lsgan"),),
         _samples("lsgan"),
     ),
@@ -238,7 +239,7 @@ STOPS = (
         "Supports that do not meet: instance noise",
         "Data and samples lie on thin sets that do not touch, so D can always be certain.",
         "Noise on both, annealed to nothing, makes them overlap (Sonderby et al., 2017): `instance_noise` in any "
-        "variant.",
+        "variant. A penalty can replace the noise (Roth et al., 2017): `roth_gan`.",
         (_train("noise", "--model=vanilla_gan --set instance_noise=0.5 --set noise_turns=3000", _RING, 3000),),
         _samples("noise"),
     ),
