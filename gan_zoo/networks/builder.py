@@ -24,7 +24,8 @@ class Builder:
     Each method returns a new network with its own weights, under Keras's current dtype policy.
 
     With `classes` the examples have labels y. Generators then take a pair (z, y), and discriminators and autoencoders
-    take a pair (x, y): see `gan_zoo.networks.conditions`. Encoders, joint discriminators and perceptrons take no labels.
+    take a pair (x, y): see `gan_zoo.networks.conditions`. Encoders, joint discriminators and perceptrons take no
+    labels.
 
     Args:
         shape: Shape of one example, (H, W, C) or (D,).
