@@ -72,9 +72,8 @@ class AAE(GenerativeModel):
         self.prior_scale = number("prior_scale", prior_scale, positive=True)
 
     def default_optimizer(self, player):
-        if player == "autoencoder":
-            return optimizers.Adam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
-        return super().default_optimizer(player)
+        rate, beta_1 = (1e-3, 0.9) if player == "autoencoder" else (2e-4, 0.5)
+        return optimizers.Adam(rate, beta_1=beta_1, beta_2=0.999, epsilon=1e-8)
 
     def players(self):
         encoder, decoder = self.encoder.trainable_variables, self.decoder.trainable_variables
@@ -114,9 +113,8 @@ class AAE(GenerativeModel):
     @classmethod
     def build_networks(cls, builder):
         """An encoder and a decoder of the family, and a perceptron for codes."""
-        discriminator = builder.mlp(builder.latent_dim + (builder.classes or 0), 1, name="discriminator")
-        networks = {"encoder": builder.encoder(builder.latent_dim), "decoder": builder.generator()}
-        return {**networks, "discriminator": discriminator}
+        D = builder.mlp(builder.latent_dim + (builder.classes or 0), 1, name="discriminator")
+        return {"encoder": builder.encoder(builder.latent_dim), "decoder": builder.generator(), "discriminator": D}
 
 
 def _component(z, labels):

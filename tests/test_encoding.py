@@ -17,7 +17,7 @@ from gan_zoo.training import pipeline
 from gan_zoo.util import pictures
 from gan_zoo.util.errors import UserError
 
-from . import variants
+from . import systems, variants
 from .variants import IMAGES, LABELS, POINTS
 from .weights import arrays, assert_same, checkpoint
 
@@ -291,8 +291,21 @@ def test_labels_that_the_model_does_not_know(labelled, tmp_path):
         sample.write_reconstructions(labelled, tmp_path / "a.png", f"folder:{tmp_path / 'data'}", trust=True)
 
 
-def test_a_user_s_encoder_counts_only_if_it_is_averaged():
+def test_what_counts_as_an_encoder():
     class Own(BiGAN):
         averaged = ("generator",)
 
     assert not Own.for_points(width=4).has_encoder
+
+    class Wide(systems.VAE):
+        """Its encoder returns means and variances, and it does not say which of them are codes."""
+
+        averaged = ("decoder", "encoder")
+
+    assert not Wide.for_points(width=4).has_encoder
+
+    class Halved(Wide):
+        def code_of(self, x, training=False):
+            return super().code_of(x, training)[:, : self.latent_dim]
+
+    assert Halved.for_points(width=4).encode(POINTS).shape == (8, 2)

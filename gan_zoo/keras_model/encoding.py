@@ -13,15 +13,19 @@ from gan_zoo.util.errors import UserError
 class Encodes:
     """A mixin for a `GenerativeModel`: `encode` and `reconstruct`.
 
-    A model can do both if its `averaged` contains "encoder", the name of a network that maps examples to codes. Then
-    the moving average and exports contain the encoder too, and exports have the functions `encode` and `reconstruct`. A
-    class whose encoder returns something other than codes overrides `code_of`.
+    A model can do both if its `averaged` contains "encoder", the name of a network that maps examples to codes, [B, Z].
+    Then the moving average and exports contain the encoder too, and exports have the functions `encode` and
+    `reconstruct`. A class whose encoder returns something other than codes overrides `code_of`; without it, the model
+    has no encoder in this sense.
     """
 
     @property
     def has_encoder(self) -> bool:
         """Whether the model can encode and reconstruct examples."""
-        return "encoder" in self.averaged
+        if "encoder" not in self.averaged:
+            return False
+        own = type(self).code_of is not Encodes.code_of
+        return own or getattr(self.encoder, "output_shape", None) == (None, self.latent_dim)
 
     def code_of(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The codes of images or points x: latents, float32, [B, Z], from which the model makes similar examples."""
@@ -55,6 +59,6 @@ class Encodes:
         if not self.has_encoder:
             raise UserError(
                 f"{type(self).__name__} has no encoder, so it cannot encode or reconstruct images: use a model whose "
-                f"`averaged` contains 'encoder'."
+                f"`averaged` contains 'encoder', a network that returns codes."
             )
         return dataclasses.replace(Examples.of(self), structures=False)
