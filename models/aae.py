@@ -1,7 +1,9 @@
 """Adversarial autoencoder: a discriminator on codes makes their distribution that of the prior."""
 
+import dataclasses
 import math
 
+import keras
 import tensorflow as tf
 
 from gan_zoo.losses import cross_entropy_discriminator, mean, non_saturating_generator, reconstruction_error
@@ -37,7 +39,7 @@ class AAE(GenerativeModel):
                       1.4 and the angle 2 pi k / 10, and standard deviations of 0.5 along this direction and 0.1 across
         "swiss_roll"  a spiral of two turns in the plane, 3 t (cos 4 pi t, sin 4 pi t), t = sqrt(u), u ~ U[0, 1]
 
-    With `classes`, D also sees the label, one-hot, beside the code (Section 2.3). "mixture" then has a petal for each
+    With `classes`, D also sees the label of the code (Section 2.3). "mixture" then has a petal for each
     of the K classes, and "swiss_roll" is cut into K parts of about equal length: label k draws codes from petal k, or
     with u from k / K to (k + 1) / K. So the label chooses the place of a code. The other priors do not depend on the
     label, so the code of an image then says nothing about its class. The decoder reads the label too, as in Section 4.
@@ -45,8 +47,8 @@ class AAE(GenerativeModel):
     Args:
         encoder: Maps images, [B, H, W, C], to codes, [B, Z], without an activation at its end.
         decoder: Maps codes, [B, Z], to images, [B, H, W, C] in [-1, 1]; with `classes` it maps (z, y).
-        discriminator: Maps codes, [B, Z], to raw scores, [B, 1]; with `classes` codes and one-hot labels side by side,
-            [B, Z + K].
+        discriminator: Maps codes, [B, Z], to raw scores, [B, 1]; with `classes` it maps (z, y). That of `for_images` is
+            a perceptron without normalization, which joins the label to the code unless `condition` is "projection".
         prior: See above. Defaults to "normal".
         prior_scale: c, for "normal" the standard deviation. Defaults to 1.
         **kwargs: As for `GenerativeModel`.
@@ -55,8 +57,12 @@ class AAE(GenerativeModel):
         UserError: If `prior_scale` is not above 0, if there is no such prior, or if the prior is in the plane and Z
             is not 2.
 
-    Differs from the paper: Adam instead of SGD; the networks and the numbers of the priors in the plane are this
-    library's. With "mixture" and "swiss_roll", the paper's decoder reads the code alone.
+    Optimizers: Adam for the autoencoder, and SGD with little momentum for the two adversaries. Adam's steps do not
+    shrink near the equilibrium: with Adam for all players, the codes kept circling around the prior. If the rate of the
+    autoencoder is too high, they spread far beyond it.
+
+    Differs from the paper: Adam instead of SGD in the first phase; the rates, the networks and the numbers of the
+    priors in the plane are this library's. With "mixture" and "swiss_roll", the paper's decoder reads the code alone.
 
     References:
         Makhzani et al., 2016, https://arxiv.org/abs/1511.05644
@@ -72,8 +78,9 @@ class AAE(GenerativeModel):
         self.prior_scale = number("prior_scale", prior_scale, positive=True)
 
     def default_optimizer(self, player):
-        rate, beta_1 = (1e-3, 0.9) if player == "autoencoder" else (2e-4, 0.5)
-        return optimizers.Adam(rate, beta_1=beta_1, beta_2=0.999, epsilon=1e-8)
+        if player == "autoencoder":
+            return optimizers.Adam(2e-4, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+        return keras.optimizers.SGD(0.1, momentum=0.1)
 
     def players(self):
         encoder, decoder = self.encoder.trainable_variables, self.decoder.trainable_variables
@@ -97,8 +104,6 @@ class AAE(GenerativeModel):
 
     def scores(self, z):
         """D in training mode for latents, [B, Z], or (z, y): raw scores, float32, [B, 1]."""
-        if self.classes is not None:
-            z = tf.concat([z[0], tf.one_hot(z[1], self.classes, dtype=z[0].dtype)], axis=-1)
         return at_least_float32(self.discriminator(z, training=True))
 
     def autoencoder_loss(self, x, z):
@@ -113,8 +118,10 @@ class AAE(GenerativeModel):
     @classmethod
     def build_networks(cls, builder):
         """An encoder and a decoder of the family, and a perceptron for codes."""
-        D = builder.mlp(builder.latent_dim + (builder.classes or 0), 1, name="discriminator")
-        return {"encoder": builder.encoder(builder.latent_dim), "decoder": builder.generator(), "discriminator": D}
+        D = {"shape": (builder.latent_dim,), "network": "mlp", "norm": "none", "g_norm": None}
+        D["condition"] = builder.condition or ("concat" if builder.classes else None)
+        networks = {"encoder": builder.encoder(builder.latent_dim), "decoder": builder.generator()}
+        return {**networks, "discriminator": dataclasses.replace(builder, **D).discriminator()}
 
 
 def _component(z, labels):

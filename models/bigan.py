@@ -2,11 +2,11 @@
 
 import tensorflow as tf
 
-from gan_zoo.gan import GAN
+from gan_zoo.cross_entropy import CrossEntropyGAN
 from gan_zoo.losses import cross_entropy_discriminator
 
 
-class BiGAN(GAN):
+class BiGAN(CrossEntropyGAN):
     """Bidirectional GAN.
 
     Equation 3 of Donahue et al. (2017). D sees pairs: images with their codes, or samples with their latents. With
@@ -32,7 +32,8 @@ class BiGAN(GAN):
         encoder: e, maps images, [B, H, W, C], to [B, Z], without an activation at its end.
         prior: p(z). Defaults to "uniform", as in the authors' code.
         simultaneous: Whether both players move at the same time. Defaults to True, as in the authors' code.
-        **kwargs: As for `GAN`. With `instance_noise`, the images of the pairs are noisy, and the codes are not.
+        **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`. `instance_noise` and `penalties` act on
+            the images of the pairs, not on the codes.
 
     Differs from the paper: the networks, but the perceptron for pairs is like the paper's for MNIST. Differs from the
     authors' code: it has half of each loss, which changes nothing for Adam. No weight decay, no decay of the rate.
@@ -57,15 +58,14 @@ class BiGAN(GAN):
         code = super().code_of(x, training)
         return tf.tanh(0.5 * code) if self.prior == "uniform" else code  # 2 s(e) - 1
 
-    def scores(self, x, z):
-        """r and f, each [B, 1]."""
-        return self.D((x, self.code_of(x, training=True)), (self.G(z), z))
+    def discriminator_inputs(self, x, z):
+        return (x, self.code_of(x, training=True)), (self.G(z), z)
 
     def discriminator_loss(self, x, z):
-        return cross_entropy_discriminator(*self.scores(x, z))
+        return cross_entropy_discriminator(*self.D(*self.discriminator_inputs(x, z)), self.real_label)
 
     def generator_loss(self, x, z):
-        return cross_entropy_discriminator(*reversed(self.scores(x, z)))
+        return cross_entropy_discriminator(*reversed(self.D(*self.discriminator_inputs(x, z))))
 
     @classmethod
     def build_networks(cls, builder):

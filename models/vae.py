@@ -113,6 +113,8 @@ class VAE(GenerativeModel):
     @classmethod
     def build_networks(cls, builder):
         """An encoder and a decoder of the family."""
+        if builder.condition or builder.minibatch_discrimination:
+            raise UserError("condition and minibatch_discrimination are for discriminators: leave them out for a VAE.")
         return {"encoder": builder.encoder(2 * builder.latent_dim), "decoder": builder.generator()}
 
     @classmethod

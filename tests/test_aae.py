@@ -9,6 +9,7 @@ import gan_zoo
 from gan_zoo import testing
 from gan_zoo.export import saved_model
 from gan_zoo.models import AAE
+from gan_zoo.networks import independence
 from gan_zoo.util.errors import UserError
 
 from .small_models import fixed
@@ -92,11 +93,20 @@ def test_normal_and_uniform_priors_have_a_scale():
     assert codes.min() < -4.9 and codes.max() > 4.9 and np.abs(codes).max() <= 5
 
 
-def test_the_discriminator_reads_labels():
-    aae = planar("mixture", classes=3)
-    aae.discriminator = fixed((5,), [[0.0], [0.0], [1.0], [2.0], [3.0]])
-    scores = aae.scores((tf.zeros([3, 2]), tf.constant([2, 0, 1])))
-    np.testing.assert_array_equal(scores, [[3.0], [1.0], [2.0]])
+@pytest.mark.parametrize("condition", [None, "concat", "projection"])
+def test_the_discriminator_reads_labels(condition):
+    aae = planar("mixture", classes=3, condition=condition)
+    z = tf.constant([[0.3, -1.0]] * 3)
+    scores = aae.scores((z, tf.constant([0, 1, 2]))).numpy()
+    assert len({*scores[:, 0].tolist()}) == 3
+    assert any(layer.name == "projection" for layer in aae.discriminator.layers) == (condition == "projection")
+
+
+def test_the_discriminator_is_a_perceptron_for_codes():
+    aae = AAE.for_images((8, 8, 1), latent_dim=3, width=16, norm="batch", minibatch_discrimination=True)
+    assert aae.discriminator.input_shape == (None, 3)
+    assert independence.mixing_layer(aae.encoder) == "batch normalization"
+    assert independence.mixing_layer(aae.discriminator) == "minibatch discrimination"
 
 
 @pytest.mark.parametrize("prior", ["mixture", "swiss_roll"])

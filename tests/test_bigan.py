@@ -133,8 +133,24 @@ def test_the_depth_of_a_perceptron(depth):
     assert len(joined) == max(1, depth - 1)
 
 
-def test_a_run_of_images_with_noise_and_several_turns():
-    gan = BiGAN.for_images((8, 8, 1), latent_dim=3, width=4, n_critic=2, instance_noise=0.1)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"n_critic": 2, "instance_noise": 0.1},
+        {"penalties": "gp(weight=1) + r1(gamma=0.1)", "feature_matching": 0.5, "real_label": 0.9},
+        {"minibatch_discrimination": True, "g_norm": "virtual", "historical_averaging": 0.1},
+    ],
+    ids=str,
+)
+def test_arguments_of_every_gan(arguments):
+    gan = BiGAN.for_images((8, 8, 1), latent_dim=3, width=4, **arguments)
     gan.compile()
     logs = gan.train_step(tf.random.stateless_uniform([8, 8, 8, 1], [0, 0], -1.0, 1.0))
     assert all(np.isfinite(value) for value in logs.values())
+
+
+def test_penalties_are_for_the_images_of_pairs():
+    plain, penalized = (linear(0.8, 0.6, -0.9, 1.1, penalties=text) for text in ("none", "r1(gamma=2)"))
+    x, z = tf.constant([[0.9], [-0.5]]), tf.constant([[0.3], [-0.7]])
+    losses = [float(gan.turn_loss(gan.player("discriminator"))(x, z)) for gan in (plain, penalized)]
+    np.testing.assert_allclose(losses[1] - losses[0], 0.6**2, rtol=1e-5)  # dD/dx = 0.6 with the code held

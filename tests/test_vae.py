@@ -151,4 +151,6 @@ def test_errors():
             VAE(*networks, **arguments)
     with pytest.raises(UserError, match="scale=0.5 is for likelihood='gaussian': leave it out with 'bernoulli'"):
         VAE.for_images((8, 8, 1), latent_dim=3, width=4, likelihood="bernoulli", scale=0.5)
+    with pytest.raises(UserError, match="condition and minibatch_discrimination are for discriminators"):
+        VAE.for_points(width=4, minibatch_discrimination=True)
     assert VAE.for_points(width=4).scale == 0.1

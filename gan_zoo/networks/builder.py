@@ -112,10 +112,11 @@ class Builder:
         """
         from gan_zoo.networks import joint
 
+        minibatch = {"minibatch_discrimination": self.minibatch_discrimination}
         if self.network == "mlp":
-            return joint.perceptron(self.shape, self.latent_dim, self.width, self.norm, depth=self.depth)
+            return joint.perceptron(self.shape, self.latent_dim, self.width, self.norm, depth=self.depth, **minibatch)
         trunk = self.encoder(joint.WIDER * self.width)
-        return joint.discriminator(trunk, self.shape, self.latent_dim, self.norm)
+        return joint.discriminator(trunk, self.shape, self.latent_dim, self.norm, **minibatch)
 
     def mlp(self, inputs: int, outputs: int, name: str = "mlp") -> "keras.Model":
         """A network that maps vectors, [B, inputs], to [B, outputs].
