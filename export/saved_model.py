@@ -24,7 +24,15 @@ A model with K classes has labels, which are int32 and from 0 to K - 1. `sample`
                             n samples of a class: the latents of `sample(n, seed)` with other labels. `label` is int64,
                             a scalar or [n]. A label that is not a class raises an InvalidArgumentError.
     sample_latent(n, seed)  A pair: latents, float32, [n, Z], and labels, [n].
+    sample_latent_class(n, seed, label)
+                            The pair of which `sample_class` makes its samples. Its latents are those of `sample_latent`
+                            unless the prior depends on the label.
     serving_default(z, y)   The samples for latents, [B, Z], and labels, [B]; also serve(z, y).
+
+A model with an encoder has two more functions, for images, float32, [B, H, W, C] in [-1, 1], or points:
+
+    encode(images)          Their codes: latents, float32, [B, Z].
+    reconstruct(images)     The samples for their codes, float32, like the images. With labels reconstruct(images, y).
 
 Networks run in inference mode. `tf.lite.TFLiteConverter.from_saved_model` converts serving_default.
 """
@@ -53,7 +61,8 @@ METADATA = "assets.extra/metadata.json"
 
 A JSON object with at least: "model" (the zoo's name, or the class), "dataset" and "step" (null if not given), "shape"
 (of one sample), "value_range" ([-1, 1], or null for points), "latent_dim", "prior", "classes" (the names of the K
-classes, by label, or null for a model without labels), and "versions" of gan_zoo, tensorflow and keras.
+classes, by label, or null for a model without labels), "encoder" (whether there are `encode` and `reconstruct`), and
+"versions" of gan_zoo, tensorflow and keras.
 """
 
 _CHECKED = 4
@@ -118,7 +127,7 @@ def export(
         destination.parent.mkdir(parents=True, exist_ok=True)
         with file_errors(destination):
             _write(partial, gan, samples_of, z.shape[1:], expected.shape[1:], document)
-        _check_same(partial, latents, expected, tolerance=1e-5 if exact else 0.05)
+        _check_same(partial, gan, samples_of, latents, expected, tolerance=1e-5 if exact else 0.05)
         exports.remember(partial, destination)
         _put(partial, destination)
     except OSError as error:
@@ -187,6 +196,7 @@ def _document(gan: GenerativeModel, latent_dim: int, shape: tuple[int, ...], ext
         "latent_dim": latent_dim,
         "prior": gan.prior,
         "classes": _class_names(gan, extra.get("classes")),
+        "encoder": gan.has_encoder,
         "versions": {"gan_zoo": gan_zoo.__version__, "tensorflow": tf.__version__, "keras": keras.__version__},
     }
     try:
@@ -221,13 +231,22 @@ def _write(folder: Path, gan: GenerativeModel, samples_of, latent_shape, shape: 
     def sample(n, seed):
         return samples(*draw(n, seed))
 
-    def sample_class(n, seed, label):
+    def sample_latent_class(n, seed, label):
         fits = tf.equal(tf.size(label), 1) | tf.equal(tf.shape(label, tf.int64)[:1], [n])
         in_range = (label >= 0) & (label < gan.classes)
         told = f"label must be from 0 to {gan.classes - 1}, a scalar or [n]:"
         checks = [tf.debugging.Assert(tf.reduce_all(fine), [told, label]) for fine in (fits, in_range)]
         with tf.control_dependencies(checks):
-            return samples(*draw(n, seed, label=labels_tensor(tf.identity(label), gan.classes)))
+            return draw(n, seed, label=labels_tensor(tf.identity(label), gan.classes))
+
+    def sample_class(n, seed, label):
+        return samples(*sample_latent_class(n, seed, label))
+
+    def encode(images):
+        return tf.ensure_shape(tf.cast(gan.code_of(images), tf.float32), [None, *latent_shape])
+
+    def reconstruct(images, *labels):
+        return samples(encode(images), *labels)
 
     def sample_uint8(n, seed):
         levels = tf.round((sample(n, seed) + 1.0) * 127.5)
@@ -240,7 +259,13 @@ def _write(folder: Path, gan: GenerativeModel, samples_of, latent_shape, shape: 
     archive.add_endpoint("sample_latent", sample_latent, request)
     archive.add_endpoint("sample", sample, request)
     if gan.classes is not None:
-        archive.add_endpoint("sample_class", sample_class, [*request, tf.TensorSpec(None, tf.int64, "label")])
+        of_class = [*request, tf.TensorSpec(None, tf.int64, "label")]
+        archive.add_endpoint("sample_class", sample_class, of_class)
+        archive.add_endpoint("sample_latent_class", sample_latent_class, of_class)
+    if gan.has_encoder:
+        images = tf.TensorSpec([None, *shape], tf.float32, "images")
+        archive.add_endpoint("encode", encode, [images])
+        archive.add_endpoint("reconstruct", reconstruct, [images, *latents[1:]])
     if _are_images(shape):
         archive.add_endpoint("sample_uint8", sample_uint8, request)
     archive.add_endpoint("metadata", lambda: tf.constant(document), [])
@@ -252,21 +277,32 @@ def _write(folder: Path, gan: GenerativeModel, samples_of, latent_shape, shape: 
     extra.write_text(document + "\n", encoding="utf-8")
 
 
-def _check_same(folder: Path, z: Any, expected: np.ndarray, tolerance: float) -> None:
-    """Loads the folder and compares its samples with those of the generator in memory, by their mean difference."""
+def _check_same(
+    folder: Path, gan: GenerativeModel, samples_of, latents, expected: np.ndarray, tolerance: float
+) -> None:
+    """Loads the folder and compares the results of its functions with those in memory, by their mean difference."""
     with tensorflow_path(folder) as path:
         loaded = tf.saved_model.load(path)
-    made = {"sample": loaded.sample(_CHECKED, 0)}
-    if tf.is_tensor(z):
-        made["serving_default"] = loaded.serving_default(z)
-    else:
-        made["serving_default"] = loaded.serving_default(*z)
-        made["sample_class"] = loaded.sample_class(_CHECKED, 0, tf.cast(z[1], tf.int64))
-    for name, samples in made.items():
-        difference, scale = np.abs(samples.numpy() - expected).mean(), np.abs(expected).mean()
+    z, *labels = latents if isinstance(latents, tuple) else (latents,)
+    pairs = {
+        "sample": (loaded.sample(_CHECKED, 0), expected),
+        "serving_default": (loaded.serving_default(z, *labels), expected),
+    }
+    if labels:
+        of_class = (_CHECKED, 0, tf.cast(*labels, tf.int64))
+        pairs["sample_class"] = loaded.sample_class(*of_class), expected
+        pairs["sample_latent_class"] = loaded.sample_latent_class(*of_class)[0], z.numpy()
+    if gan.has_encoder:
+        images = tf.constant(expected)  # any images will do
+        code = gan.code_of(images)
+        again = samples_of((code, *labels) if labels else code)
+        pairs["encode"] = loaded.encode(images), tf.cast(code, tf.float32).numpy()
+        pairs["reconstruct"] = loaded.reconstruct(images, *labels), tf.cast(again, tf.float32).numpy()
+    for name, (made, wanted) in pairs.items():
+        difference, scale = np.abs(made.numpy() - wanted).mean(), np.abs(wanted).mean()
         if not difference <= tolerance * scale:
             raise RuntimeError(
-                f"The exported {name!r} makes other samples than the generator (mean difference {difference:.2g}, of "
+                f"The exported {name!r} returns other values than the model (mean difference {difference:.2g}, of "
                 f"values of mean size {scale:.2g}): a layer computes other values in a graph than in eager mode."
             )
 

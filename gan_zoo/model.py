@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from gan_zoo.keras_model import compile_arguments
+from gan_zoo.keras_model.encoding import Encodes
 from gan_zoo.keras_model.evaluation import Evaluates
 from gan_zoo.keras_model.examples import Examples, count_assertion
 from gan_zoo.keras_model.fit_data import TakesData
@@ -39,6 +40,7 @@ class GenerativeModel(
     Retraces,
     RunsSteps,
     Evaluates,
+    Encodes,
     Saves,
     Records,
     keras.Model,
@@ -94,13 +96,16 @@ class GenerativeModel(
         **kwargs: `name`, `dtype` and so on, for `keras.Model`.
 
     Attributes:
-        averaged: Names of the networks that sampling needs. The moving average and exports contain these.
+        averaged: Names of the networks that sampling needs. The moving average and exports contain these. With
+            "encoder" among them, the model encodes and reconstructs images: see `gan_zoo.keras_model.encoding`.
+        priors: The values of `prior`. A class that adds one overrides `sample_latent`.
 
     Raises:
         UserError: If an argument has none of these values, or if Z is not known from the network.
     """
 
     averaged = ("generator",)
+    priors = ("normal", "uniform")
 
     def __init__(
         self,
@@ -118,8 +123,8 @@ class GenerativeModel(
         self.check_classes(classes)
         super().__init__(**kwargs)
         self.autocast = False  # the networks cast their inputs
-        if prior not in ("normal", "uniform"):
-            raise UserError(f"prior must be 'normal' or 'uniform', not {prior!r}.")
+        if prior not in self.priors:
+            raise UserError(f"prior must be {' or '.join(map(repr, self.priors))}, not {prior!r}.")
         for name, network in networks.items():
             setattr(self, name, network)
         self.prior = prior

@@ -31,6 +31,9 @@ _INDEX = {
     "gan_gp": ("GANGP", "Many Paths to Equilibrium, Fedus et al., 2018"),
     "kl_wgan": ("KLWGAN", "Bridging the Gap Between f-GANs and Wasserstein GANs, Song and Ermon, 2020"),
     "ebgan": ("EBGAN", "Energy-based Generative Adversarial Network, Zhao et al., 2017"),
+    "vae": ("VAE", "Auto-Encoding Variational Bayes, Kingma and Welling, 2014"),
+    "aae": ("AAE", "Adversarial Autoencoders, Makhzani et al., 2016"),
+    "bigan": ("BiGAN", "Adversarial Feature Learning, Donahue et al., 2017"),
 }
 
 VARIANTS = {name: class_name for name, (class_name, _) in _INDEX.items()}

@@ -1,6 +1,7 @@
 """Small models other than G(z) against D(x): with labels, with pairs."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from gan_zoo import GAN, networks
@@ -17,6 +18,16 @@ def dense(shape, units, *, classes=0, end=(), dtype=None):
         h = keras.layers.Concatenate()([h, keras.ops.cast(code, h.dtype)])
     h = keras.layers.Dense(units, *end)(h)
     return (x, y), h
+
+
+def fixed(inputs, weights, bias=None, end="linear", shape=None):
+    """Returns a network of one dense layer with the given weights; `shape` is that of its output."""
+    x = keras.Input(inputs)
+    h = keras.layers.Flatten()(x)
+    h = keras.layers.Dense(np.shape(weights)[1], end, use_bias=bias is not None)(h)
+    network = keras.Model(x, h if shape is None else keras.layers.Reshape(shape)(h))
+    network.set_weights([np.float32(weights), *([] if bias is None else [np.float32(bias)])])
+    return network
 
 
 def conditional(cls=VanillaGAN, shape=(8, 8, 1), classes=3, latent_dim=4, **kwargs):

@@ -24,7 +24,8 @@ class Builder:
     Each method returns a new network with its own weights, under Keras's current dtype policy.
 
     With `classes` the examples have labels y. Generators then take a pair (z, y), and discriminators and autoencoders
-    take a pair (x, y): see `gan_zoo.networks.conditions`. Encoders and perceptrons take no labels.
+    take a pair (x, y): see `gan_zoo.networks.conditions`. Encoders, joint discriminators and perceptrons take no
+    labels.
 
     Args:
         shape: Shape of one example, (H, W, C) or (D,).
@@ -103,6 +104,19 @@ class Builder:
     def encoder(self, outputs: int) -> "keras.Model":
         """A network like the discriminator that maps examples, [B, *shape], without labels, to [B, outputs]."""
         return self._scorer(outputs, name="encoder")
+
+    def joint_discriminator(self) -> "keras.Model":
+        """A network that maps pairs (examples, z), [B, *shape] and [B, Z], without labels, to raw scores, [B, 1].
+
+        See `gan_zoo.networks.joint`.
+        """
+        from gan_zoo.networks import joint
+
+        minibatch = {"minibatch_discrimination": self.minibatch_discrimination}
+        if self.network == "mlp":
+            return joint.perceptron(self.shape, self.latent_dim, self.width, self.norm, depth=self.depth, **minibatch)
+        trunk = self.encoder(joint.WIDER * self.width)
+        return joint.discriminator(trunk, self.shape, self.latent_dim, self.norm, **minibatch)
 
     def mlp(self, inputs: int, outputs: int, name: str = "mlp") -> "keras.Model":
         """A network that maps vectors, [B, inputs], to [B, outputs].

@@ -1,4 +1,4 @@
-"""Samples of trained GANs: released models by name, samples in files, and refinement by the discriminator.
+"""Samples of trained models: released models by name, samples and reconstructions in files, and refinement by D.
 
 Imports the packages of models, `run_folder`, `releases` and `callbacks`, but not `export` and `training`.
 """

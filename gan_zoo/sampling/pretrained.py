@@ -1,4 +1,4 @@
-"""Loads trained generators by name or path, to sample from them.
+"""Loads trained models by name or path, to sample from them, and to encode images with those that have an encoder.
 
     import gan_zoo
 
@@ -10,6 +10,12 @@ A model that was trained with labels makes samples of a class:
 
     model.classes                                       # ("t-shirt_top", "trouser", ...)
     boots = model.sample(16, seed=0, label="ankle boot")
+
+A model with an encoder also takes images, float32 in [-1, 1] or uint8:
+
+    codes = model.encode(images)                        # [16, Z]; model(codes) are the reconstructions
+    again = model.reconstruct(images)
+    walk = model.interpolate_images(images[0], images[1], steps=8)
 
 The networks are SavedModels: see `gan_zoo.export.saved_model`. The graph of a SavedModel is code: it can read and write
 files with the rights of the user who samples from it. So every file is verified before TensorFlow loads it. Releases
@@ -37,6 +43,9 @@ from gan_zoo.util.tensorflow_paths import tensorflow_path
 
 _CHUNK = 256
 """Number of samples in one call of the network, so that a large number of samples needs little additional memory."""
+
+_LARGEST = 1.4
+"""Largest absolute value of images, as in training: resizing with a bicubic filter overshoots."""
 
 _FOLDER = "saved_model/"
 _ENDPOINTS = ("sample", "sample_latent", "serving_default", "metadata")
@@ -160,8 +169,9 @@ class Pretrained:
     Attributes:
         path: As the argument.
         metadata: Facts about the model: "model", "dataset", "step", "shape", "value_range", "latent_dim", "prior",
-            "classes" and more, see `gan_zoo.export.saved_model.METADATA`.
+            "classes", "encoder" and more, see `gan_zoo.export.saved_model.METADATA`.
         classes: Names of the K classes, by label; None for a model without labels.
+        has_encoder: Whether the model can encode and reconstruct examples.
 
     Raises:
         UserError: If gan_zoo did not export the SavedModel.
@@ -179,6 +189,7 @@ class Pretrained:
         self.metadata: dict[str, Any] = json.loads(model.metadata().numpy())
         names = self.metadata.get("classes")  # exports of early versions have no such key
         self.classes: tuple[str, ...] | None = None if names is None else tuple(names)
+        self.has_encoder = bool(self.metadata.get("encoder"))
 
     def sample(self, n: int, seed: int | None = None, label: Any = None) -> np.ndarray:
         """Returns `n` samples, float32: images, [n, H, W, C] in [-1, 1], or points, [n, D].
@@ -188,13 +199,12 @@ class Pretrained:
             seed: A 64-bit integer that determines the samples. None draws a seed.
             label: Class of all samples, or of each sample, [n]: a label from 0 to K - 1 or a name of `classes`. Case,
                 spaces, underscores and hyphens of a name do not matter. None draws classes uniformly. The latents do
-                not depend on the label.
+                not depend on the label, unless the model's prior does.
 
         Raises:
             UserError: If `n` or `seed` is not valid, there is no such class, or the model has no classes.
         """
-        n = _integer("n", n, least=1)
-        z, labels = self._draw(n, seed)
+        z, labels = self._draw(n, seed, label)
         return self(z, labels if label is None else label)
 
     def sample_uint8(self, n: int, seed: int | None = None, label: Any = None) -> np.ndarray:
@@ -207,13 +217,13 @@ class Pretrained:
             raise UserError(f"{self.path} generates points, which have no uint8 form: use sample.")
         return to_uint8(self.sample(n, seed, label))
 
-    def latents(self, n: int, seed: int | None = None) -> np.ndarray:
-        """Returns the latents of `sample(n, seed)`, float32, [n, Z].
+    def latents(self, n: int, seed: int | None = None, label: Any = None) -> np.ndarray:
+        """Returns the latents of `sample(n, seed, label)`, float32, [n, Z].
 
         Raises:
             UserError: As for `sample`.
         """
-        return self._draw(n, seed)[0]
+        return self._draw(n, seed, label)[0]
 
     def labels(self, n: int, seed: int | None = None) -> np.ndarray | None:
         """Returns the labels of `sample(n, seed)`, int32, [n]; None for a model without labels.
@@ -223,13 +233,16 @@ class Pretrained:
         """
         return self._draw(n, seed)[1]
 
-    def _draw(self, n: int, seed: int | None) -> tuple[np.ndarray, np.ndarray | None]:
+    def _draw(self, n: int, seed: int | None, label: Any = None) -> tuple[np.ndarray, np.ndarray | None]:
         n = _integer("n", n, least=1)
         seed = secrets.randbits(63) if seed is None else _integer("seed", seed, least=-(2**63))
-        drawn = self._model.sample_latent(n, seed)
         if self.classes is None:
-            return drawn.numpy(), None
-        z, labels = drawn
+            return self._model.sample_latent(n, seed).numpy(), None
+        # Exports of early versions have no `sample_latent_class`. Their latents do not depend on labels.
+        if label is None or not hasattr(self._model, "sample_latent_class"):
+            z, labels = self._model.sample_latent(n, seed)
+        else:
+            z, labels = self._model.sample_latent_class(n, seed, find_labels(label, self.classes, n).astype(np.int64))
         return z.numpy(), labels.numpy()
 
     def interpolate(self, seed_a: int, seed_b: int, steps: int, label: Any = None) -> np.ndarray:
@@ -250,10 +263,10 @@ class Pretrained:
             UserError: If `steps` is less than 2, a seed is not a 64-bit integer, there is no such class, or the model
                 has no classes.
         """
-        (start,), first = self._draw(1, seed_a)
-        (stop,), _ = self._draw(1, seed_b)
+        (start,), first = self._draw(1, seed_a, label)
         if label is None and first is not None:
             label = first[0]
+        (stop,), _ = self._draw(1, seed_b, label)
         return self(interpolate(start, stop, steps, prior=self.metadata["prior"]), label)
 
     def __call__(self, z: np.ndarray, label: Any = None) -> np.ndarray:
@@ -273,18 +286,107 @@ class Pretrained:
         size = self.metadata["latent_dim"]
         if z.ndim != 2 or z.shape[1] != size:
             raise UserError(f"z must be of shape [B, {size}], not {list(z.shape)}.")
-        inputs = [z]
-        if self.classes is None and label is not None:
-            raise UserError(f"label={label}: {self.path} was trained without labels: leave label out.")
-        if self.classes is not None:
-            if label is None:
-                raise UserError(f"label is missing: {self.path} generates samples of {len(self.classes)} classes.")
-            inputs.append(find_labels(label, self.classes, len(z)))
-        samples = np.empty((len(z), *self.metadata["shape"]), np.float32)
-        for start in range(0, len(z), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            samples[part] = self._model.serving_default(*(value[part] for value in inputs)).numpy()
-        return samples
+        inputs = [z, *self._labels_for(label, len(z))]
+        return _in_chunks(self._model.serving_default, inputs, self.metadata["shape"])
+
+    def _labels_for(self, label: Any, n: int) -> list[np.ndarray]:
+        """Returns a list of the labels of n samples, which is empty for a model without labels."""
+        if self.classes is None:
+            if label is not None:
+                raise UserError(f"label={label}: {self.path} was trained without labels: leave label out.")
+            return []
+        if label is None:
+            raise UserError(f"label is missing: {self.path} generates samples of {len(self.classes)} classes.")
+        return [find_labels(label, self.classes, n)]
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Returns the codes of images, float32, [B, Z]: latents from which the model makes similar images.
+
+        Args:
+            images: Images, [B, H, W, C], floats in [-1, 1] or uint8, of the size and channels of the samples. For a
+                model of points, floats, [B, D].
+
+        Raises:
+            UserError: If the model has no encoder, or the images have another shape, type or range.
+        """
+        self.require_encoder()
+        return _in_chunks(self._model.encode, [self._as_input(images)], [self.metadata["latent_dim"]])
+
+    def reconstruct(self, images: np.ndarray, label: Any = None) -> np.ndarray:
+        """Returns the model's reconstructions of images: the samples for their codes, float32, [B, H, W, C].
+
+        Args:
+            images: As for `encode`.
+            label: For a model with classes, the class of all images, or of each image, [B], as for `sample`.
+
+        Raises:
+            UserError: As for `encode`, or if `label` is missing or not a class, or the model has no classes.
+        """
+        self.require_encoder()
+        images = self._as_input(images)
+        inputs = [images, *self._labels_for(label, len(images))]
+        return _in_chunks(self._model.reconstruct, inputs, self.metadata["shape"])
+
+    def interpolate_images(self, image_a: np.ndarray, image_b: np.ndarray, steps: int, label: Any = None) -> np.ndarray:
+        """Returns samples between the reconstructions of two images, both included, by way of their codes.
+
+        Args:
+            image_a: The first image, [H, W, C], floats in [-1, 1] or uint8.
+            image_b: The last image.
+            steps: Number of samples, from 2 up.
+            label: For a model with classes, the class of all samples.
+
+        Returns:
+            Samples, float32, [steps, H, W, C]: see `interpolate`.
+
+        Raises:
+            UserError: As for `reconstruct`, or if `steps` is less than 2.
+        """
+        (start,), (stop,) = (self.encode(np.asarray(image)[np.newaxis]) for image in (image_a, image_b))
+        return self(interpolate(start, stop, steps, prior=self.metadata["prior"]), label)
+
+    def require_encoder(self) -> None:
+        """Checks that the model can encode and reconstruct examples.
+
+        Raises:
+            UserError: If it has no encoder.
+        """
+        if not self.has_encoder:
+            raise UserError(
+                f"{self.path} is a {self.metadata['model']}, which has no encoder: encoding and reconstruction need a "
+                f"model with one, see the table of variants in README.md."
+            )
+
+    def _as_input(self, images: np.ndarray) -> np.ndarray:
+        """Checks examples and returns them as float32, images in [-1, 1]."""
+        images, shape = np.asarray(images), self.metadata["shape"]
+        if list(images.shape[1:]) != shape or not images.ndim:
+            raise UserError(
+                f"images must be of shape [B, {', '.join(map(str, shape))}], like the samples of {self.path}, not "
+                f"{list(images.shape)}."
+            )
+        if images.dtype == np.uint8 and len(shape) == 3:
+            return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
+        if images.dtype.kind != "f":
+            wanted = "floats in [-1, 1] or uint8" if len(shape) == 3 else "floats"
+            raise UserError(f"images must be {wanted}, not {images.dtype}.")
+        if not np.isfinite(images).all():
+            raise UserError("images has values that are NaN or infinite: remove or replace them.")
+        if len(shape) == 3 and np.abs(images).max(initial=0.0) > _LARGEST:
+            raise UserError(
+                f"images has values from {images.min():g} to {images.max():g}, and the model takes floats in [-1, 1]: "
+                f"pass uint8 images, or scale them."
+            )
+        return images.astype(np.float32)
+
+
+def _in_chunks(function: Any, inputs: list[np.ndarray], shape: list[int]) -> np.ndarray:
+    """Returns the results of a model's function for arrays with the same first axis: float32, [B, *shape]."""
+    results = np.empty((len(inputs[0]), *shape), np.float32)
+    for start in range(0, len(results), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        results[part] = function(*(value[part] for value in inputs)).numpy()
+    return results
 
 
 def interpolate(start: np.ndarray, stop: np.ndarray, steps: int, *, prior: str) -> np.ndarray:

@@ -1,13 +1,14 @@
-"""Samples from a trained generator: `python -m gan_zoo.sample --model=wgan_gp-celeb_a --output=faces.png`."""
+"""Samples from a trained model: `python -m gan_zoo.sample --model=wgan_gp-celeb_a --output=faces.png`."""
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from absl import flags
 
-from gan_zoo.sampling import pretrained
+from gan_zoo.sampling import pretrained, real_images
 from gan_zoo.util import checks, command_line, files, pictures
 from gan_zoo.util.class_names import find_labels, shown_classes
 from gan_zoo.util.errors import UserError
@@ -16,11 +17,13 @@ USAGE = """
 Draws samples from a trained generator: python -m gan_zoo.sample --model=wgan_gp-celeb_a --output=faces.png
 
 The same model, number and seed give the same samples again. If the model was trained with labels, --label selects a
-class; without --label, a picture has a row for each class.
+class; without --label, a picture has a row for each class. A model with an encoder also shows real images beside its
+reconstructions: --reconstruct=folder:PATH, or a dataset's name.
 """
 
 GROUPS = {
     "What": ["model", "num", "seed", "label", "interpolate"],
+    "Real images": ["reconstruct", "data_dir", "split"],
     "Source of the model": ["mirror", "index", "trust"],
     "Refinement": ["refine", "refine_steps", "refine_step_size", "refine_noise", "refine_gradient_clip"],
     "Result": ["output", "columns"],
@@ -29,6 +32,8 @@ GROUPS = {
 _SUFFIXES = (".png", ".npy", ".npz")
 _MOST = 10**6
 """Maximum number of samples in a file."""
+_LEAST_WALK = 4
+"""Minimum number of images in a row between two real images: these two and their reconstructions."""
 REFINEMENTS = ("none", "latent", "pixel")
 
 
@@ -51,7 +56,17 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer("seed", 0, "Seed of the latents.")
     flags.DEFINE_string("label", None, "The class of all samples: its label or its name, such as 3 or ankle_boot.")
-    flags.DEFINE_bool("interpolate", False, "Interpolate in each row from one random sample to another.")
+    flags.DEFINE_bool(
+        "interpolate", False, "Interpolate in each row from one random sample, or real image, to another."
+    )
+    flags.DEFINE_string(
+        "reconstruct",
+        None,
+        "Real images, folder:PATH or a dataset such as digits: below each row of them is a row of reconstructions. "
+        "--num limits the number of images of both kinds together. --seed selects the real images.",
+    )
+    flags.DEFINE_string("data_dir", None, "Folder of TFDS's datasets for --reconstruct.")
+    flags.DEFINE_string("split", "train", "Split of a TFDS dataset for --reconstruct, such as test.")
     flags.DEFINE_string(
         "output", "samples.png", "The file: .png is a picture, .npy and .npz hold float32 arrays, images in [-1, 1]."
     )
@@ -72,18 +87,24 @@ def define_flags() -> None:
 
 def main() -> None:
     values = flags.FLAGS
+    shared = {
+        **{name: getattr(values, name) for name in ("num", "seed", "label", "interpolate", "columns")},
+        **{name: getattr(values, name) for name in ("trust", "mirror", "index")},
+    }
+    if values.reconstruct is not None:
+        if values.refine != "none":
+            raise UserError(f"--refine={values.refine} refines samples, not --reconstruct: leave one of them out.")
+        where = {"data_dir": values.data_dir, "split": values.split}
+        print(write_reconstructions(values.model, values.output, values.reconstruct, **where, **shared))
+        return
+    for name in ("data_dir", "split"):
+        if flags.FLAGS[name].present:
+            raise UserError(f"--{name} is for the real images of --reconstruct, which is missing: leave --{name} out.")
     print(
         write_samples(
             values.model,
             values.output,
-            num=values.num,
-            seed=values.seed,
-            label=values.label,
-            interpolate=values.interpolate,
-            columns=values.columns,
-            trust=values.trust,
-            mirror=values.mirror,
-            index=values.index,
+            **shared,
             refine=values.refine,
             steps=values.refine_steps,
             step_size=values.refine_step_size,
@@ -137,27 +158,9 @@ def write_samples(
         UserError: If the model is not available, the file cannot be written, a number does not fit, or there is no such
             class.
     """
-    if not model:
-        raise UserError(f"--model is missing. {pretrained.hint(index=index)}")
-    for name, value in (("num", num), ("columns", columns)):
-        if value is not None and value < 1:
-            raise UserError(f"--{name} must be 1 or more, not {value}.")
-        if value is not None and value > _MOST:
-            raise UserError(f"--{name} must be at most {_MOST}, not {value}.")
-    if not -(2**63) <= seed < 2**63:
-        raise UserError(f"seed must be a 64-bit integer, not {seed}.")
+    output = _check_request(model, output, num, seed, columns, index)
     if interpolate:
         columns = _steps(num, columns)
-    output = checks.path("--output", output)
-    checks.path("--model", model)
-    if output.suffix.lower() not in _SUFFIXES:
-        raise UserError(f"--output={output} must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}.")
-    if output.is_dir():
-        raise UserError(f"--output={output} is a folder: name a file.")
-    # Checked before the sampling, which may take long.
-    folder = next(parent for parent in output.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f"--output={output} cannot be written: {folder} is not a folder with write access.")
     if refine == "none":
         generator = pretrained.load_pretrained(model, trust=trust, mirror=mirror, index=index)
     else:
@@ -169,27 +172,130 @@ def write_samples(
         if num > _MOST:
             raise UserError(f"--columns={columns} makes {num} samples of all classes, but a file has at most {_MOST}.")
     labels = _labels(generator, label, num, seed, columns if interpolate or in_rows else None)
-    latents = _latents(generator, num, seed, columns if interpolate else None)
+    latents = _latents(generator, num, seed, labels, columns if interpolate else None)
     samples = generator(latents, labels)
-    try:
-        if output.suffix.lower() == ".png":
-            pictures.save_png(pictures.picture(samples, columns=columns), output)
-        else:
-            _save_arrays(output, samples, latents, labels)
-    except OSError as error:
-        raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
+    arrays = {"samples": samples, "latents": latents, **({} if labels is None else {"labels": labels})}
+    _save(output, lambda: pictures.picture(samples, columns=columns), arrays)
     shape = "x".join(str(side) for side in generator.metadata["shape"])
     of_class = "" if label is None else f", class {generator.classes[labels[0]]}"
     return f"{output}: {num} samples of {generator.metadata['model']}, {shape}, seed {seed}{of_class}"
 
 
-def _save_arrays(output: Path, samples: np.ndarray, latents: np.ndarray, labels: np.ndarray | None) -> None:
-    with files.atomic_file(output) as file:
-        if output.suffix.lower() == ".npy":
-            np.save(file, samples)
-        else:
-            more = {} if labels is None else {"labels": labels}
-            np.savez_compressed(file, samples=samples, latents=latents, **more)
+def write_reconstructions(
+    model: str | None,
+    output: str | Path,
+    data: str,
+    *,
+    num: int = 64,
+    seed: int = 0,
+    label: int | str | None = None,
+    interpolate: bool = False,
+    columns: int | None = None,
+    data_dir: str | Path | None = None,
+    split: str = "train",
+    trust: bool = False,
+    mirror: str | Path | None = None,
+    index: str | Path | None = None,
+) -> str:
+    """Writes real images and what a model with an encoder makes of them to a file.
+
+    In a picture, the rows of real images and of their reconstructions alternate. With `interpolate`, each row begins
+    and ends with a real image, and the samples between them lead from the reconstruction of the first to that of the
+    last.
+
+    Args:
+        model: As for `gan_zoo.load_pretrained`.
+        output: The file. ".png" is a picture. ".npy" is the pairs as a float32 array, [N, 2, H, W, C], or with
+            `interpolate` the rows, [N, columns, H, W, C]. ".npz" holds the same as "pairs" or "rows", and for a model
+            with classes "labels", [N].
+        data: "folder:PATH", or the name of a dataset of images: see `gan_zoo.data.find_source`.
+        num: Largest number of images, real and generated together.
+        seed: Selects the real images.
+        label: For a model with classes, the class of all images: its label or its name. None uses the labels of the
+            data, whose classes must have the same names as the model's.
+        interpolate: Whether rows interpolate between real images.
+        columns: Images in a row.
+        data_dir: Folder of TFDS's datasets.
+        split: Split of a TFDS dataset.
+        trust: As for `gan_zoo.load_pretrained`. So are `mirror` and `index`.
+
+    Returns:
+        One line that says what was written.
+
+    Raises:
+        UserError: If the model or the data are not available, the model has no encoder, the images have other channels,
+            the file cannot be written, a number does not fit, or there is no such class.
+    """
+    output = _check_request(model, output, num, seed, columns, index)
+    if num < 2:
+        raise UserError(f"--num must be 2 or more to reconstruct images, not {num}.")
+    if interpolate:
+        columns = _steps(num, columns)
+        if columns < _LEAST_WALK:
+            raise UserError(
+                f"--columns must be {_LEAST_WALK} or more to interpolate between real images, which are the ends of a "
+                f"row, and it is {columns} for --num={num}."
+            )
+    generator = pretrained.load_pretrained(model, trust=trust, mirror=mirror, index=index)
+    count = 2 * (num // columns) if interpolate else num // 2
+    images, labels = real_images.choose(generator, data, count, seed, label=label, data_dir=data_dir, split=split)
+    if interpolate:
+        rows, labels = real_images.walks(generator, images, labels, columns)
+        _save(output, lambda: pictures.grid(np.concatenate(rows), columns), _arrays("rows", rows, labels))
+        what = f"{len(rows)} walks between {2 * len(rows)} images"
+    else:
+        pairs = np.stack([images, generator.reconstruct(images, labels)], axis=1)
+        _save(output, lambda: real_images.picture(pairs, columns), _arrays("pairs", pairs, labels))
+        what = f"{len(pairs)} images and their reconstructions"
+    return f"{output}: {what} by {generator.metadata['model']}, {data}, seed {seed}"
+
+
+def _arrays(name: str, values: np.ndarray, labels: np.ndarray | None) -> dict[str, np.ndarray]:
+    return {name: values, **({} if labels is None else {"labels": labels})}
+
+
+def _check_request(
+    model: str | None, output: str | Path, num: int, seed: int, columns: int | None, index: str | Path | None
+) -> Path:
+    """Checks the arguments that samples and reconstructions share, before the work, which may take long.
+
+    Returns:
+        The file.
+    """
+    if not model:
+        raise UserError(f"--model is missing. {pretrained.hint(index=index)}")
+    for name, value in (("num", num), ("columns", columns)):
+        if value is not None and value < 1:
+            raise UserError(f"--{name} must be 1 or more, not {value}.")
+        if value is not None and value > _MOST:
+            raise UserError(f"--{name} must be at most {_MOST}, not {value}.")
+    if not -(2**63) <= seed < 2**63:
+        raise UserError(f"seed must be a 64-bit integer, not {seed}.")
+    output = checks.path("--output", output)
+    checks.path("--model", model)
+    if output.suffix.lower() not in _SUFFIXES:
+        raise UserError(f"--output={output} must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}.")
+    if output.is_dir():
+        raise UserError(f"--output={output} is a folder: name a file.")
+    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"--output={output} cannot be written: {folder} is not a folder with write access.")
+    return output
+
+
+def _save(output: Path, picture: Callable[[], np.ndarray], arrays: dict[str, np.ndarray]) -> None:
+    """Writes the file: a picture, the first of the arrays, or all of them."""
+    try:
+        if output.suffix.lower() == ".png":
+            pictures.save_png(picture(), output)
+            return
+        with files.atomic_file(output) as file:
+            if output.suffix.lower() == ".npy":
+                np.save(file, next(iter(arrays.values())))
+            else:
+                np.savez_compressed(file, **arrays)
+    except OSError as error:
+        raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
 
 
 class _Refined:
@@ -223,14 +329,14 @@ class _Refined:
         if self._gan.classes is not None:
             self.classes = tuple(settings["data"].get("classes") or map(str, range(self._gan.classes)))
 
-    def latents(self, n: int, seed: int) -> np.ndarray:
-        return self._draw(n, seed)[0].numpy()
+    def latents(self, n: int, seed: int, label: np.ndarray | None = None) -> np.ndarray:
+        return self._draw(n, seed, label)[0].numpy()
 
     def labels(self, n: int, seed: int) -> np.ndarray:
         return self._draw(n, seed)[1].numpy()
 
-    def _draw(self, n: int, seed: int):
-        z = self._gan.sample_latent(n, seed)
+    def _draw(self, n: int, seed: int, label: np.ndarray | None = None):
+        z = self._gan.sample_latent(n, seed, **({} if label is None else {"label": label}))
         return (z, None) if self.classes is None else z
 
     def __call__(self, z: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
@@ -267,10 +373,11 @@ def _labels(generator, label, num: int, seed: int, columns: int | None) -> np.nd
     return np.array([shown[k // columns % len(shown)] for k in range(num)], np.int32)
 
 
-def _latents(generator, num: int, seed: int, steps: int | None) -> np.ndarray:
+def _latents(generator, num: int, seed: int, labels: np.ndarray | None, steps: int | None) -> np.ndarray:
     if steps is None:
-        return generator.latents(num, seed)
-    pairs = generator.latents(2 * num // steps, seed).reshape(num // steps, 2, -1)
+        return generator.latents(num, seed, labels)
+    ends = None if labels is None else np.repeat(labels[::steps], 2)  # a row has one class
+    pairs = generator.latents(2 * num // steps, seed, ends).reshape(num // steps, 2, -1)
     prior = generator.metadata["prior"]
     return np.concatenate([pretrained.interpolate(*pair, steps, prior=prior) for pair in pairs])
 
