@@ -30,6 +30,9 @@ _INDEX = {
     "gan_gp": ("GANGP", "Many Paths to Equilibrium, Fedus et al., 2018"),
     "kl_wgan": ("KLWGAN", "Bridging the Gap Between f-GANs and Wasserstein GANs, Song and Ermon, 2020"),
     "ebgan": ("EBGAN", "Energy-based Generative Adversarial Network, Zhao et al., 2017"),
+    "info_gan": ("InfoGAN", "InfoGAN: Interpretable Representation Learning, Chen et al., 2016"),
+    "cat_gan": ("CatGAN", "Unsupervised and Semi-supervised Learning with Categorical GANs, Springenberg, 2016"),
+    "semi_supervised_gan": ("SemiSupervisedGAN", "Improved Techniques for Training GANs, Salimans et al., 2016"),
 }
 
 VARIANTS = {name: class_name for name, (class_name, _) in _INDEX.items()}
