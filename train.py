@@ -39,6 +39,9 @@ flags.DEFINE_bool("conditional", False, "Train with the labels of the dataset, t
 flags.DEFINE_enum(
     "condition", None, list(CONDITIONS), "How D uses labels; by default projection, or concat for autoencoders."
 )
+flags.DEFINE_integer(
+    "labelled", None, "Number of examples whose labels the model learns from, for models such as semi_supervised_gan."
+)
 flags.DEFINE_multi_string("set", [], "name=value: any argument of the variant's class. May be repeated.")
 
 flags.DEFINE_integer("batch_size", None, "Examples in a minibatch, over all replicas.")
@@ -107,7 +110,7 @@ flags.DEFINE_bool("dry_run", False, "Build everything, run a few steps, estimate
 GROUPS = {
     "What": ["model", "dataset", "list"],
     "Data": ["data_dir", "split", "resolution", "crop", "cache_dir", "max_skipped"],
-    "Networks and variant": ["network", "width", "latent_dim", "norm", "conditional", "condition", "set"],
+    "Networks and variant": ["network", "width", "latent_dim", "norm", "conditional", "condition", "labelled", "set"],
     "Training": [
         *("batch_size", "steps", "n_critic", "balance", "learning_rate", "d_learning_rate", "g_learning_rate"),
         *("ema_decay", "seed"),

@@ -204,10 +204,10 @@ class Examples:
 
     def label_message(self, low: float, high: float, source: Source) -> str:
         """The error message for labels that are out of range."""
-        name = "classes" if self.classes else "categories"
+        name, most = "classes" if self.classes else "categories", self._most_label
         return (
-            f"{source.name} has labels from {low:g} to {high:g}, and this model has {name}={self._most_label + 1}, from "
-            f"0 to {self._most_label}: build it with {name}={max(2, int(high) + 1)}, or change the labels."
+            f"{source.name} has labels from {low:g} to {high:g}, and this model has {name}={most + 1}, from 0 to "
+            f"{most}: build it with {name}={max(2, int(high) + 1)}, or change the labels."
         )
 
     @property

@@ -28,7 +28,7 @@ _CHUNK = 256
 class Classifies:
     """A mixin for a `GAN` whose discriminator returns logits of K categories, and which can learn from few labels.
 
-        class CatGAN(Classifies, GAN): ...
+        class MyGAN(Classifies, GAN): ...
 
     Args:
         *networks: The networks.

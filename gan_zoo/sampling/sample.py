@@ -1,7 +1,9 @@
 """Samples from a trained generator: `python -m gan_zoo.sample --model=wgan_gp-celeb_a --output=faces.png`."""
 
+import contextlib
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from absl import flags
 
 from gan_zoo.sampling import pretrained
 from gan_zoo.util import checks, command_line, files, pictures
+from gan_zoo.util import codes as util_codes
 from gan_zoo.util.class_names import find_labels, shown_classes
 from gan_zoo.util.errors import UserError
 
@@ -16,11 +19,12 @@ USAGE = """
 Draws samples from a trained generator: python -m gan_zoo.sample --model=wgan_gp-celeb_a --output=faces.png
 
 The same model, number and seed give the same samples again. If the model was trained with labels, --label selects a
-class; without --label, a picture has a row for each class.
+class; without --label, a picture has a row for each class. If its latents have codes, --codes sets some of them,
+and --walk shows one of them along each row.
 """
 
 GROUPS = {
-    "What": ["model", "num", "seed", "label", "interpolate"],
+    "What": ["model", "num", "seed", "label", "interpolate", "codes", "walk"],
     "Source of the model": ["mirror", "index", "trust"],
     "Refinement": ["refine", "refine_steps", "refine_step_size", "refine_noise", "refine_gradient_clip"],
     "Result": ["output", "columns"],
@@ -52,6 +56,12 @@ def define_flags() -> None:
     flags.DEFINE_integer("seed", 0, "Seed of the latents.")
     flags.DEFINE_string("label", None, "The class of all samples: its label or its name, such as 3 or ankle_boot.")
     flags.DEFINE_bool("interpolate", False, "Interpolate in each row from one random sample to another.")
+    flags.DEFINE_string("codes", None, "Values of codes of the latents, such as category_0=3,continuous_0=0.5.")
+    flags.DEFINE_string(
+        "walk",
+        None,
+        "A code that changes along each row: from its lowest to its highest value, or all categories.",
+    )
     flags.DEFINE_string(
         "output", "samples.png", "The file: .png is a picture, .npy and .npz hold float32 arrays, images in [-1, 1]."
     )
@@ -80,6 +90,8 @@ def main() -> None:
             seed=values.seed,
             label=values.label,
             interpolate=values.interpolate,
+            codes=values.codes,
+            walk=values.walk,
             columns=values.columns,
             trust=values.trust,
             mirror=values.mirror,
@@ -101,6 +113,8 @@ def write_samples(
     seed: int = 0,
     label: int | str | None = None,
     interpolate: bool = False,
+    codes: str | None = None,
+    walk: str | None = None,
     columns: int | None = None,
     trust: bool = False,
     mirror: str | Path | None = None,
@@ -121,7 +135,11 @@ def write_samples(
         label: For a model with classes, the class of all samples: its label or its name. None uses all classes, but at
             most 16 in a picture of images: one for each row of a picture or interpolation, and otherwise at random.
         interpolate: Whether each row of the picture interpolates from one random sample to another.
-        columns: Images in a row. With `interpolate` it must divide `num`.
+        codes: Values of codes of the latents, "category_0=3,continuous_0=0.5"; None for random ones.
+        walk: Name of a code that changes along each row: see `Pretrained.walk`. There are as many complete rows as
+            `num` samples fill, at least one.
+        columns: Images in a row. With `interpolate` it must divide `num`. With `walk` it is the number of steps of a
+            continuous code, by default 8.
         trust: As for `gan_zoo.load_pretrained`. If the samples of a run of a user's own class are refined, it allows to
             import the module of the class.
         mirror: As for `gan_zoo.load_pretrained`.
@@ -146,6 +164,9 @@ def write_samples(
             raise UserError(f"--{name} must be at most {_MOST}, not {value}.")
     if not -(2**63) <= seed < 2**63:
         raise UserError(f"seed must be a 64-bit integer, not {seed}.")
+    given = None if codes is None else util_codes.parse(codes, "--codes")
+    if walk is not None and interpolate:
+        raise UserError("--walk and --interpolate both say what changes along a row: leave one of them out.")
     if interpolate:
         columns = _steps(num, columns)
     output = checks.path("--output", output)
@@ -162,14 +183,21 @@ def write_samples(
         generator = pretrained.load_pretrained(model, trust=trust, mirror=mirror, index=index)
     else:
         generator = _Refined(model, seed, refine, dynamics, trust)
+    if walk is not None:
+        columns, num = _walk_size(generator, walk, columns, num)
     in_rows = output.suffix.lower() == ".png" and len(generator.metadata["shape"]) == 3 and not interpolate
-    if generator.classes and label is None and in_rows:
+    if generator.classes and label is None and in_rows and walk is None:
         columns = columns or math.isqrt(num)
         num = columns * len(shown_classes(len(generator.classes)))
         if num > _MOST:
             raise UserError(f"--columns={columns} makes {num} samples of all classes, but a file has at most {_MOST}.")
-    labels = _labels(generator, label, num, seed, columns if interpolate or in_rows else None)
-    latents = _latents(generator, num, seed, columns if interpolate else None)
+    labels = _labels(generator, label, num, seed, columns if interpolate or in_rows or walk else None)
+    with _flags_of_codes():
+        if walk is None:
+            latents = _latents(generator, num, seed, columns if interpolate else None, given)
+        else:
+            steps = columns if generator.codes[walk].kind == "continuous" else None
+            latents, _, _ = pretrained.walk_latents(generator, walk, steps, num // columns, seed, given)
     samples = generator(latents, labels)
     try:
         if output.suffix.lower() == ".png":
@@ -214,6 +242,7 @@ class _Refined:
             )
         self._gan, _, settings = trained_gan.load_gan(run_dir, trust=trust)
         self._seed = seed
+        self.codes = self._gan.codes
         self.metadata = {
             "model": f"{settings['model']}, refined in {space} space",
             "shape": self._gan.sampling_network.output_shape[1:],
@@ -223,11 +252,12 @@ class _Refined:
         if self._gan.classes is not None:
             self.classes = tuple(settings["data"].get("classes") or map(str, range(self._gan.classes)))
 
-    def latents(self, n: int, seed: int) -> np.ndarray:
-        return self._draw(n, seed)[0].numpy()
+    def latents(self, n: int, seed: int, codes: dict[str, float] | None = None) -> np.ndarray:
+        return util_codes.place(self.codes, self._draw(n, seed)[0].numpy(), codes)
 
-    def labels(self, n: int, seed: int) -> np.ndarray:
-        return self._draw(n, seed)[1].numpy()
+    def labels(self, n: int, seed: int) -> np.ndarray | None:
+        labels = self._draw(n, seed)[1]
+        return None if labels is None else labels.numpy()
 
     def _draw(self, n: int, seed: int):
         z = self._gan.sample_latent(n, seed)
@@ -267,12 +297,32 @@ def _labels(generator, label, num: int, seed: int, columns: int | None) -> np.nd
     return np.array([shown[k // columns % len(shown)] for k in range(num)], np.int32)
 
 
-def _latents(generator, num: int, seed: int, steps: int | None) -> np.ndarray:
+def _latents(generator, num: int, seed: int, steps: int | None, given: dict[str, float] | None) -> np.ndarray:
     if steps is None:
-        return generator.latents(num, seed)
-    pairs = generator.latents(2 * num // steps, seed).reshape(num // steps, 2, -1)
-    prior = generator.metadata["prior"]
-    return np.concatenate([pretrained.interpolate(*pair, steps, prior=prior) for pair in pairs])
+        return generator.latents(num, seed, given)
+    pairs = generator.latents(2 * num // steps, seed, given).reshape(num // steps, 2, -1)
+    how = {"prior": generator.metadata["prior"], "codes": generator.codes}
+    return np.concatenate([pretrained.interpolate(*pair, steps, **how) for pair in pairs])
+
+
+def _walk_size(generator, walk: str, columns: int | None, num: int) -> tuple[int, int]:
+    """The number of samples in a row of a walk, and in all rows."""
+    code = util_codes.find(generator.codes, walk, "--walk")
+    if code.kind == "categorical" and columns not in (None, code.size):
+        raise UserError(f"--columns={columns}: --walk={walk} has {code.size} categories in a row: leave --columns out.")
+    columns = code.size if code.kind == "categorical" else columns or 8
+    if columns < 2:
+        raise UserError(f"--columns must be 2 or more to walk along {walk}, not {columns}.")
+    return columns, max(num // columns, 1) * columns
+
+
+@contextlib.contextmanager
+def _flags_of_codes() -> Iterator[None]:
+    """Makes errors about codes name the flag `--codes`."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"--{error}" if str(error).startswith("codes: ") else str(error)) from None
 
 
 if __name__ == "__main__":
