@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from gan_zoo.keras_model import few_labels
 from gan_zoo.nn import output_activation
 from gan_zoo.nn.precision import cast_floats, dtype_of
 from gan_zoo.util.errors import UserError
@@ -34,6 +33,9 @@ SLACK = 1.4
 
 FAR = 10.0
 """The same for a generator without a bound. It is far above standardised data and far below bytes (0 to 255)."""
+
+PARTLY_LABELLED = ("images", "labelled", "labels")
+"""The keys of a batch in which a few examples have labels: see `gan_zoo.keras_model.few_labels`."""
 
 _STEPS = ("D", "discriminator_step", "generator_step", "joint_step", "turn", "play", "split")
 
@@ -122,7 +124,7 @@ class Examples:
 
     def has_few_labels(self, x: Any) -> bool:
         """Whether unpacked data are of a model that takes a few labelled examples, and have the form for them."""
-        return self.categories is not None and isinstance(x, dict) and {*x} == {*few_labels.KEYS}
+        return self.categories is not None and isinstance(x, dict) and {*x} == {*PARTLY_LABELLED}
 
     @property
     def parts(self) -> int:
@@ -246,7 +248,7 @@ class Examples:
     def shape_message(self, shape: tuple[int | None, ...], source: Source) -> str:
         """The error message for batches whose shape differs from the generator's."""
         advice = self._reshaping(shape, source)
-        what = "shape" if source is ARRAY else "batches of shape"
+        what = "shape" if source.change == ARRAY.change else "batches of shape"
         return (
             f"{source.name} has {what} {_shape(shape)}, and the generator makes {_shape((None, *self.shape))}"
             f"{advice and ': '}{advice}."
@@ -301,7 +303,7 @@ class Examples:
         if self.categories and isinstance(x, dict):
             return (
                 f"{source.name} is a dict with the keys {', '.join(map(repr, x))}, and this model takes examples alone "
-                f"or a dict with the keys {', '.join(map(repr, few_labels.KEYS))}."
+                f"or a dict with the keys {', '.join(map(repr, PARTLY_LABELLED))}."
             )
         if isinstance(x, dict):
             keys = list(x)

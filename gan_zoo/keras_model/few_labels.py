@@ -14,12 +14,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from gan_zoo.keras_model.examples import PARTLY_LABELLED, Examples
 from gan_zoo.nn.image_leaves import images_of
 from gan_zoo.nn.precision import at_least_float32, cast_floats, dtype_of
 from gan_zoo.util.checks import whole
-
-KEYS = ("images", "labelled", "labels")
-"""The keys of a batch in which a few examples have labels."""
 
 _CHUNK = 256
 """Number of examples that are classified at once."""
@@ -51,7 +49,7 @@ class Classifies:
 
     def parts(self, x: Any) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor | None]:
         """The parts of a batch: examples, labelled examples and labels. The last two are None without labels."""
-        return tuple(x[key] for key in KEYS) if isinstance(x, dict) else (x, None, None)
+        return tuple(x[key] for key in PARTLY_LABELLED) if isinstance(x, dict) else (x, None, None)
 
     def labelled_loss(self, labelled: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """The cross-entropy of the labels, -E[log p(y | x)], with p the softmax of D. Also logs the accuracy."""
@@ -63,20 +61,31 @@ class Classifies:
         return loss
 
     def logits(self, x: Any) -> tf.Tensor:
-        """The logits of the categories of examples x in inference mode, [B, K]."""
-        x = cast_floats(tf.convert_to_tensor(images_of(x)), dtype_of(self.discriminator))
+        """The logits of the categories of examples x in inference mode, [B, K].
+
+        Raises:
+            UserError: If x are not examples that the model could be trained on.
+        """
+        x = cast_floats(images_of(Examples.of(self).convert(x)), dtype_of(self.discriminator))
         if not tf.executing_eagerly():
             return at_least_float32(self.discriminator(x, training=False))
         chunks = [x[start : start + _CHUNK] for start in range(0, len(x), _CHUNK)]
         return tf.concat([at_least_float32(self.discriminator(chunk, training=False)) for chunk in chunks], axis=0)
 
     def class_probabilities(self, x: Any) -> tf.Tensor:
-        """The probabilities of the categories of examples x, [B, ...], in inference mode: float32, [B, K]."""
+        """The probabilities of the categories of examples x, [B, ...], in inference mode: float32, [B, K].
+
+        Raises:
+            UserError: If x are not examples that the model could be trained on.
+        """
         return tf.nn.softmax(self.logits(x))
 
     def classify(self, x: Any) -> tf.Tensor:
         """The likeliest category of each of the examples x, [B, ...], in inference mode: int32, [B].
 
         With labels in training, category k is class k of the data. Without them, categories are clusters in any order.
+
+        Raises:
+            UserError: If x are not examples that the model could be trained on.
         """
         return tf.argmax(self.logits(x), axis=-1, output_type=tf.int32)
