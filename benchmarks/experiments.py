@@ -392,7 +392,7 @@ def refinement(
 def codes(seed: int, *, arguments: dict, dataset: str, networks: dict, batch: int, steps: int, radius: float) -> dict:
     """Trains InfoGAN with one categorical code on a mixture; returns L_I, and how far codes and modes match.
 
-    "purity" is the share of samples whose nearest mode is that of their code, if every code has one mode of its own.
+    "match" is the share of samples whose nearest mode is that of their code, if every code has one mode of its own.
     "mode_information" is the mutual information of code and nearest mode, which needs no trained Q.
     """
     gan = find_model("info_gan").for_points(**networks, **arguments, seed=seed)
@@ -407,7 +407,7 @@ def codes(seed: int, *, arguments: dict, dataset: str, networks: dict, batch: in
     return {
         "information": float(gan.information(gan(z), z)["category_0"]),
         "mode_information": float((table[table > 0] * np.log(table[table > 0] / independent[table > 0])).sum()),
-        "purity": _matched(table),
+        "match": _matched(table),
         **metrics.coverage(points, centers, radius),
     }
 
