@@ -623,8 +623,8 @@ CLAIMS = [
     Claim(
         "codes",
         "The codes of InfoGAN come to stand for the modes",
-        "Chen et al. (2016): with the bound L_I of the mutual information in the objective, a categorical code comes to "
-        "stand for the category of a sample, without labels. The data are a ring of 8 Gaussians, the code has 8 "
+        "Chen et al. (2016): with the bound L_I of the mutual information in the objective, a categorical code comes "
+        "to stand for the category of a sample, without labels. The data are a ring of 8 Gaussians, the code has 8 "
         "categories, and the noise has 2 numbers. L_I is that of the trained Q, at most log 8 = 2.079. The next column "
         "is the mutual information of code and nearest mode, which needs no Q. The match is the share of samples in "
         "their code's own mode, if each code gets one mode. The control has lambda = 0.",
@@ -654,8 +654,8 @@ CLAIMS = [
         "clusters",
         "CatGAN's categories are the clusters of the data",
         "Springenberg (2016): a discriminator that is certain of data, uses all categories equally and is uncertain of "
-        "samples finds clusters without labels. The data are a ring of 8 Gaussians. The table gives the share of points "
-        "in their mode's category, if each category gets one mode, and two entropies in nats: that of the mean "
+        "samples finds clusters without labels. The data are a ring of 8 Gaussians. The table gives the share of "
+        "points in their mode's category, if each category gets one mode, and two entropies in nats: that of the mean "
         "distribution over categories divided by log 8, and the mean entropy of a point.",
         experiments.clusters,
         dict(dataset="ring8", networks={"width": 128, "depth": 2, "latent_dim": 2}, batch=256, steps=5000),
