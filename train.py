@@ -41,6 +41,9 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_bool("minibatch_discrimination", False, "D compares each example with the rest of its minibatch.")
 flags.DEFINE_enum("g_norm", None, list(G_NORMS), "The generator's normalization; by default that of its family.")
+flags.DEFINE_integer(
+    "labelled", None, "Number of examples whose labels the model learns from, for models such as semi_supervised_gan."
+)
 flags.DEFINE_multi_string("set", [], "name=value: any argument of the variant's class. May be repeated.")
 
 flags.DEFINE_integer("batch_size", None, "Examples in a minibatch, over all replicas.")
@@ -118,6 +121,7 @@ GROUPS = {
         "minibatch_discrimination",
         "conditional",
         "condition",
+        "labelled",
         "set",
     ],
     "Training": [

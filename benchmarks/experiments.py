@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import toys
+from scipy.optimize import linear_sum_assignment
 
 import gan_zoo
 from gan_zoo import dynamics, metrics, refine
@@ -383,3 +384,50 @@ def refinement(
     found |= {"latent": near(space="latent"), "warm": near(space="pixel", noise=1.0)}
     refine.fine_tune(gan, _points(dataset, batch, 1, seed + 1), fine_tuning, refine.Dynamics(**dynamics, space="pixel"))
     return {**found, "tuned": near(space="pixel")}
+
+
+# Codes and categories.
+
+
+def codes(seed: int, *, arguments: dict, dataset: str, networks: dict, batch: int, steps: int, radius: float) -> dict:
+    """Trains InfoGAN with one categorical code on a mixture; returns L_I, and how far codes and modes match.
+
+    "match" is the share of samples whose nearest mode is that of their code, if every code has one mode of its own.
+    "mode_information" is the mutual information of code and nearest mode, which needs no trained Q.
+    """
+    gan = find_model("info_gan").for_points(**networks, **arguments, seed=seed)
+    gan.compile(steps_per_execution=50)
+    toys.train(gan, _points(dataset, batch, 1, seed), steps, steps, lambda step: None)
+    z = gan.sample_latent(10_000, seed=10_000)
+    points, centers = gan(z).numpy().astype("float64"), synthetic.modes(dataset)[0]
+    code = z[:, gan.codes["category_0"].slice].numpy().argmax(axis=1)
+    nearest = np.linalg.norm(points[:, np.newaxis] - centers, axis=-1).argmin(axis=1)
+    table = np.histogram2d(code, nearest, bins=(np.arange(len(centers) + 1),) * 2)[0] / len(code)
+    independent = table.sum(axis=1, keepdims=True) * table.sum(axis=0)
+    return {
+        "information": float(gan.information(gan(z), z)["category_0"]),
+        "mode_information": float((table[table > 0] * np.log(table[table > 0] / independent[table > 0])).sum()),
+        "match": _matched(table),
+        **metrics.coverage(points, centers, radius),
+    }
+
+
+def clusters(seed: int, *, arguments: dict, dataset: str, networks: dict, batch: int, steps: int) -> dict:
+    """Trains CatGAN on a mixture without labels; returns how far its categories are the modes."""
+    gan = find_model("cat_gan").for_points(**networks, **arguments, seed=seed)
+    gan.compile(steps_per_execution=50)
+    toys.train(gan, _points(dataset, batch, 1, seed), steps, steps, lambda step: None)
+    x, mode = synthetic.get(dataset).sample_labelled(10_000, [seed, -1])
+    sizes = (np.arange(gan.categories + 1), np.arange(len(synthetic.modes(dataset)[0]) + 1))
+    table = np.histogram2d(gan.classify(x), mode.numpy(), bins=sizes)[0] / len(x)
+    logits = gan.logits(x)
+    return {
+        "accuracy": _matched(table),
+        "marginal_entropy": float(gan_zoo.losses.marginal_entropy(logits)) / math.log(gan.categories),
+        "entropy": float(tf.reduce_mean(gan_zoo.losses.entropy(logits))),
+    }
+
+
+def _matched(table: np.ndarray) -> float:
+    """Returns the share of a table, [K, M] with sum 1, in the best assignment of one column to each row."""
+    return float(table[linear_sum_assignment(table, maximize=True)].sum())

@@ -52,7 +52,7 @@ from gan_zoo.model import GenerativeModel, labels_tensor
 from gan_zoo.nn import precision
 from gan_zoo.releases import exports
 from gan_zoo.run_folder import ownership
-from gan_zoo.util import checks, command_line, files
+from gan_zoo.util import checks, codes, command_line, files
 from gan_zoo.util.errors import UserError, file_errors
 from gan_zoo.util.tensorflow_paths import tensorflow_path
 
@@ -61,8 +61,10 @@ METADATA = "assets.extra/metadata.json"
 
 A JSON object with at least: "model" (the zoo's name, or the class), "dataset" and "step" (null if not given), "shape"
 (of one sample), "value_range" ([-1, 1], or null for points), "latent_dim", "prior", "classes" (the names of the K
-classes, by label, or null for a model without labels), "encoder" (whether there are `encode` and `reconstruct`), and
-"versions" of gan_zoo, tensorflow and keras.
+classes, by label, or null for a model without labels), "encoder" (whether there are `encode` and `reconstruct`),
+"codes" (the parts of z that have names, with the index of the first number, "start", and their number, "size": see
+`gan_zoo.util.codes.Code`), and "versions" of gan_zoo, tensorflow and keras. "latent_dim" is the length of z, with its
+codes.
 """
 
 _CHECKED = 4
@@ -197,6 +199,7 @@ def _document(gan: GenerativeModel, latent_dim: int, shape: tuple[int, ...], ext
         "prior": gan.prior,
         "classes": _class_names(gan, extra.get("classes")),
         "encoder": gan.has_encoder,
+        "codes": codes.describe(gan.codes),
         "versions": {"gan_zoo": gan_zoo.__version__, "tensorflow": tf.__version__, "keras": keras.__version__},
     }
     try:

@@ -112,7 +112,7 @@ class GAN(GenerativeModel):
         self._balance = balances.parse(balance)
         self._balance.prepare(self)
         if not generator.built:
-            generator.build((None, self.latent_dim))
+            generator.build((None, self.latent_size))
         if not discriminator.built:
             discriminator.build((None, *generator.output_shape[1:]))
 

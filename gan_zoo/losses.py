@@ -138,6 +138,21 @@ def feature_matching(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.square(global_mean(real, 0) - global_mean(fake, 0)))
 
 
+def entropy(logits: tf.Tensor) -> tf.Tensor:
+    """Entropy of each example's distribution over K categories in nats, [B], from logits, [B, K]."""
+    log_p = tf.nn.log_softmax(logits)
+    return -tf.reduce_sum(tf.exp(log_p) * log_p, axis=-1)
+
+
+def marginal_entropy(logits: tf.Tensor) -> tf.Tensor:
+    """Entropy in nats of the mean of all examples' distributions over K categories, from logits, [B, K].
+
+    The mean is over the whole batch of all replicas.
+    """
+    p = global_mean(tf.nn.softmax(logits), axis=0)
+    return -tf.reduce_sum(tf.math.xlogy(p, p))
+
+
 def kernel_density(samples: tf.Tensor, points: tf.Tensor, sigma: float, normalized: bool = False) -> tf.Tensor:
     """Kernel density estimate at each point, [M]: mean_j k(samples_j - points_i) with a Gaussian kernel k.
 

@@ -13,6 +13,7 @@ from gan_zoo.keras_model.encoding import Encodes
 from gan_zoo.keras_model.evaluation import Evaluates
 from gan_zoo.keras_model.examples import Examples, count_assertion
 from gan_zoo.keras_model.fit_data import TakesData
+from gan_zoo.keras_model.latent_codes import HasCodes
 from gan_zoo.keras_model.logged_terms import Records
 from gan_zoo.keras_model.network_building import BuildsNetworks
 from gan_zoo.keras_model.saving import Saves
@@ -36,6 +37,7 @@ class GenerativeModel(
     KeepsArguments,
     KeepsOptimizers,
     BuildsNetworks,
+    HasCodes,
     TakesData,
     Retraces,
     RunsSteps,
@@ -67,7 +69,8 @@ class GenerativeModel(
         x: One minibatch of examples: images, float32, [B, H, W, C] in [-1, 1], or points, [B, 2]. With `classes` it is
             (images, labels), labels int32, [B]. `gan_zoo.keras_model.examples` lists the accepted data. A class whose
             own losses read other structures gets x in the structure of the dataset.
-        z: The result of `sample_latent(B)`: [B, Z], or with `classes` ([B, Z], labels [B]).
+        z: The result of `sample_latent(B)`: [B, Z], or with `classes` ([B, Z], labels [B]). Parts of the Z numbers may
+            have names, `codes`, which `sample_latent` can set: see `gan_zoo.keras_model.latent_codes`.
         Networks: The constructor's arguments that are Keras models, stored in attributes of the same names.
         Losses: Scalars, float32, to be minimised, averaged over the batch. A player's loss is differentiated with
             respect to that player's variables only, so a loss needs no `stop_gradient` for other players' variables.
@@ -85,7 +88,7 @@ class GenerativeModel(
     Args:
         networks: The networks by the names of the constructor's arguments. They become attributes.
         prior: p(z): "normal", N(0, I), or "uniform", U[-1, 1]^Z.
-        latent_dim: Z; by default the input size of the first network in `averaged`.
+        latent_dim: Z, without the codes; by default the input size of the first network in `averaged` without them.
         classes: Number of classes K of the labels, from 2 up; None for a model without labels.
         simultaneous: Whether all players compute their gradients at the same weights. By default a player's turn uses
             the weights after the turns of the players before it. If a player has several turns in a step, only the
@@ -128,7 +131,7 @@ class GenerativeModel(
         for name, network in networks.items():
             setattr(self, name, network)
         self.prior = prior
-        self.latent_dim = latent_dim or _input_size(networks[self.averaged[0]])
+        self.latent_dim = self._noise_size(networks[self.averaged[0]], latent_dim)
         self.classes = None if classes is None else whole("classes", classes, 2)
         self.simultaneous = simultaneous
         self.historical_averaging = number("historical_averaging", historical_averaging, least=0)
@@ -155,7 +158,9 @@ class GenerativeModel(
         """Samples for the latents z in inference mode: images, [B, H, W, C] in [-1, 1], without their labels."""
         return self.sampling_network(z, training=False)
 
-    def sample_latent(self, n: int, seed: int | None = None, *, label: Any = None) -> Any:
+    def sample_latent(
+        self, n: int, seed: int | None = None, *, label: Any = None, codes: Mapping[str, Any] | None = None
+    ) -> Any:
         """`n` latents from the prior: z, float32, [n, Z], or with `classes` (z, y), labels y int32, [n].
 
         Without a seed, they come from the model's own random stream, which training also uses and checkpoints save.
@@ -165,13 +170,18 @@ class GenerativeModel(
             n: Number of latents.
             seed: Any integer, or None.
             label: Class of all n latents, or of each, [n], from 0 to K - 1. None draws classes uniformly.
+            codes: Values of some of the model's `codes` by name, each a number for all n latents, or one for each, [n].
+                All other codes are drawn from their prior, as without this argument.
 
         Raises:
-            UserError: If `label` is given to a model without classes, or is not one of its classes.
+            UserError: If `label` is given to a model without classes, or is not one of its classes; if there is no such
+                code, or it has no such value.
         """
         draws = self.random if seed is None else FixedStream(seed)
         shape = [n, self.latent_dim]
         z = draws.normal(shape) if self.prior == "normal" else draws.uniform(shape, -1.0, 1.0)
+        if parts := self._draw_codes(n, draws, codes):
+            z = tf.concat([z, *parts], axis=1)
         if self.classes is None:
             if label is not None:
                 raise UserError(f"label: {type(self).__name__} has no classes: leave label out, or pass classes=K.")
@@ -386,11 +396,3 @@ def labels_tensor(label: Any, classes: int) -> tf.Tensor:
     if static is not None and not ((static >= 0) & (static < classes)).all():
         raise UserError(f"label must be from 0 to {classes - 1}, not {label!r}.")
     return tf.cast(labels, tf.int32)
-
-
-def _input_size(network: keras.Model) -> int:
-    try:
-        shape = network.input_shape
-        return int((shape[0] if isinstance(shape[0], tuple | list) else shape)[-1])
-    except (AttributeError, TypeError, ValueError, IndexError):
-        raise UserError("latent_dim is not known from this generator: pass latent_dim=Z.") from None

@@ -34,6 +34,9 @@ _INDEX = {
     "vae": ("VAE", "Auto-Encoding Variational Bayes, Kingma and Welling, 2014"),
     "aae": ("AAE", "Adversarial Autoencoders, Makhzani et al., 2016"),
     "bigan": ("BiGAN", "Adversarial Feature Learning, Donahue et al., 2017"),
+    "info_gan": ("InfoGAN", "InfoGAN: Interpretable Representation Learning, Chen et al., 2016"),
+    "cat_gan": ("CatGAN", "Unsupervised and Semi-supervised Learning with Categorical GANs, Springenberg, 2016"),
+    "semi_supervised_gan": ("SemiSupervisedGAN", "Improved Techniques for Training GANs, Salimans et al., 2016"),
 }
 
 VARIANTS = {name: class_name for name, (class_name, _) in _INDEX.items()}

@@ -42,6 +42,8 @@ def small(cls: type, kind: str | None = None, labelled: bool = False, **argument
 
 
 def data_for(model, kind: str | None = None):
-    """A dataset batch of 8 examples for a model, with labels if it has classes."""
+    """A dataset batch of 8 examples for a model, with labels if it has classes or learns from a few labels."""
     x = POINTS if (kind or kind_of(type(model))) == "points" else IMAGES
+    if model.takes_few_labels:
+        return {"images": x, "labelled": x[::-1], "labels": LABELS[::-1]}
     return (x, LABELS) if model.classes else x

@@ -5,6 +5,7 @@
     dataset = gan_zoo.data.load("ring8", batch_size=512, n_critic=5)  # [2560, 2]
     dataset = gan_zoo.data.load("gaussian_hyperplane(dim=16, rank=4)")
     dataset = gan_zoo.data.load("mnist", labels=True)                 # pairs of images and labels, int32 [64] in 0..9
+    dataset = gan_zoo.data.load("mnist", labelled=100)                # dictionaries, with labels of 100 images only
     gan_zoo.data.find_source("mnist").classes                         # ("0", ..., "9"), or None without classes
 
 Importing this package does not import TensorFlow.
@@ -54,6 +55,7 @@ def load(
     resolution: int | None = None,
     crop: int | None = None,
     labels: bool = False,
+    labelled: int | None = None,
     cache_dir: str | Path | None = None,
     memory_limit: int = MEMORY_LIMIT,
     max_skipped: int = MAX_SKIPPED,
@@ -68,12 +70,12 @@ def load(
     Args:
         name: See `find_source`, also for `split`, `data_dir`, `resolution`, `crop`, `labels`, `cache_dir`,
             `memory_limit` and `max_skipped`.
-        batch_size: See `Source.batches`, also for `n_critic`, `seed` and `start_step`.
+        batch_size: See `Source.batches`, also for `n_critic`, `seed`, `labelled` and `start_step`.
 
     Returns:
         An endless `tf.data.Dataset` of float32 [n_critic * batch_size, H, W, C] in [-1, 1], or of
         [n_critic * batch_size, dim] for synthetic points, which are not rescaled. With labels, of pairs of this and
-        int32 [n_critic * batch_size].
+        int32 [n_critic * batch_size]. With `labelled`, of dictionaries: see `Source.batches`.
 
     Raises:
         UserError: If the dataset is not available, or an argument is not valid. The message says what to do.
@@ -84,11 +86,13 @@ def load(
         data_dir=data_dir,
         resolution=resolution,
         crop=crop,
-        labels=labels,
+        labels=labels or labelled is not None,
         cache_dir=cache_dir,
         memory_limit=memory_limit,
         max_skipped=max_skipped,
     )
-    which = {"n_critic": n_critic, "seed": seed, "start_step": start_step}
+    which = {"n_critic": n_critic, "seed": seed, "labelled": labelled, "start_step": start_step}
+    if labels and labelled is not None:
+        which["labels"] = True  # which `check` refuses
     found.check(batch_size, **which)
     return found.open().batches(batch_size, **which)

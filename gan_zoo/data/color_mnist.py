@@ -10,6 +10,8 @@ References:
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gan_zoo.data.sources import PARALLEL, ImageSource, Outline, Source, to_float
 
 if TYPE_CHECKING:
@@ -49,6 +51,15 @@ class ColorMNISTSource(Source):
         settings = {key: value for key, value in digits.describe().items() if key not in own}
         classes = tuple(f"{triple:03}" for triple in range(CLASSES))
         return NAME, (*digits.shape[:2], 3), None, classes, settings
+
+    def _choose_labelled(self, wanted, random):
+        labels = np.repeat(np.arange(CLASSES, dtype=np.int32), wanted)
+        digits = np.stack([labels // 100, labels // 10 % 10, labels % 10], axis=1)
+        of_digit = [np.flatnonzero(self.digits.labels == digit) for digit in range(10)]
+        chosen = np.array([[random.choice(of_digit[digit]) for digit in triple] for triple in digits])
+        height, width, _ = self.shape
+        channels = self.digits.images[chosen].reshape(-1, 3, height, width)
+        return np.ascontiguousarray(channels.transpose(0, 2, 3, 1)), labels
 
     def _elements(
         self, batch: int, seed: int, labels: bool, start_step: int, before: Sequence[tuple[int, int]]

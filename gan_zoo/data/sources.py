@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import google_crc32c
 import numpy as np
 
-from gan_zoo.data import cache, synthetic
+from gan_zoo.data import cache, few_labels, synthetic
 from gan_zoo.data.decoding import no_labels
 from gan_zoo.util.checks import whole
 from gan_zoo.util.errors import UserError
@@ -116,6 +116,7 @@ class Outline:
         n_critic: int = 1,
         seed: int = 0,
         labels: bool | None = None,
+        labelled: int | None = None,
         start_step: int = 0,
     ) -> None:
         """Checks the arguments of `Source.batches`.
@@ -128,6 +129,11 @@ class Outline:
         whole("start_step", start_step, 0)
         self.steps_per_epoch(batch)
         self._check_classes(labels)
+        if labelled is not None:
+            if labels:
+                raise UserError("labels and labelled exclude each other: all examples have labels, or only a few.")
+            self._check_classes(True)
+            few_labels.check(self._described(), whole("labelled", labelled, 1), self.classes, self.size)
 
     def _check_classes(self, labels: bool | None) -> None:
         if labels and self.classes is None:
@@ -182,6 +188,8 @@ class Source(Outline):
         n_critic: int = 1,
         seed: int = 0,
         labels: bool | None = None,
+        labelled: int | None = None,
+        labelled_seed: int | None = None,
         start_step: int = 0,
         before: Sequence[tuple[int, int]] = (),
     ) -> "tf.data.Dataset":
@@ -192,6 +200,9 @@ class Source(Outline):
             n_critic: Discriminator steps per generator step. One element holds the minibatches of all of them.
             seed: Determines the order, or the draws.
             labels: Whether to yield labels. None yields them if `find_source` was called with labels, see `labelled`.
+            labelled: Number of examples with labels, for a model that learns from few labels: those of
+                `labelled_examples`. All other labels are unknown. None for other models.
+            labelled_seed: Seed of the choice of these examples. None takes `seed`.
             start_step: The first element. A stream that starts at s yields the same elements as a stream that starts at
                 0 does from its element s on, bit for bit.
             before: Elements of other sizes that the same seed has already used, in order: pairs of the number of
@@ -201,7 +212,9 @@ class Source(Outline):
         Returns:
             An endless `tf.data.Dataset`. An element is float32 [n_critic * batch_size, H, W, C] in [-1, 1], or
             [n_critic * batch_size, dim] in the units of the distribution. With labels, it is a pair of these and the
-            labels, int32 [n_critic * batch_size] in 0..K-1. Labels do not change the examples or their order.
+            labels, int32 [n_critic * batch_size] in 0..K-1. Labels do not change the examples or their order. With
+            `labelled` it is a dictionary of the same examples as "images", and of as many examples with labels as
+            "labelled" and "labels": permutations of the labelled examples, one after the other.
             `tf.distribute` strategies split each element between their replicas.
 
         Raises:
@@ -209,10 +222,16 @@ class Source(Outline):
         """
         import tensorflow as tf
 
-        labels = self.labelled if labels is None else bool(labels)
-        self.check(batch_size, n_critic=n_critic, seed=seed, labels=labels, start_step=start_step)
-        batch, start_step = operator.index(n_critic * batch_size), operator.index(start_step)
-        dataset = self._elements(batch, stream(operator.index(seed), "data"), labels, start_step, before)
+        if labels is None:
+            labels = self.labelled and labelled is None
+        self.check(batch_size, n_critic=n_critic, seed=seed, labels=labels, labelled=labelled, start_step=start_step)
+        batch, start_step, seed = operator.index(n_critic * batch_size), *map(operator.index, (start_step, seed))
+        dataset = self._elements(batch, stream(seed, "data"), bool(labels), start_step, before)
+        if labelled is not None:
+            kept = self._labelled_arrays(labelled, seed if labelled_seed is None else labelled_seed)
+            first = sum(size * elements for size, elements in before)
+            dataset = tf.data.Dataset.zip(dataset, self._labelled_elements(batch, kept, seed, start_step, first))
+            dataset = dataset.map(lambda x, pair: {"images": x, "labelled": pair[0], "labels": pair[1]})
         options = tf.data.Options()
         options.deterministic = True
         # The thread that tunes a pipeline waits longer after each trial, and at its end `fit` waits for this thread.
@@ -223,6 +242,58 @@ class Source(Outline):
         dataset = dataset.prefetch(2).with_options(options)
         dataset.is_checked = True  # `fit` need not check every batch
         return dataset
+
+    def labelled_examples(self, labelled: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the examples with labels of a stream with `labelled`, and their labels.
+
+        They are as many of each class, or one more of some classes, chosen at random.
+
+        Args:
+            labelled: Number of examples.
+            seed: The seed of the stream, or its `labelled_seed`.
+
+        Returns:
+            Examples, float32 [labelled, ...] as in the stream, and labels, int32 [labelled], ordered by class.
+
+        Raises:
+            UserError: If there are no classes, or not as many examples of each class.
+        """
+        self.check(1, labelled=labelled)
+        x, labels = self._labelled_arrays(labelled, seed)
+        return (to_float(x).numpy() if x.dtype == np.uint8 else x), labels
+
+    def _labelled_arrays(self, labelled: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns `labelled_examples`, uint8 if they are images."""
+        random = np.random.default_rng(stream(seed, "labelled examples"))
+        return self._choose_labelled(few_labels.counts(labelled, self.num_classes, random), random)
+
+    def _choose_labelled(self, wanted: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Chooses examples of each class, [K] of them, ordered by class; returns them and their labels."""
+        raise NotImplementedError
+
+    def _labelled_elements(
+        self, batch: int, kept: tuple[np.ndarray, np.ndarray], seed: int, start_step: int, first: int
+    ) -> "tf.data.Dataset":
+        import tensorflow as tf
+
+        order, count = stream(seed, "labelled order"), len(kept[1])
+
+        def element(step, kept):
+            x, labels = kept.get_value()
+            chosen = few_labels.positions(count, batch, first + step * batch, order)
+            x = tf.gather(x, chosen)
+            return (to_float(x) if x.dtype == tf.uint8 else x), tf.gather(labels, chosen)
+
+        steps = tf.data.Dataset.counter(start_step)
+        return tf.data.Dataset.zip(steps, endless(*kept)).map(element, num_parallel_calls=PARALLEL)
+
+    def _lacking(self, missing: np.ndarray, wanted: np.ndarray) -> UserError:
+        """Returns the error that a class has too few examples."""
+        k = int(missing.argmax())
+        return UserError(
+            f"labelled: {wanted.sum()} examples, as many of each class, are {wanted[k]} of class {self.classes[k]!r}, "
+            f"but {self._described()} has only {wanted[k] - missing[k]}: take fewer."
+        )
 
     # No part of a stream may call Python: a prefetch that waits for the interpreter during its shutdown blocks the
     # process forever.
@@ -334,16 +405,48 @@ class ImageSource(Source):
         Raises:
             UserError: If labels are requested, and an image belongs to no class.
         """
-        import tensorflow as tf
-
         if labels:
             self._check_labels()
-        with tf.device("/CPU:0"):
-            # DLPack shares the memory, and so does an optional. A tensor that a function captures or a dataset holds is
-            # copied in full whenever TensorFlow rewrites the graph of the pipeline.
-            images = tf.experimental.dlpack.from_dlpack(np.asarray(_Unlocked(self.images)).__dlpack__())
-            kept = tf.experimental.Optional.from_value((images, self.labels) if labels else (images,))
-        return tf.data.Dataset.from_tensors(kept).repeat()
+        return endless(self.images, *([self.labels] if labels else []))
+
+    def check(self, *args, labelled: int | None = None, **kwargs) -> None:
+        """Checks the arguments of `Source.batches`, and that each class has enough examples.
+
+        Raises:
+            UserError: As for `Outline.check`, or if a class has too few examples for `labelled`.
+        """
+        super().check(*args, labelled=labelled, **kwargs)
+        if labelled is not None:
+            self._labelled_arrays(labelled, 0)
+
+    def _choose_labelled(self, wanted, random):
+        self._check_labels()
+        chosen, missing = few_labels.choose(self.labels, wanted, random)
+        if missing.any():
+            raise self._lacking(missing, wanted)
+        return self.images[chosen], self.labels[chosen]
+
+
+def endless(*arrays: np.ndarray) -> "tf.data.Dataset":
+    """Returns an endless dataset whose elements are all the same: an optional of the arrays. Bytes are not copied."""
+    import tensorflow as tf
+
+    with tf.device("/CPU:0"):
+        kept = tf.experimental.Optional.from_value(tuple(map(_shared, arrays)))
+    return tf.data.Dataset.from_tensors(kept).repeat()
+
+
+def _shared(array: np.ndarray) -> "tf.Tensor | np.ndarray":
+    """Returns bytes as a tensor that shares their memory, if they are aligned; other arrays are unchanged."""
+    import tensorflow as tf
+
+    if array.dtype != np.uint8:
+        return array
+    if array.ctypes.data % ALIGNMENT or not array.flags.c_contiguous:
+        array = cache.aligned(array)
+    # DLPack shares the memory, and so does an optional. A tensor that a function captures or a dataset holds is copied
+    # in full whenever TensorFlow rewrites the graph of the pipeline.
+    return tf.experimental.dlpack.from_dlpack(np.asarray(_Unlocked(array)).__dlpack__())
 
 
 def to_float(pixels: "tf.Tensor") -> "tf.Tensor":
@@ -384,6 +487,14 @@ class PointSource(Source):
     def outline(distribution: synthetic.Distribution) -> tuple:
         """Returns the arguments of `Outline` for points of `distribution`, without `labelled`."""
         return distribution.name, (distribution.dim,), None, distribution.classes, _POINT_SETTINGS
+
+    def _choose_labelled(self, wanted, random):
+        for draws in (2**10, 2**14, 2**18, 2**22):
+            x, labels = self.distribution.sample_labelled(draws, random.integers(2**62, size=2))
+            chosen, missing = few_labels.choose(labels.numpy(), wanted, random)
+            if not missing.any():
+                return x.numpy()[chosen], labels.numpy()[chosen]
+        raise self._lacking(missing, wanted)
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """Draws n points, float32 [n, dim], that are independent of the streams with the same seed."""

@@ -192,7 +192,9 @@ def of_model(
 
     from gan_zoo.nn.image_leaves import images_of
 
-    if gan.classes is not None and classes is None:
+    if gan.classes is None:
+        classes = None
+    elif classes is None:
         classes = tuple(map(str, range(gan.classes)))
 
     def latents(n, seed):

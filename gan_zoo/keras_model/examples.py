@@ -6,6 +6,8 @@ The same rules hold for `fit`, `train_on_batch` and a direct `train_step`:
   are unpacked. Labels, dicts and lists are refused. They are accepted if the class defines a loss or a step of its own,
   which may read them, or if the discriminator has several inputs.
 - A model with `classes=K` takes (x, labels). Labels are integers, [B], from 0 to K - 1.
+- A class that `takes_few_labels` takes x, or a dictionary with the keys "images", "labelled" and "labels": see
+  `gan_zoo.keras_model.few_labels`. "images" and "labelled" obey the rules of x.
 - Floats of any width are cast to the dtype of the samples. Integers and booleans are refused.
 - Images are in [-1, 1]. If the generator's output is bounded, values up to `SLACK` are accepted, because resizing with
   a bicubic or Lanczos filter overshoots by up to a sixth of the range. A user's generator without a bound may use other
@@ -32,6 +34,9 @@ SLACK = 1.4
 FAR = 10.0
 """The same for a generator without a bound. It is far above standardised data and far below bytes (0 to 255)."""
 
+PARTLY_LABELLED = ("images", "labelled", "labels")
+"""The keys of a batch in which a few examples have labels: see `gan_zoo.keras_model.few_labels`."""
+
 _STEPS = ("D", "discriminator_step", "generator_step", "joint_step", "turn", "play", "split")
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -50,6 +55,10 @@ class Source:
     name: str
     change: str
     symbolic: bool = False
+
+    def part(self, key: str) -> "Source":
+        """The source of one part of a dictionary."""
+        return dataclasses.replace(self, name=f"{self.name}[{key!r}]" if self.name == "x" else f"{self.name} ({key})")
 
 
 ARRAY = Source("x", "pass {}")
@@ -72,6 +81,8 @@ class Examples:
         n_critic: The number of minibatches in a batch.
         turns_name: Name of the setting that gives the number of minibatches, for error messages.
         classes: Number of classes of the labels in (images, labels); None for examples without labels.
+        categories: Number of classes of the labels in a dictionary with a few labelled examples; None if the model
+            takes no such data.
         replicas: The number of replicas that share a batch.
     """
 
@@ -84,6 +95,7 @@ class Examples:
     replicas: int
     turns_name: str = "n_critic"
     classes: int | None = None
+    categories: int | None = None
 
     @classmethod
     def of(cls, gan, probe: bool = False) -> "Examples":
@@ -107,7 +119,12 @@ class Examples:
             replicas=gan.distribute_strategy.num_replicas_in_sync,
             turns_name="n_critic" if hasattr(gan, "n_critic") else "turns",
             classes=gan.classes,
+            categories=gan.categories if own.takes_few_labels else None,
         )
+
+    def has_few_labels(self, x: Any) -> bool:
+        """Whether unpacked data are of a model that takes a few labelled examples, and have the form for them."""
+        return self.categories is not None and isinstance(x, dict) and {*x} == {*PARTLY_LABELLED}
 
     @property
     def parts(self) -> int:
@@ -135,6 +152,11 @@ class Examples:
         """
         if self.classes:
             x = self._check_labels(x, source)
+        elif self.has_few_labels(x):
+            self._check_labels((x["labelled"], x["labels"]), source)
+            for key in ("images", "labelled"):
+                dataclasses.replace(self, categories=None, structures=False).check(x[key], source.part(key))
+            return
         elif tf.nest.is_nested(x):
             if not self.structures:
                 raise UserError(self.structure_message(x, source))
@@ -163,11 +185,12 @@ class Examples:
         dtype, shape = getattr(labels, "dtype", None), tf.TensorShape(getattr(labels, "shape", ()))
         if dtype is None or not tf.as_dtype(dtype).is_integer or shape.rank not in (None, 1):
             what = "something else" if dtype is None else f"{tf.as_dtype(dtype).name} of shape {_shape(tuple(shape))}"
-            how = "tf.argmax(y, axis=-1)" if shape.rank == 2 and shape[-1] == self.classes else "tf.reshape(y, [-1])"
+            is_one_hot = shape.rank == 2 and shape[-1] == self._most_label + 1
+            how = "tf.argmax(y, axis=-1)" if is_one_hot else "tf.reshape(y, [-1])"
             fix = f", {how}" if shape.rank == 2 else ""
             raise UserError(
                 f"{source.name} has labels that are {what}, and this model takes whole numbers, [B]: pass class "
-                f"indices from 0 to {self.classes - 1}{fix}."
+                f"indices from 0 to {self._most_label}{fix}."
             )
         return images
 
@@ -178,15 +201,20 @@ class Examples:
             UserError: If a label is not one of the classes.
         """
         low, high = _extremes(labels)
-        if low < 0 or high >= self.classes:
+        if low < 0 or high > self._most_label:
             raise UserError(self.label_message(low, high, source))
 
     def label_message(self, low: float, high: float, source: Source) -> str:
         """The error message for labels that are out of range."""
+        name, most = "classes" if self.classes else "categories", self._most_label
         return (
-            f"{source.name} has labels from {low:g} to {high:g}, and this model has classes={self.classes}, from 0 to "
-            f"{self.classes - 1}: build it with classes={max(2, int(high) + 1)}, or change the labels."
+            f"{source.name} has labels from {low:g} to {high:g}, and this model has {name}={most + 1}, from 0 to "
+            f"{most}: build it with {name}={max(2, int(high) + 1)}, or change the labels."
         )
+
+    @property
+    def _most_label(self) -> int:
+        return (self.classes or self.categories) - 1
 
     def _check_dtype(self, x: Any, source: Source) -> None:
         dtype = tf.as_dtype(x.dtype)
@@ -220,7 +248,7 @@ class Examples:
     def shape_message(self, shape: tuple[int | None, ...], source: Source) -> str:
         """The error message for batches whose shape differs from the generator's."""
         advice = self._reshaping(shape, source)
-        what = "shape" if source is ARRAY else "batches of shape"
+        what = "shape" if source.change == ARRAY.change else "batches of shape"
         return (
             f"{source.name} has {what} {_shape(shape)}, and the generator makes {_shape((None, *self.shape))}"
             f"{advice and ': '}{advice}."
@@ -272,6 +300,11 @@ class Examples:
 
     def structure_message(self, x: Any, source: Source) -> str:
         """The error message for labels, dicts and lists if the networks take one tensor."""
+        if self.categories and isinstance(x, dict):
+            return (
+                f"{source.name} is a dict with the keys {', '.join(map(repr, x))}, and this model takes examples alone "
+                f"or a dict with the keys {', '.join(map(repr, PARTLY_LABELLED))}."
+            )
         if isinstance(x, dict):
             keys = list(x)
             chosen = next((key for key in keys if self._is_x(x[key])), None)
@@ -381,6 +414,9 @@ class Examples:
         self.check(x, source)
         if self.classes:
             return self._convert_images(x[0], source), self._convert_labels(x[1], source)
+        if self.has_few_labels(x):
+            images, labelled = (self._convert_images(x[key], source.part(key)) for key in ("images", "labelled"))
+            return {"images": images, "labelled": labelled, "labels": self._convert_labels(x["labels"], source)}
         if tf.nest.is_nested(x):
             return self.cast(tf.nest.map_structure(tf.convert_to_tensor, x))
         return self._convert_images(x, source)

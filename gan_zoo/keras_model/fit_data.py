@@ -137,7 +137,7 @@ class TakesData:
             batch = tf.nest.map_structure(tf.convert_to_tensor, data)
         else:
             batch = wanted.convert(_as_arrays(data))
-            if wanted.classes or not tf.nest.is_nested(batch):
+            if wanted.classes or wanted.has_few_labels(batch) or not tf.nest.is_nested(batch):
                 wanted.check_count(tf.nest.flatten(batch)[0].shape[0], "give")
         self.make_train_function()
         with self._user_errors(wanted, ARRAY, batch):
@@ -442,6 +442,10 @@ def _feed_stream(
             images, labels = batch
             with tf.control_dependencies([examples.label_assertion(labels, wanted.classes)]):
                 return convert_images(images), tf.cast(labels, tf.int32)
+        if wanted.has_few_labels(batch):
+            images, labelled = (convert_images(batch[key]) for key in ("images", "labelled"))
+            with tf.control_dependencies([examples.label_assertion(batch["labels"], wanted.categories)]):
+                return {"images": images, "labelled": labelled, "labels": tf.cast(batch["labels"], tf.int32)}
         if tf.nest.is_nested(batch):
             return batch
         return convert_images(batch)
@@ -453,8 +457,9 @@ def _feed_stream(
         with tf.control_dependencies([examples.range_assertion(batch, wanted.limit)]):
             return tf.identity(batch)
 
+    has_limits = wanted.limit or wanted.classes or wanted.has_few_labels(spec)
     is_checked = getattr(x, "is_checked", False)
-    if ((wanted.limit or wanted.classes) and not is_checked) or not _is_converted(dataset.element_spec, wanted):
+    if (has_limits and not is_checked) or not _is_converted(dataset.element_spec, wanted):
         dataset = dataset.map(_as_is(convert))
     size = tf.nest.flatten(spec)[0].shape[:1]
     size = size[0] if size.rank else None

@@ -20,6 +20,8 @@ class BuildsNetworks:
         kinds: The examples for which the class can build networks: "image" and "points", or one of them.
         takes_labels: Whether a model has `classes`: "optional", "required" or "never". Unless it is "optional", other
             models raise an error.
+        takes_few_labels: Whether a model also takes data of which only a few examples have labels: see
+            `gan_zoo.keras_model.few_labels`.
         discriminator_norm: Normalization of the paper's discriminator: "none", "batch", "layer" or "spectral".
         default_network: The family of networks that the method needs, or None.
         gradient_penalty_argument: Name of the argument with the weight of a penalty on the discriminator's gradient at
@@ -29,6 +31,7 @@ class BuildsNetworks:
 
     kinds = ("image", "points")
     takes_labels = "optional"
+    takes_few_labels = False
     discriminator_norm = "batch"
     default_network = None
     gradient_penalty_argument = None

@@ -16,6 +16,11 @@ A model with an encoder also takes images, float32 in [-1, 1] or uint8:
     codes = model.encode(images)                        # [16, Z]; model(codes) are the reconstructions
     again = model.reconstruct(images)
     walk = model.interpolate_images(images[0], images[1], steps=8)
+A model whose latents have codes makes samples with chosen codes:
+
+    model.codes                                         # {"category_0": Code(...), "continuous_0": Code(...), ...}
+    threes = model.sample(16, seed=0, codes={"category_0": 3, "continuous_0": 0.5})
+    rows = model.walk("continuous_0", steps=8, rows=4, seed=0)          # float32 [4, 8, 28, 28, 1]
 
 The networks are SavedModels: see `gan_zoo.export.saved_model`. The graph of a SavedModel is code: it can read and write
 files with the rights of the user who samples from it. So every file is verified before TensorFlow loads it. Releases
@@ -27,6 +32,7 @@ import json
 import operator
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +41,9 @@ import numpy as np
 from gan_zoo import releases
 from gan_zoo.releases import exports
 from gan_zoo.util import checks
+from gan_zoo.util import codes as util_codes
 from gan_zoo.util.class_names import find_labels
+from gan_zoo.util.codes import Code
 from gan_zoo.util.errors import UserError
 from gan_zoo.util.pictures import to_uint8
 from gan_zoo.util.specs import suggest
@@ -172,6 +180,7 @@ class Pretrained:
             "classes", "encoder" and more, see `gan_zoo.export.saved_model.METADATA`.
         classes: Names of the K classes, by label; None for a model without labels.
         has_encoder: Whether the model can encode and reconstruct examples.
+        codes: Parts of the latent vector that can be set, by name: see `gan_zoo.util.codes`. Empty if there are none.
 
     Raises:
         UserError: If gan_zoo did not export the SavedModel.
@@ -190,8 +199,11 @@ class Pretrained:
         names = self.metadata.get("classes")  # exports of early versions have no such key
         self.classes: tuple[str, ...] | None = None if names is None else tuple(names)
         self.has_encoder = bool(self.metadata.get("encoder"))
+        self.codes = util_codes.from_description(self.metadata.get("codes", {}))
 
-    def sample(self, n: int, seed: int | None = None, label: Any = None) -> np.ndarray:
+    def sample(
+        self, n: int, seed: int | None = None, label: Any = None, codes: Mapping[str, Any] | None = None
+    ) -> np.ndarray:
         """Returns `n` samples, float32: images, [n, H, W, C] in [-1, 1], or points, [n, D].
 
         Args:
@@ -200,14 +212,55 @@ class Pretrained:
             label: Class of all samples, or of each sample, [n]: a label from 0 to K - 1 or a name of `classes`. Case,
                 spaces, underscores and hyphens of a name do not matter. None draws classes uniformly. The latents do
                 not depend on the label, unless the model's prior does.
+            codes: Values of some of the model's `codes` by name, each for all samples, or one for each sample, [n]:
+                {"category_0": 3, "continuous_0": 0.5}. All other numbers of the latents are those without this
+                argument.
 
         Raises:
-            UserError: If `n` or `seed` is not valid, there is no such class, or the model has no classes.
+            UserError: If `n` or `seed` is not valid, there is no such class, or the model has no classes; if there is
+                no such code, or it has no such value.
         """
-        z, labels = self._draw(n, seed, label)
+        z, labels = self._draw(n, seed, label, codes)
         return self(z, labels if label is None else label)
 
-    def sample_uint8(self, n: int, seed: int | None = None, label: Any = None) -> np.ndarray:
+    def walk(
+        self,
+        code: str,
+        steps: int | None = None,
+        rows: int = 1,
+        seed: int | None = None,
+        label: Any = None,
+        codes: Mapping[str, Any] | None = None,
+    ) -> np.ndarray:
+        """Returns rows of samples in which only one code changes.
+
+        Args:
+            code: Name of one of `codes`. It goes from its lowest to its highest value; a categorical code takes each of
+                its categories.
+            steps: Number of samples in a row, from 2 up, for a continuous code. Defaults to 8. A categorical code has
+                one sample for each category and takes no steps.
+            rows: Number of rows. Each row has other latents.
+            seed: As for `sample`.
+            label: As for `sample`, for all samples or one for each row, [rows]. The samples of a row have one class.
+            codes: Values of other codes, for all samples or one for each row, [rows].
+
+        Returns:
+            Samples, float32, [rows, steps, ...].
+
+        Raises:
+            UserError: If an argument is not valid, or there is no such code.
+        """
+        z, labels, columns = walk_latents(self, code, steps, _integer("rows", rows, least=1), seed, codes)
+        if label is not None and self.classes is not None:
+            labels = np.repeat(find_labels(label, self.classes, rows), columns)
+        elif label is not None:
+            labels = label  # which raises the error of a model without classes
+        samples = self(z, labels)
+        return samples.reshape(rows, columns, *samples.shape[1:])
+
+    def sample_uint8(
+        self, n: int, seed: int | None = None, label: Any = None, codes: Mapping[str, Any] | None = None
+    ) -> np.ndarray:
         """Returns the images of `sample` as uint8, [n, H, W, C].
 
         Raises:
@@ -215,15 +268,17 @@ class Pretrained:
         """
         if len(self.metadata["shape"]) != 3:
             raise UserError(f"{self.path} generates points, which have no uint8 form: use sample.")
-        return to_uint8(self.sample(n, seed, label))
+        return to_uint8(self.sample(n, seed, label, codes))
 
-    def latents(self, n: int, seed: int | None = None, label: Any = None) -> np.ndarray:
-        """Returns the latents of `sample(n, seed, label)`, float32, [n, Z].
+    def latents(
+        self, n: int, seed: int | None = None, label: Any = None, codes: Mapping[str, Any] | None = None
+    ) -> np.ndarray:
+        """Returns the latents of `sample(n, seed, label, codes)`, float32, [n, Z].
 
         Raises:
             UserError: As for `sample`.
         """
-        return self._draw(n, seed, label)[0]
+        return self._draw(n, seed, label, codes)[0]
 
     def labels(self, n: int, seed: int | None = None) -> np.ndarray | None:
         """Returns the labels of `sample(n, seed)`, int32, [n]; None for a model without labels.
@@ -233,22 +288,25 @@ class Pretrained:
         """
         return self._draw(n, seed)[1]
 
-    def _draw(self, n: int, seed: int | None, label: Any = None) -> tuple[np.ndarray, np.ndarray | None]:
+    def _draw(
+        self, n: int, seed: int | None, label: Any = None, codes: Mapping[str, Any] | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         n = _integer("n", n, least=1)
         seed = secrets.randbits(63) if seed is None else _integer("seed", seed, least=-(2**63))
         if self.classes is None:
-            return self._model.sample_latent(n, seed).numpy(), None
+            return util_codes.place(self.codes, self._model.sample_latent(n, seed).numpy(), codes), None
         # Exports of early versions have no `sample_latent_class`. Their latents do not depend on labels.
         if label is None or not hasattr(self._model, "sample_latent_class"):
             z, labels = self._model.sample_latent(n, seed)
         else:
             z, labels = self._model.sample_latent_class(n, seed, find_labels(label, self.classes, n).astype(np.int64))
-        return z.numpy(), labels.numpy()
+        return util_codes.place(self.codes, z.numpy(), codes), labels.numpy()
 
     def interpolate(self, seed_a: int, seed_b: int, steps: int, label: Any = None) -> np.ndarray:
         """Returns samples between `sample(1, seed_a)` and `sample(1, seed_b)`, both included: see `interpolate`.
 
-        If the model has classes, all samples have the same class, and only the latents change.
+        If the model has classes, all samples have the same class, and only the latents change. Categorical codes, too,
+        are those of the first sample.
 
         Args:
             seed_a: Seed of the first sample.
@@ -267,7 +325,7 @@ class Pretrained:
         if label is None and first is not None:
             label = first[0]
         (stop,), _ = self._draw(1, seed_b, label)
-        return self(interpolate(start, stop, steps, prior=self.metadata["prior"]), label)
+        return self(interpolate(start, stop, steps, prior=self.metadata["prior"], codes=self.codes), label)
 
     def __call__(self, z: np.ndarray, label: Any = None) -> np.ndarray:
         """Returns the samples for given latents.
@@ -389,18 +447,47 @@ def _in_chunks(function: Any, inputs: list[np.ndarray], shape: list[int]) -> np.
     return results
 
 
-def interpolate(start: np.ndarray, stop: np.ndarray, steps: int, *, prior: str) -> np.ndarray:
+def walk_latents(
+    generator: Any, code: str, steps: int | None, rows: int, seed: int | None, codes: Mapping[str, Any] | None = None
+) -> tuple[np.ndarray, np.ndarray | None, int]:
+    """Returns the latents and the labels of `Pretrained.walk`, row by row, and the number of samples in a row.
+
+    Args:
+        generator: A `Pretrained`, or another object with its `codes`, `latents` and `labels`.
+        code: As for `walk`. So are all other arguments.
+
+    Raises:
+        UserError: As for `walk`.
+    """
+    found = util_codes.find(generator.codes, code, "code")
+    if found.kind == "categorical" and steps is not None:
+        raise UserError(f"steps={steps}: {code} takes each of its {found.size} categories: leave steps out.")
+    if code in (codes or {}):
+        raise UserError(f"codes: {code} changes along the walk: leave it out.")
+    values = found.values(_integer("steps", 8 if steps is None else steps, least=2))
+    seed = secrets.randbits(63) if seed is None else seed
+    z, labels = generator.latents(rows, seed, codes=codes), generator.labels(rows, seed)
+    z = np.repeat(z, len(values), axis=0)
+    z = util_codes.place(generator.codes, z, {code: np.tile(values, rows)})
+    return z, None if labels is None else np.repeat(labels, len(values)), len(values)
+
+
+def interpolate(
+    start: np.ndarray, stop: np.ndarray, steps: int, *, prior: str, codes: Mapping[str, Code] | None = None
+) -> np.ndarray:
     """Returns latents between `start` and `stop`, both included and exact.
 
     For a normal prior they are on the arc of White (2016), along which latents have the usual length of draws from
     N(0, I). Halfway along the straight line they would be shorter than the latents in training. For other priors they
-    are on the straight line.
+    are on the straight line. Continuous codes are on the straight line, too, and categorical codes are those of
+    `start`, because there is no category between two others.
 
     Args:
         start: The first latent vector, [Z].
         stop: The last latent vector, [Z].
         steps: Number of latents, from 2 up.
         prior: "normal", or the name of another prior.
+        codes: The parts of the latents that are codes, after the noise. None for none.
 
     Returns:
         float32, [steps, Z].
@@ -414,6 +501,14 @@ def interpolate(start: np.ndarray, stop: np.ndarray, steps: int, *, prior: str) 
     steps = _integer("steps", steps, least=2)
     t = np.linspace(0, 1, steps)[:, np.newaxis]
     start, stop = np.asarray(start, np.float64), np.asarray(stop, np.float64)
+    if codes:
+        first = min(code.start for code in codes.values())
+        noise = interpolate(start[:first], stop[:first], steps, prior=prior)
+        stop = stop.copy()
+        for code in codes.values():
+            if code.kind == "categorical":
+                stop[code.slice] = start[code.slice]
+        return np.concatenate([noise, ((1 - t) * start + t * stop)[:, first:]], axis=1).astype(np.float32)
     if prior == "normal":
         lengths = np.linalg.norm(start) * np.linalg.norm(stop)
         angle = np.arccos(np.clip(start @ stop / lengths, -1, 1)) if lengths else 0.0

@@ -230,8 +230,12 @@ def refined(gan: GenerativeModel, z: Any, random: RandomStream | FixedStream, dy
     def with_labels(x):
         return (x, *labels) if labels else x
 
+    # Codes keep their values: between two one-hot vectors there is no category.
+    noise = gan.latent_dim if gan.codes else z.shape[1]
+    z, codes = z[:, :noise], z[:, noise:]
+
     def sample(z):
-        return tf.cast(gan(with_labels(z)), tf.float32)
+        return tf.cast(gan(with_labels(tf.concat([z, codes], axis=1))), tf.float32)
 
     if space == "pixel":
         x = sample(z)

@@ -1,8 +1,9 @@
 """Samples from a trained model: `python -m gan_zoo.sample --model=wgan_gp-celeb_a --output=faces.png`."""
 
+import contextlib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from absl import flags
 
 from gan_zoo.sampling import pretrained, real_images
 from gan_zoo.util import checks, command_line, files, pictures
+from gan_zoo.util import codes as util_codes
 from gan_zoo.util.class_names import find_labels, shown_classes
 from gan_zoo.util.errors import UserError
 
@@ -17,12 +19,13 @@ USAGE = """
 Draws samples from a trained generator: python -m gan_zoo.sample --model=wgan_gp-celeb_a --output=faces.png
 
 The same model, number and seed give the same samples again. If the model was trained with labels, --label selects a
-class; without --label, a picture has a row for each class. A model with an encoder also shows real images beside its
-reconstructions: --reconstruct=folder:PATH, or a dataset's name.
+class; without --label, a picture has a row for each class. If its latents have codes, --codes sets some of them, and
+--walk shows one of them along each row. A model with an encoder also shows real images beside its reconstructions:
+--reconstruct=folder:PATH, or a dataset's name.
 """
 
 GROUPS = {
-    "What": ["model", "num", "seed", "label", "interpolate"],
+    "What": ["model", "num", "seed", "label", "interpolate", "codes", "walk"],
     "Real images": ["reconstruct", "data_dir", "split"],
     "Source of the model": ["mirror", "index", "trust"],
     "Refinement": ["refine", "refine_steps", "refine_step_size", "refine_noise", "refine_gradient_clip"],
@@ -67,6 +70,12 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("data_dir", None, "Folder of TFDS's datasets for --reconstruct.")
     flags.DEFINE_string("split", "train", "Split of a TFDS dataset for --reconstruct, such as test.")
+    flags.DEFINE_string("codes", None, "Values of codes of the latents, such as category_0=3,continuous_0=0.5.")
+    flags.DEFINE_string(
+        "walk",
+        None,
+        "A code that changes along each row: from its lowest to its highest value, or all categories.",
+    )
     flags.DEFINE_string(
         "output", "samples.png", "The file: .png is a picture, .npy and .npz hold float32 arrays, images in [-1, 1]."
     )
@@ -94,6 +103,9 @@ def main() -> None:
     if values.reconstruct is not None:
         if values.refine != "none":
             raise UserError(f"--refine={values.refine} refines samples, not --reconstruct: leave one of them out.")
+        for name in ("codes", "walk"):
+            if getattr(values, name) is not None:
+                raise UserError(f"--{name} is for samples, not for --reconstruct: leave one of them out.")
         where = {"data_dir": values.data_dir, "split": values.split}
         print(write_reconstructions(values.model, values.output, values.reconstruct, **where, **shared))
         return
@@ -105,6 +117,8 @@ def main() -> None:
             values.model,
             values.output,
             **shared,
+            codes=values.codes,
+            walk=values.walk,
             refine=values.refine,
             steps=values.refine_steps,
             step_size=values.refine_step_size,
@@ -122,6 +136,8 @@ def write_samples(
     seed: int = 0,
     label: int | str | None = None,
     interpolate: bool = False,
+    codes: str | None = None,
+    walk: str | None = None,
     columns: int | None = None,
     trust: bool = False,
     mirror: str | Path | None = None,
@@ -142,7 +158,11 @@ def write_samples(
         label: For a model with classes, the class of all samples: its label or its name. None uses all classes, but at
             most 16 in a picture of images: one for each row of a picture or interpolation, and otherwise at random.
         interpolate: Whether each row of the picture interpolates from one random sample to another.
-        columns: Images in a row. With `interpolate` it must divide `num`.
+        codes: Values of codes of the latents, "category_0=3,continuous_0=0.5"; None for random ones.
+        walk: Name of a code that changes along each row: see `Pretrained.walk`. There are as many complete rows as
+            `num` samples fill, at least one.
+        columns: Images in a row. With `interpolate` it must divide `num`. With `walk` it is the number of steps of a
+            continuous code, by default 8.
         trust: As for `gan_zoo.load_pretrained`. If the samples of a run of a user's own class are refined, it allows to
             import the module of the class.
         mirror: As for `gan_zoo.load_pretrained`.
@@ -159,20 +179,30 @@ def write_samples(
             class.
     """
     output = _check_request(model, output, num, seed, columns, index)
+    given = None if codes is None else util_codes.parse(codes, "--codes")
+    if walk is not None and interpolate:
+        raise UserError("--walk and --interpolate both say what changes along a row: leave one of them out.")
     if interpolate:
         columns = _steps(num, columns)
     if refine == "none":
         generator = pretrained.load_pretrained(model, trust=trust, mirror=mirror, index=index)
     else:
         generator = _Refined(model, seed, refine, dynamics, trust)
+    if walk is not None:
+        columns, num = _walk_size(generator, walk, columns, num)
     in_rows = output.suffix.lower() == ".png" and len(generator.metadata["shape"]) == 3 and not interpolate
-    if generator.classes and label is None and in_rows:
+    if generator.classes and label is None and in_rows and walk is None:
         columns = columns or math.isqrt(num)
         num = columns * len(shown_classes(len(generator.classes)))
         if num > _MOST:
             raise UserError(f"--columns={columns} makes {num} samples of all classes, but a file has at most {_MOST}.")
-    labels = _labels(generator, label, num, seed, columns if interpolate or in_rows else None)
-    latents = _latents(generator, num, seed, labels, columns if interpolate else None)
+    labels = _labels(generator, label, num, seed, columns if interpolate or in_rows or walk else None)
+    with _flags_of_codes():
+        if walk is None:
+            latents = _latents(generator, num, seed, labels, columns if interpolate else None, given)
+        else:
+            steps = columns if generator.codes[walk].kind == "continuous" else None
+            latents, _, _ = pretrained.walk_latents(generator, walk, steps, num // columns, seed, given)
     samples = generator(latents, labels)
     arrays = {"samples": samples, "latents": latents, **({} if labels is None else {"labels": labels})}
     _save(output, lambda: pictures.picture(samples, columns=columns), arrays)
@@ -320,6 +350,7 @@ class _Refined:
             )
         self._gan, _, settings = trained_gan.load_gan(run_dir, trust=trust)
         self._seed = seed
+        self.codes = self._gan.codes
         self.metadata = {
             "model": f"{settings['model']}, refined in {space} space",
             "shape": self._gan.sampling_network.output_shape[1:],
@@ -329,11 +360,14 @@ class _Refined:
         if self._gan.classes is not None:
             self.classes = tuple(settings["data"].get("classes") or map(str, range(self._gan.classes)))
 
-    def latents(self, n: int, seed: int, label: np.ndarray | None = None) -> np.ndarray:
-        return self._draw(n, seed, label)[0].numpy()
+    def latents(
+        self, n: int, seed: int, label: np.ndarray | None = None, codes: dict[str, float] | None = None
+    ) -> np.ndarray:
+        return util_codes.place(self.codes, self._draw(n, seed, label)[0].numpy(), codes)
 
-    def labels(self, n: int, seed: int) -> np.ndarray:
-        return self._draw(n, seed)[1].numpy()
+    def labels(self, n: int, seed: int) -> np.ndarray | None:
+        labels = self._draw(n, seed)[1]
+        return None if labels is None else labels.numpy()
 
     def _draw(self, n: int, seed: int, label: np.ndarray | None = None):
         z = self._gan.sample_latent(n, seed, **({} if label is None else {"label": label}))
@@ -373,13 +407,35 @@ def _labels(generator, label, num: int, seed: int, columns: int | None) -> np.nd
     return np.array([shown[k // columns % len(shown)] for k in range(num)], np.int32)
 
 
-def _latents(generator, num: int, seed: int, labels: np.ndarray | None, steps: int | None) -> np.ndarray:
+def _latents(
+    generator, num: int, seed: int, labels: np.ndarray | None, steps: int | None, given: dict[str, float] | None
+) -> np.ndarray:
     if steps is None:
-        return generator.latents(num, seed, labels)
+        return generator.latents(num, seed, labels, given)
     ends = None if labels is None else np.repeat(labels[::steps], 2)  # a row has one class
-    pairs = generator.latents(2 * num // steps, seed, ends).reshape(num // steps, 2, -1)
-    prior = generator.metadata["prior"]
-    return np.concatenate([pretrained.interpolate(*pair, steps, prior=prior) for pair in pairs])
+    pairs = generator.latents(2 * num // steps, seed, ends, given).reshape(num // steps, 2, -1)
+    how = {"prior": generator.metadata["prior"], "codes": generator.codes}
+    return np.concatenate([pretrained.interpolate(*pair, steps, **how) for pair in pairs])
+
+
+def _walk_size(generator, walk: str, columns: int | None, num: int) -> tuple[int, int]:
+    """The number of samples in a row of a walk, and in all rows."""
+    code = util_codes.find(generator.codes, walk, "--walk")
+    if code.kind == "categorical" and columns not in (None, code.size):
+        raise UserError(f"--columns={columns}: --walk={walk} has {code.size} categories in a row: leave --columns out.")
+    columns = code.size if code.kind == "categorical" else columns or 8
+    if columns < 2:
+        raise UserError(f"--columns must be 2 or more to walk along {walk}, not {columns}.")
+    return columns, max(num // columns, 1) * columns
+
+
+@contextlib.contextmanager
+def _flags_of_codes() -> Iterator[None]:
+    """Makes errors about codes name the flag `--codes`."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"--{error}" if str(error).startswith("codes: ") else str(error)) from None
 
 
 if __name__ == "__main__":

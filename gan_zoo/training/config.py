@@ -25,6 +25,7 @@ _RANGES = {
     "batch_size": (1, 2**31 - 1),
     "n_critic": (1, MOST_TURNS),
     "latent_dim": (1, 2**20),
+    "labelled": (1, 2**31 - 1),
     "width": (1, 2**14),
     "resolution": (1, 2**14),
     "steps_per_execution": (1, 10**6),
@@ -68,6 +69,7 @@ class Config:
     condition: str | None = None
     minibatch_discrimination: bool = False
     g_norm: str | None = None
+    labelled: int | None = None
     set: tuple[str, ...] = ()
     ema_decay: float = 0.999
     seed: int = 0
@@ -104,13 +106,14 @@ DEFAULTS = {
 
 
 @contextlib.contextmanager
-def flag_of_labels() -> Iterator[None]:
-    """Makes errors about the argument `labels` of datasets name the flag `--conditional`."""
+def flag_of_labels(flag: str = "--conditional") -> Iterator[None]:
+    """Makes errors about the arguments `labels` and `labelled` of datasets name a flag."""
     try:
         yield
     except UserError as error:
-        if str(error).startswith("labels: "):
-            raise UserError(f"--conditional: {str(error).removeprefix('labels: ')}") from None
+        argument, colon, rest = str(error).partition(": ")
+        if colon and argument in ("labels", "labelled"):
+            raise UserError(f"{flag}: {rest}") from None
         raise
 
 
@@ -139,6 +142,8 @@ def check(config: Config) -> None:
             raise UserError(f"--{name} must be positive, not {value}.")
     if config.condition and not config.conditional:
         raise UserError(f"--condition={config.condition} says how networks read labels: add --conditional.")
+    if config.labelled and config.conditional:
+        raise UserError("--labelled and --conditional exclude each other: a few examples have labels, or all have.")
     for name in ("evaluate_metrics", "evaluate_num", "evaluate_features"):
         if getattr(config, name) and not config.evaluate_every:
             raise UserError(f"--{name} says how samples are evaluated in training: add --evaluate_every.")

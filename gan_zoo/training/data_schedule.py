@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gan_zoo import data
+from gan_zoo.training.config import flag_of_labels
 from gan_zoo.util.seeds import stream
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class DataSchedule:
         batch_size: Examples in a minibatch, over all replicas.
         turns: Minibatches in a step.
         seed: Seed of the run.
+        labelled: Number of examples with labels, for a model that learns from few labels; None for other models.
         growth: The phases of growing networks; None for networks that do not grow.
         steps: The last step. Defaults to that of `growth`.
 
@@ -35,11 +37,13 @@ class DataSchedule:
         batch_size: int,
         turns: int,
         seed: int,
+        labelled: int | None = None,
         growth: "Growth | None" = None,
         steps: int | None = None,
     ):
         self.found, self._find, self.batch_size = found, find, batch_size
         self.turns, self.seed, self.growth = turns, seed, growth
+        self._few = {} if labelled is None else {"labelled": labelled}
         self.steps = steps or growth.steps
         self._phase_source = None
         self._examples = None, None
@@ -56,8 +60,9 @@ class DataSchedule:
             UserError: If they do not.
         """
         phases = self.growth.phases_before(self.steps) if self.growth else ()
-        for size in {phase.batch_size for phase in phases} or {self.batch_size}:
-            known.check(size, n_critic=self.turns, seed=self.seed)
+        with flag_of_labels("--labelled"):
+            for size in {phase.batch_size for phase in phases} or {self.batch_size}:
+                known.check(size, n_critic=self.turns, seed=self.seed, **self._few)
 
     def batch_sizes(self) -> set[int]:
         """Minibatch sizes of all phases."""
@@ -73,7 +78,7 @@ class DataSchedule:
 
     def dataset(self, step: int):
         """Returns the data from step `step` to `phase_end(step)`."""
-        settings = {"n_critic": self.turns, "seed": self.seed}
+        settings = {"n_critic": self.turns, "seed": self.seed, **self._few}
         if self.growth is None:
             return self.source.batches(self.batch_size, start_step=step, **settings)
         start, before = step - self.growth.start(step), self.growth.before(step)
@@ -82,8 +87,7 @@ class DataSchedule:
 
     def real_points(self):
         """Returns points of the data, [N, D], to draw below the samples."""
-        batch = next(self.source.batches(2048, seed=stream(self.seed, "pictures")).as_numpy_iterator())
-        return batch[0] if isinstance(batch, tuple) else batch
+        return next(self.source.batches(2048, seed=stream(self.seed, "pictures"), labels=False).as_numpy_iterator())
 
     def real_examples(self, step: int) -> Any:
         """Returns a minibatch of real examples at the networks' resolution at step `step`, the same at each call.
@@ -93,7 +97,8 @@ class DataSchedule:
         step = min(step, self.steps - 1)
         source, size = self._source_at(step), self.growth.phase(step).batch_size if self.growth else self.batch_size
         if self._examples[0] is not source:
-            batches = source.batches(size, n_critic=self.turns, seed=stream(self.seed, "health"))
+            few = {**self._few, "labelled_seed": self.seed} if self._few else {}
+            batches = source.batches(size, n_critic=self.turns, seed=stream(self.seed, "health"), **few)
             self._examples = source, next(iter(batches))
         return self._examples[1]
 

@@ -118,7 +118,7 @@ class Job:
 
     def _find(self, resolution: int | None) -> data.Found:
         config = self.config
-        with flag_of_labels():
+        with flag_of_labels("--labelled" if config.labelled else "--conditional"):
             return data.find_source(
                 config.dataset,
                 split=config.split,
@@ -127,7 +127,7 @@ class Job:
                 crop=config.crop,
                 cache_dir=config.cache_dir,
                 max_skipped=config.max_skipped,
-                labels=config.conditional,
+                labels=config.conditional or bool(config.labelled),
             )
 
     def _arguments(self) -> dict[str, Any]:
@@ -143,6 +143,8 @@ class Job:
             raise UserError(f"--conditional: {self.cls.__name__} has no argument classes: leave the flag out.")
         if not config.conditional and self.cls.takes_labels == "required":
             raise UserError(f"--model={config.model} needs labels: add --conditional, and take data that have classes.")
+        if config.labelled and not self.cls.takes_few_labels:
+            raise UserError(f"--labelled: {self.cls.__name__} does not learn from a few labels: leave the flag out.")
         checks.whole("--n_critic", arguments.get("n_critic", 1), 1, MOST_TURNS)
         arguments.setdefault("seed", config.seed)
         checks.whole("--set=seed", arguments["seed"], 0, 2**63 - 1)
@@ -156,6 +158,13 @@ class Job:
         arguments = {**arguments, "latent_dim": config.latent_dim or DEFAULTS[self.found.kind]["latent_dim"]}
         if config.conditional:
             arguments["classes"] = len(self.found.classes)
+        if config.labelled:
+            categories = arguments.setdefault("categories", len(self.found.classes))
+            if isinstance(categories, int) and categories < len(self.found.classes):
+                raise UserError(
+                    f"--set categories={categories}: {config.dataset} has {len(self.found.classes)} classes: take as "
+                    f"many categories, or more."
+                )
         if self.points and (self.network != "mlp" or config.norm not in (None, "none")):
             flag = f"--network={self.network}" if self.network != "mlp" else f"--norm={config.norm}"
             raise UserError(f"{flag} is for images, and {config.dataset} has points: leave it out.")
@@ -195,6 +204,7 @@ class Job:
             batch_size=self.batch_size,
             turns=self.gan.minibatches_per_step,
             seed=self.config.seed,
+            labelled=self.config.labelled,
             growth=growth,
             steps=self.config.steps or (None if growth else default_steps),
         )
@@ -205,7 +215,10 @@ class Job:
 
         size = self.gan.minibatches_per_step * self.batch_size
         images = tf.TensorSpec([size, *self.found.shape], tf.float32)
-        return (images, tf.TensorSpec([size], tf.int32)) if self.config.conditional else images
+        labels = tf.TensorSpec([size], tf.int32)
+        if self.config.labelled:
+            return {"images": images, "labelled": images, "labels": labels}
+        return (images, labels) if self.config.conditional else images
 
     def _check_memory(self) -> None:
         """Checks that the examples of a step and the layer outputs of one minibatch fit in memory.
@@ -220,7 +233,8 @@ class Job:
             sides = [output.shape[1:] for output in _outputs(self.gan)]
             made = sum(math.prod(side or 1 for side in shape) for shape in sides)
             share = self.batch_size // self.strategy.num_replicas_in_sync
-            size = self.batch_size * turns * math.prod(self.found.shape) + share * made
+            parts = 2 if self.config.labelled else 1
+            size = self.batch_size * turns * parts * math.prod(self.found.shape) + share * made
         has = machine.memory()
         if has is not None and 4 * size > has:
             raise UserError(

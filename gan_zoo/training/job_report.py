@@ -31,6 +31,7 @@ def settings(job: "Job", run_dir: Path, known: data.Found | None = None) -> dict
         "norm": "none" if job.points else config.norm or job.cls.default_norm(job.network, arguments),
         "arguments": arguments,
         **{name: getattr(config, name) for name in NETWORK_OPTIONS},
+        **({"labelled": config.labelled} if config.labelled else {}),
         **{name: _plain_config(optimizer) for name, optimizer in gan.optimizers().items()},
         "ema_decay": config.ema_decay,
         "seed": config.seed,
@@ -62,11 +63,13 @@ def describe(job: "Job") -> str:
     """Returns a few lines that describe the model, the data and the environment of the training."""
     gan = job.gan
     minibatches = gan.minibatches_per_step
+    codes = f", codes {', '.join(gan.codes)}" if gan.codes else ""
     rows = {
-        "model": f"{type(gan).__name__}, {job.network} networks of width {job.width}, latents {gan.latent_dim}",
+        "model": f"{type(gan).__name__}, {job.network} networks of width {job.width}, latents {gan.latent_dim}{codes}",
         **{name: _describe_network(job, network) for name, network in gan.networks().items()},
         "data": f"{job.config.dataset} {job.schedule.source.shape}, "
-        + (f"{job.schedule.source.size:,} examples" if job.schedule.source.size else "endless"),
+        + (f"{job.schedule.source.size:,} examples" if job.schedule.source.size else "endless")
+        + (f", {job.config.labelled:,} of them with labels" if job.config.labelled else ""),
         "step": f"{minibatches} x {job.batch_size} examples, {job.strategy.num_replicas_in_sync} replica(s)",
         "precision": f"{job.precision} ({job.precision_reason})",
     }
