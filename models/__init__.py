@@ -31,6 +31,12 @@ _INDEX = {
     "gan_gp": ("GANGP", "Many Paths to Equilibrium, Fedus et al., 2018"),
     "kl_wgan": ("KLWGAN", "Bridging the Gap Between f-GANs and Wasserstein GANs, Song and Ermon, 2020"),
     "ebgan": ("EBGAN", "Energy-based Generative Adversarial Network, Zhao et al., 2017"),
+    "lapgan": (
+        "LAPGAN",
+        "Deep Generative Image Models using a Laplacian Pyramid of Adversarial Networks, Denton et al., 2015",
+    ),
+    "gran": ("GRAN", "Generating Images with Recurrent Adversarial Networks, Im et al., 2016"),
+    "conditional_gan": ("ConditionalGAN", "Conditional Generative Adversarial Nets, Mirza and Osindero, 2014"),
 }
 
 VARIANTS = {name: class_name for name, (class_name, _) in _INDEX.items()}
