@@ -42,13 +42,13 @@ class LAPGAN(GenerativeModel):
         levels: Sides of the levels that train: "all", the default, or some of them, such as "16,32" or [16, 32]. The
             others keep their weights.
         prior: p(z). Defaults to "uniform", as in the authors' code.
-        latent_dim: Z, or the part of it that belongs to the coarsest level; the attribute is Z. Each finer level has
-            one number for each pixel, so Z is 128 + 16^2 + 32^2 = 1408 for images of 32 x 32 pixels and the default
-            latent size 128.
+        latent_dim: Size of the coarsest level's part of z. Each finer level has one number for each pixel, so Z is
+            128 + 16^2 + 32^2 = 1408 for images of 32 x 32 pixels and the default 128.
         **kwargs: As for `GenerativeModel`.
 
     Raises:
-        UserError: If there is no such level, if the networks are not those of a pyramid, or if Z is another number.
+        UserError: If there is no such level, if the networks are not those of a pyramid, or if `latent_dim` is not that
+            of the generator.
 
     Differs from the paper: it trains on crops of 28 x 28 of CIFAR-10; here images have any side 8 * 2^k or 7 * 2^k.
     Pixels are in [-1, 1] instead of standardised, u and d are linear interpolation and the mean of 2 x 2 pixels, and
@@ -65,8 +65,12 @@ class LAPGAN(GenerativeModel):
     def __init__(self, generator, discriminator, *, levels: Levels = "all", prior="uniform", latent_dim=None, **kwargs):
         networks = {"generator": generator, "discriminator": discriminator}
         _check(generator, discriminator, latent_dim)
-        super().__init__(networks, prior=prior, latent_dim=sum(generator.parts), **kwargs)
+        super().__init__(networks, prior=prior, latent_dim=generator.latent_dim, **kwargs)
         self.levels = _parse(levels, generator.sides)
+
+    @property
+    def latent_size(self):
+        return sum(self.generator.parts)
 
     def players(self):
         """The discriminator and the generator of each level that trains, coarsest first."""
@@ -143,10 +147,10 @@ def _check(generator, discriminator, latent_dim) -> None:
                 f"LAPGAN takes networks of gan_zoo.networks.pyramid, not a {type(network).__name__}: build it with "
                 f"LAPGAN.for_images."
             )
-    if latent_dim not in (None, generator.latent_dim, sum(generator.parts)):
+    if latent_dim not in (None, generator.latent_dim):
         raise UserError(
-            f"latent_dim must be {generator.latent_dim}, the size of the coarsest level's latents, or "
-            f"{sum(generator.parts)}, that of all levels, not {latent_dim!r}."
+            f"latent_dim must be {generator.latent_dim}, the size of the coarsest level's latents in this generator, "
+            f"not {latent_dim!r}."
         )
 
 

@@ -40,7 +40,7 @@ class Saves:
             UserError: If a package is missing.
         """
         if input_signature is None:
-            z = keras.InputSpec(shape=(None, self.latent_dim), dtype="float32")
+            z = keras.InputSpec(shape=(None, self.latent_size), dtype="float32")
             input_signature = [z if self.classes is None else (z, keras.InputSpec(shape=(None,), dtype="int32"))]
         try:
             super().export(str(filepath), format=format, input_signature=input_signature, **kwargs)

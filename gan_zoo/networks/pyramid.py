@@ -76,7 +76,7 @@ def sides_of(shape: tuple[int, int, int]) -> list[int]:
     """
     height, side, _ = shape
     for base in _BASES:
-        times = (side // base).bit_length()
+        times = max(1, (side // base).bit_length())
         if height == side == base * 2 ** (times - 1) <= _MOST:
             return [base * 2**k for k in range(times)]
     raise UserError(
