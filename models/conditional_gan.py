@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from gan_zoo.gan import GAN
+from gan_zoo.cross_entropy import CrossEntropyGAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
 from gan_zoo.networks.builder import EVERY_LAYER
 
 
-class ConditionalGAN(GAN):
+class ConditionalGAN(CrossEntropyGAN):
     """Conditional generative adversarial nets.
 
     Equation 2 of Mirza & Osindero (2014): both networks get the label y, and play the game of Goodfellow et al. (2014)
@@ -29,7 +29,7 @@ class ConditionalGAN(GAN):
         generator: Maps (z, y), [B, Z] and labels int32, [B], to images, [B, H, W, C] in [-1, 1], or points, [B, D].
         discriminator: Maps (x, y) to raw scores, [B, 1].
         prior: p(z). Defaults to "uniform", as in the paper, here on [-1, 1].
-        **kwargs: As for `GAN`; `classes` is required.
+        **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`; `classes` is required.
 
     Raises:
         UserError: If `classes` is missing.
@@ -50,7 +50,7 @@ class ConditionalGAN(GAN):
         super().__init__(generator, discriminator, prior=prior, **kwargs)
 
     def discriminator_loss(self, x, z):
-        return cross_entropy_discriminator(*self.D(x, self.G(z)))
+        return cross_entropy_discriminator(*self.D(x, self.G(z)), self.real_label)
 
     def generator_loss(self, x, z):
         return non_saturating_generator(self.D(self.G(z)))

@@ -2,16 +2,16 @@
 
 import tensorflow as tf
 
-from gan_zoo.gan import GAN
+from gan_zoo.cross_entropy import CrossEntropyGAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
-from gan_zoo.networks import activations, canvas
+from gan_zoo.networks import activations, canvas, virtual
 from gan_zoo.nn import optimizers
 from gan_zoo.nn.precision import at_least_float32
 from gan_zoo.util.checks import whole
 from gan_zoo.util.errors import UserError
 
 
-class GRAN(GAN):
+class GRAN(CrossEntropyGAN):
     """Generative recurrent adversarial network.
 
     Im et al. (2016). The game is the non-saturating one of Goodfellow et al. (2014), and the generator is recurrent. In
@@ -38,7 +38,7 @@ class GRAN(GAN):
             `gan_zoo.networks.canvas` with `time_steps` steps.
         discriminator: Maps images or points to raw scores, [B, 1].
         time_steps: T. Defaults to 3; the paper compares 1, 3 and 5.
-        **kwargs: As for `GAN`.
+        **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`.
 
     Raises:
         UserError: If T is not a whole number from 1 up, or not that of the generator.
@@ -67,7 +67,7 @@ class GRAN(GAN):
         return optimizers.Adam(4e-5 if player == "discriminator" else 1e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
 
     def discriminator_loss(self, x, z):
-        return cross_entropy_discriminator(*self.D(x, self.G(z)))
+        return cross_entropy_discriminator(*self.D(x, self.G(z)), self.real_label)
 
     def generator_loss(self, x, z):
         return non_saturating_generator(self.D(self.G(z)))
@@ -87,7 +87,9 @@ class GRAN(GAN):
             raise UserError(f"network={builder.network!r} cannot draw on a canvas: GRAN takes dcgan or mlp.")
         sizes = (builder.shape, builder.latent_dim, builder.width, whole("time_steps", time_steps, 1))
         if builder.network == "dcgan":
-            generator = canvas.convolutional(*sizes, classes=builder.classes)
+            norm, prior = builder.g_norm, builder.prior
+            generator = canvas.convolutional(*sizes, classes=builder.classes, norm=norm, prior=prior)
         else:
+            virtual.refuse(builder.g_norm, "mlp")
             generator = canvas.perceptron(*sizes, depth=builder.depth, classes=builder.classes)
         return {"generator": generator, "discriminator": builder.discriminator()}

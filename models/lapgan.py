@@ -98,9 +98,10 @@ class LAPGAN(GenerativeModel):
     @classmethod
     def build_networks(cls, builder):
         """The networks of a pyramid, whatever the size of the images."""
-        if builder.network != "dcgan" or builder.condition:
-            name, value = ("condition", builder.condition) if builder.condition else ("network", builder.network)
-            raise UserError(f"{name}={value!r}: LAPGAN has networks of its own for each level: leave {name} out.")
+        for name in ("network", "condition", "g_norm", "minibatch_discrimination"):
+            value = getattr(builder, name)
+            if value not in ("dcgan", None, False):
+                raise UserError(f"{name}={value!r}: LAPGAN has networks of its own for each level: leave {name} out.")
         shape, width, classes = builder.shape, builder.width, builder.classes
         made = pyramid.generator(shape, builder.latent_dim, width, classes)
         return {"generator": made, "discriminator": pyramid.discriminator(shape, width, builder.norm, classes)}

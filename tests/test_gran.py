@@ -114,6 +114,14 @@ def test_canvases():
     np.testing.assert_allclose(images.canvases(Z)[-1], images(Z), atol=1e-6)
 
 
+def test_samples_with_virtual_batch_normalization_do_not_depend_on_their_batch():
+    gan = small((8, 8, 1), time_steps=2, g_norm="virtual", classes=3)
+    z = gan.sample_latent(6, seed=0)
+    part = tf.nest.map_structure(lambda t: t[2:3], z)
+    np.testing.assert_allclose(gan.canvases(z)[:, 2:3], gan.canvases(part), atol=1e-5)
+    np.testing.assert_allclose(gan.generator(z, training=True)[2:3], gan.generator(part, training=True), atol=1e-5)
+
+
 def test_all_steps_share_the_weights():
     """More steps add only the batch normalization of the steps, and from the second on the encoder."""
     counts = []

@@ -224,6 +224,10 @@ def test_networks_of_its_own():
         LAPGAN(generator.levels[0], discriminator)
     with pytest.raises(UserError, match="network='mlp': LAPGAN has networks of its own for each level"):
         small(network="mlp")
+    with pytest.raises(UserError, match="g_norm='virtual': LAPGAN has networks of its own for each level"):
+        small(g_norm="virtual")
+    with pytest.raises(UserError, match="minibatch_discrimination=True: LAPGAN has networks of its own"):
+        small(minibatch_discrimination=True)
     with pytest.raises(UserError, match="condition='concat': LAPGAN has networks of its own for each level"):
         small(classes=3, condition="concat")
     with pytest.raises(UserError, match="LAPGAN is for images, and these examples are points"):

@@ -22,10 +22,9 @@ import math
 
 import keras
 
-from gan_zoo.networks import conditions, nhwc
+from gan_zoo.networks import conditions, nhwc, virtual
 from gan_zoo.networks.building_blocks import doublings, inputs
 from gan_zoo.networks.dcgan import channels_at, label_channels, weights
-from gan_zoo.nn import layers
 from gan_zoo.nn.precision import interface_dtype
 
 
@@ -35,7 +34,13 @@ def name_of(step: int) -> str:
 
 
 def convolutional(
-    shape: tuple[int, int, int], latent_dim: int, width: int, time_steps: int, classes: int | None = None
+    shape: tuple[int, int, int],
+    latent_dim: int,
+    width: int,
+    time_steps: int,
+    classes: int | None = None,
+    norm: str | None = None,
+    prior: str = "normal",
 ) -> keras.Model:
     """A network that maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1].
 
@@ -50,14 +55,17 @@ def convolutional(
         width: Channels at half the images' side.
         time_steps: T, from 1 up.
         classes: Number of classes, for a network that maps (z, y); None for no labels.
+        norm: "virtual" for virtual batch normalization, with a reference batch from `prior`.
+        prior: Distribution of the latents.
     """
     base, times = doublings(shape)
     channels = channels_at(width, times)
     of_label = label_channels(channels, classes)
     of_z = max(channels - of_label, 1)
+    scheme = virtual.Normalization(norm, prior)
 
     def normalize(x):
-        return layers.BatchNormalization(gamma_initializer=weights(1.0))(x)
+        return scheme.layer(gamma_initializer=weights(1.0))(x)
 
     def dense(units, **kwargs):
         return keras.layers.Dense(units, use_bias=False, kernel_initializer=weights(), **kwargs)
@@ -73,11 +81,11 @@ def convolutional(
     if classes is not None:
         y = conditions.labels_input()
         latents = (z, y)
-        label = first(of_label, conditions.table(classes, base * base * of_label)(y))
+        label = first(of_label, conditions.table(classes, base * base * of_label)(scheme.start(y, classes)))
     sizes = [channels_at(width, halvings) for halvings in range(1, times + 1)]
     up = [conv(nhwc.Conv2DTranspose, size, use_bias=False) for size in sizes[-2::-1]]
     to_image = conv(nhwc.Conv2DTranspose, shape[-1])
-    from_z = dense(base * base * of_z)(keras.layers.Activation("tanh")(normalize(dense(latent_dim)(z))))
+    from_z = dense(base * base * of_z)(keras.layers.Activation("tanh")(normalize(dense(latent_dim)(scheme.start(z)))))
     if time_steps > 1:
         down = [conv(nhwc.Conv2D, size, use_bias=k == 0) for k, size in enumerate(sizes)]
         to_code, from_code = dense(latent_dim), dense(base * base * of_z)
@@ -95,7 +103,7 @@ def convolutional(
             x = keras.layers.ReLU()(normalize(layer(x)) if k else layer(x))
         return keras.layers.Activation("tanh")(normalize(to_code(nhwc.Flatten()(x))))
 
-    x = keras.layers.Activation("tanh", dtype=interface_dtype())(_draw(decode, encode, time_steps))
+    x = keras.layers.Activation("tanh", dtype=interface_dtype())(_draw(decode, encode, scheme.end, time_steps))
     return keras.Model(latents, x, name="generator")
 
 
@@ -128,19 +136,19 @@ def perceptron(
             x = layer(x)
         return to_code(x)
 
-    x = _draw(decode, encode, time_steps)
+    x = _draw(decode, encode, lambda x: x, time_steps)
     if len(shape) > 1:
         x = keras.layers.Activation("tanh", dtype=interface_dtype())(x)
         x = keras.layers.Reshape(shape, dtype=interface_dtype())(x)
     return keras.Model(latents, x, name="generator")
 
 
-def _draw(decode, encode, time_steps: int):
+def _draw(decode, encode, end, time_steps: int):
     """Sums the increments of all steps. The layers of the partial sums have the names of `name_of`."""
     dtype = interface_dtype()
     increment = decode(None)
-    canvas = keras.layers.Identity(name=name_of(1), dtype=dtype)(increment)
+    canvas = keras.layers.Identity(name=name_of(1), dtype=dtype)(end(increment))
     for step in range(2, time_steps + 1):
         increment = decode(encode(increment))
-        canvas = keras.layers.Add(name=name_of(step), dtype=dtype)([canvas, increment])
+        canvas = keras.layers.Add(name=name_of(step), dtype=dtype)([canvas, end(increment)])
     return canvas
