@@ -249,6 +249,13 @@ def test_two_levels_with_labels_conform(check):
     check(lambda: small(classes=3), (IMAGES[16], LABELS))
 
 
+def test_keras_own_export_takes_the_latents_of_all_levels(tmp_path):
+    gan = small()
+    gan.export(tmp_path / "model", verbose=False)
+    z = gan.sample_latent(2, seed=0)
+    np.testing.assert_allclose(tf.saved_model.load(str(tmp_path / "model")).serve(z), gan(z), atol=1e-5)
+
+
 def test_labels_change_every_level():
     gan = small(classes=3)
     z, _ = gan.sample_latent(2, seed=0)
