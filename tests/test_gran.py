@@ -270,6 +270,16 @@ def test_a_model_draws_against_itself():
         np.testing.assert_array_equal(variable, value)
 
 
+def test_discriminators_compete_as_they_are_trained():
+    """Batch normalization before the score makes half of the examples of any pass "real"."""
+    z, x = keras.Input((1,)), keras.Input((1,))
+    score = keras.layers.BatchNormalization()(x)
+    gan = VanillaGAN(keras.Model(z, keras.layers.Dense(1)(z)), keras.Model(x, score), seed=0)
+    result = metrics.battle(gan, duellist(0.0, 1.0, 0.0), np.arange(100.0, 140.0, dtype="float32")[:, None], size=40)
+    assert result.test_ratio == pytest.approx(0.5)
+    np.testing.assert_array_equal(gan.discriminator.non_trainable_variables[0], [0.0])
+
+
 def test_models_that_cannot_compete():
     pyramid = LAPGAN.for_images(SHAPE, width=2, latent_dim=3, seed=0)
     with pytest.raises(UserError, match=r"the discriminator of LAPGAN must return one score .* not \[8, 2\]"):

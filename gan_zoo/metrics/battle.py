@@ -32,7 +32,7 @@ class Battle(NamedTuple):
 
 
 def battle(
-    first: "GAN", second: "GAN", x: Any, *, samples: int = 1000, tolerance: float = 0.1, seed: int = 0, size: int = 250
+    first: "GAN", second: "GAN", x: Any, *, samples: int = 1000, tolerance: float = 0.1, seed: int = 0, size: int = 100
 ) -> Battle:
     """Lets two GANs compete.
 
@@ -42,7 +42,9 @@ def battle(
     if the test ratio is near 1. Otherwise one discriminator is better, or more inclined to say "real", and the sample
     ratio measures this.
 
-    Networks run in inference mode. Ratios compare two models on one task only, and have no scale of quality.
+    Generators run in inference mode, and discriminators in training mode, as in their turns: batch normalization uses
+    the statistics of the examples of one pass, as in the authors' code. Nothing in the models changes. The ratios
+    compare two models on one task, and have no scale of quality.
 
     Args:
         first: A model with a generator and a discriminator of raw scores, [B, 1].
@@ -52,7 +54,7 @@ def battle(
         samples: Number of samples of each model. Defaults to 1000, as in the authors' code.
         tolerance: The test ratio is near 1 if it is in [1 / (1 + tolerance), 1 + tolerance].
         seed: Seed of the latents, which are the same for both models if their priors and sizes are.
-        size: Number of examples in one pass of a network.
+        size: Number of examples in one pass of a network. Defaults to 100, the authors' minibatch.
 
     Returns:
         The two ratios and the winner. A ratio of two zeros is NaN, and that of a number and zero is infinite.
@@ -102,9 +104,12 @@ def _share(gan: "GAN", x: Any, size: int) -> float:
     discriminator = gan.networks().get("discriminator")
     if discriminator is None:
         raise UserError(f"{type(gan).__name__} has no discriminator, so it cannot compete.")
-    found = []
+    found, trainable = [], {id(variable) for variable in discriminator.trainable_variables}
+    kept = [(v, np.array(v.numpy())) for v in discriminator.variables if id(v) not in trainable]
     for part in _parts(x, size):
-        scores = np.asarray(discriminator(part, training=False))
+        scores = np.asarray(discriminator(part, training=True))
+        for variable, value in kept:
+            variable.assign(value)
         if scores.shape not in ((len(scores),), (len(scores), 1)):
             raise UserError(
                 f"the discriminator of {type(gan).__name__} must return one score for each example, [B, 1], not "
