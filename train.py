@@ -37,7 +37,10 @@ flags.DEFINE_integer("latent_dim", None, "Size of the latent vector.")
 flags.DEFINE_enum("norm", None, list(NORMS), "The discriminator's normalization.")
 flags.DEFINE_bool("conditional", False, "Train with the labels of the dataset, to sample chosen classes later.")
 flags.DEFINE_enum(
-    "condition", None, list(CONDITIONS), "How D uses labels; by default projection, or concat for autoencoders."
+    "condition",
+    None,
+    list(CONDITIONS),
+    "How networks use labels; by default projection in D, or concat for autoencoders, or the variant's own.",
 )
 flags.DEFINE_bool("minibatch_discrimination", False, "D compares each example with the rest of its minibatch.")
 flags.DEFINE_enum("g_norm", None, list(G_NORMS), "The generator's normalization; by default that of its family.")

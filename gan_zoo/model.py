@@ -178,7 +178,7 @@ class GenerativeModel(
                 code, or it has no such value.
         """
         draws = self.random if seed is None else FixedStream(seed)
-        shape = [n, self.latent_dim]
+        shape = [n, self.latent_size]
         z = draws.normal(shape) if self.prior == "normal" else draws.uniform(shape, -1.0, 1.0)
         if parts := self._draw_codes(n, draws, codes):
             z = tf.concat([z, *parts], axis=1)
@@ -206,6 +206,11 @@ class GenerativeModel(
     def sampling_network(self) -> keras.Model:
         """The network that generates examples: the first of `averaged`."""
         return getattr(self, self.averaged[0])
+
+    @property
+    def latent_size(self) -> int:
+        """The size of one latent vector: `latent_dim`, or more in a class whose networks also take other noise."""
+        return self.latent_dim
 
     @property
     def minibatches_per_step(self) -> int:

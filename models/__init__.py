@@ -37,6 +37,12 @@ _INDEX = {
     "info_gan": ("InfoGAN", "InfoGAN: Interpretable Representation Learning, Chen et al., 2016"),
     "cat_gan": ("CatGAN", "Unsupervised and Semi-supervised Learning with Categorical GANs, Springenberg, 2016"),
     "semi_supervised_gan": ("SemiSupervisedGAN", "Improved Techniques for Training GANs, Salimans et al., 2016"),
+    "lapgan": (
+        "LAPGAN",
+        "Deep Generative Image Models using a Laplacian Pyramid of Adversarial Networks, Denton et al., 2015",
+    ),
+    "gran": ("GRAN", "Generating Images with Recurrent Adversarial Networks, Im et al., 2016"),
+    "conditional_gan": ("ConditionalGAN", "Conditional Generative Adversarial Nets, Mirza and Osindero, 2014"),
 }
 
 VARIANTS = {name: class_name for name, (class_name, _) in _INDEX.items()}

@@ -195,7 +195,7 @@ def test_the_builder_makes_encoders_and_perceptrons():
     ("arguments", "sentence"),
     [
         ({"classes": 1}, "classes must be a whole number of at least 2, not 1"),
-        ({"condition": "sum"}, "condition must be one of projection, concat, not 'sum'"),
+        ({"condition": "sum"}, "condition must be one of projection, concat, every_layer, not 'sum'"),
         ({"condition": "concat", "classes": None}, "give classes as well"),
         ({"shape": (8, 8)}, r"shape must be \(height, width, channels\)"),
         ({"shape": (2,)}, "points need network='mlp'"),

@@ -124,7 +124,7 @@ def test_sides_that_cannot_be_doubled_to(network, shape):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"network": "vgg"}, "network must be one of dcgan, resnet, growing, column_rnn, mlp, not 'vgg'"),
+        ({"network": "vgg"}, "network must be one of dcgan, resnet, growing, column_rnn, mlp, maxout, not 'vgg'"),
         ({"norm": "group"}, "norm must be one of none, batch, layer, spectral, not 'group'"),
         ({"width": 0}, "width must be 1 or more, not 0"),
         ({"latent_dim": 0}, "latent_dim must be 1 or more, not 0"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gan_zoo import models
+from gan_zoo import GAN, models
 from gan_zoo.models import VARIANTS
 
 _RNG = np.random.default_rng(0)
@@ -20,7 +20,9 @@ def find(name: str) -> type:
 GAMES = [
     name
     for name in VARIANTS
-    if find(name).network_names() == ["generator", "discriminator"] and find(name).takes_labels != "required"
+    if issubclass(find(name), GAN)
+    and find(name).network_names() == ["generator", "discriminator"]
+    and find(name).takes_labels != "required"
 ]
 """Variants with a generator and a discriminator only, which need no labels."""
 

@@ -80,8 +80,8 @@ class BuildsNetworks:
             width: Channels at the images' own resolution.
             norm: The discriminator's normalization, "none", "batch", "layer" or "spectral"; by default the variant's
                 own. But if that is "batch" and the network is a perceptron, the default is "none".
-            condition: With `classes`, how the discriminator reads labels: "projection" or "concat"; None is the
-                default of its family. See `gan_zoo.networks.Builder`.
+            condition: With `classes`, how the networks read labels: "projection", "concat" or "every_layer"; None is
+                the default of the class or the family. See `gan_zoo.networks.Builder`.
             minibatch_discrimination: Whether the discriminator compares each example with its minibatch.
             g_norm: "virtual" for virtual batch normalization in the generator; None is its family's normalization.
             **kwargs: The class's own arguments. `dtype`, a Keras dtype policy, also applies to the networks.

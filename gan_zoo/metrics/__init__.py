@@ -26,6 +26,7 @@ import numpy as np
 from gan_zoo.data import synthetic
 from gan_zoo.data.synthetic import Distribution
 from gan_zoo.metrics.arrays import finite, points
+from gan_zoo.metrics.battle import Battle, battle
 from gan_zoo.metrics.conditional import IntraClassFrechet, intra_class_frechet, label_accuracy
 from gan_zoo.metrics.divergences import js, kl, total_variation
 from gan_zoo.metrics.frechet import FrechetReference, squared_frechet, squared_frechet_of_samples
@@ -60,6 +61,7 @@ _LAZY = dict.fromkeys(("ColorMNIST", "color_modes", "load_classifier"), "gan_zoo
 
 __all__ = [
     "METRICS",
+    "Battle",
     "DensityCoverage",
     "FrechetReference",
     "InceptionScore",
@@ -72,6 +74,7 @@ __all__ = [
     "Nearest",
     "PathLength",
     "PrecisionRecall",
+    "battle",
     "coverage",
     "density_coverage",
     "evaluate",

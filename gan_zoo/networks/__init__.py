@@ -56,7 +56,7 @@ def default_norm(network: str, norm: str) -> str:
     """The default normalization of a discriminator: the paper's `norm`, or "none" if the family does not suit it."""
     if network == "growing":
         return "none"
-    return "none" if network == "mlp" and norm == "batch" else norm
+    return "none" if network in ("mlp", "maxout") and norm == "batch" else norm
 
 
 def for_points(

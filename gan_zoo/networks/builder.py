@@ -11,9 +11,11 @@ from gan_zoo.util.errors import UserError
 if TYPE_CHECKING:
     import keras
 
-FAMILIES = ("dcgan", "resnet", "growing", "column_rnn", "mlp")
+FAMILIES = ("dcgan", "resnet", "growing", "column_rnn", "mlp", "maxout")
 NORMS = ("none", "batch", "layer", "spectral")
-CONDITIONS = ("projection", "concat")
+CONDITIONS = ("projection", "concat", "every_layer")
+EVERY_LAYER = ("dcgan", "mlp")
+"""Families whose networks take the condition "every_layer"."""
 G_NORMS = ("virtual",)
 
 
@@ -36,8 +38,9 @@ class Builder:
         norm: The normalization of discriminators, encoders and autoencoders: "none", "batch", "layer" or "spectral".
         depth: Number of hidden layers of perceptrons, including the networks of the family "mlp".
         classes: Number of classes, from 2 up; None for examples without labels.
-        condition: How discriminators use labels: "projection" on their features, or "concat" to the example. Defaults
-            to "projection" for discriminators. Autoencoders always use "concat".
+        condition: How networks use labels. Discriminators use "projection" on their features, the default, or "concat"
+            to the example, and generators join labels to z in both cases. With "every_layer", for the families "dcgan"
+            and "mlp", the labels are joined to the input of every layer of both. Autoencoders always use "concat".
         minibatch_discrimination: Whether discriminators compare each example with its minibatch, before the last layer:
             see `gan_zoo.nn.minibatch_discrimination`.
         g_norm: "virtual" for generators with virtual batch normalization instead of batch normalization: see
@@ -88,10 +91,17 @@ class Builder:
             raise UserError(f"g_norm must be one of {', '.join(G_NORMS)} or None, not {self.g_norm!r}.")
         if self.condition is not None and self.classes is None:
             raise UserError(f"condition={self.condition!r} says how networks use labels: give classes as well.")
+        if self.condition == "every_layer" and network not in EVERY_LAYER:
+            raise UserError(
+                f"condition='every_layer' is for the networks {' and '.join(EVERY_LAYER)}, not {network!r}: take one "
+                f"of them, or another condition."
+            )
 
     def generator(self) -> "keras.Model":
         """A network that maps z, [B, Z], or (z, y) to examples, [B, *shape]: images in [-1, 1], or points."""
         labels, norm = {"classes": self.classes}, {"norm": self.g_norm, "prior": self.prior}
+        if self.condition == "every_layer":
+            labels["condition"] = self.condition
         return self._family().generator(self.shape, self.latent_dim, self.width, **self._depth(), **labels, **norm)
 
     def discriminator(self, outputs: int = 1) -> "keras.Model":
@@ -135,7 +145,7 @@ class Builder:
         It is a perceptron for the family "mlp", and convolutional for all others: see `gan_zoo.networks.autoencoder`.
 
         Raises:
-            UserError: If `condition` is "projection", which needs scores.
+            UserError: If `condition` is "projection", which needs scores, or "every_layer".
         """
         from gan_zoo.networks import autoencoder
 
@@ -147,6 +157,8 @@ class Builder:
             raise UserError(
                 "condition='projection' adds to a score, and an autoencoder returns none: use condition='concat'."
             )
+        if self.condition == "every_layer":
+            raise UserError("condition='every_layer' is not available for autoencoders: use condition='concat'.")
         if self.network == "mlp":
             return autoencoder.perceptron(self.shape, self.width, self.norm, depth=self.depth, classes=self.classes)
         return autoencoder.convolutional(self.shape, self.width, self.norm, classes=self.classes)

@@ -1,4 +1,4 @@
-"""How networks use labels: joined to the latents, joined to the examples, or projected on the features.
+"""How networks use labels: joined to the latents, to the examples or to every layer, or projected on the features.
 
 A conditional network takes a pair, (z, y) or (x, y). The labels y are int32, [B], from 0 to the number of classes - 1.
 They are neither [B, 1] nor one-hot. The output for a number outside of this range is not defined.
@@ -30,26 +30,29 @@ def labels_input():
     return keras.Input((), dtype="int32", name="labels")
 
 
-def latents(latent_dim: int, classes: int | None):
+def latents(latent_dim: int, classes: int | None, condition: str | None = None):
     """A generator's symbolic input, z or (z, y), and the input of its first layer.
 
     The input of the first layer is z, or z joined with a vector for the label. This vector is a row of a learned table.
     It has as many numbers as z, but at least 16. Mirza & Osindero (2014) instead join the outputs of one layer for z
     and one for y.
 
-    Networks with batch normalization need another first layer: see `dcgan.generator`.
+    Networks with batch normalization need another first layer: see `dcgan.generator`. With the condition "every_layer"
+    the input of the first layer is z alone: see `joiner`.
     """
     z = inputs((latent_dim,))
     if classes is None:
         return z, z
     y = labels_input()
+    if condition == "every_layer":
+        return (z, y), z
     return (z, y), keras.layers.Concatenate()(
         [z, table(classes, max(latent_dim, LEAST_LATENT_LABEL), _LATENT_LABEL_STDDEV)(y)]
     )
 
 
 def examples(shape: tuple[int, ...], classes: int | None, condition: str | None, flat: bool = False):
-    """A discriminator's symbolic input, x or (x, y), the input of its first layer, and y if `project` needs it.
+    """A discriminator's symbolic input, x or (x, y), the input of its first layer, and y if `joiner` needs it.
 
     With the condition "concat" a label becomes a vector of 8 numbers, a row of a learned table that starts from
     N(0, 1). A vector is joined with these numbers, and an image with 8 constant channels. Spectral normalization does
@@ -59,7 +62,7 @@ def examples(shape: tuple[int, ...], classes: int | None, condition: str | None,
     Args:
         shape: Shape of one example, (D,) or (H, W, C).
         classes: Number of classes; None for no labels.
-        condition: "projection" or "concat".
+        condition: "projection", "concat" or "every_layer".
         flat: Whether the first layer takes images as vectors.
     """
     x = seen = inputs(shape)
@@ -68,12 +71,40 @@ def examples(shape: tuple[int, ...], classes: int | None, condition: str | None,
     if classes is None:
         return x, seen, None
     y = labels_input()
-    if condition == "projection":
+    if condition != "concat":
         return (x, y), seen, y
     label = table(classes, EXAMPLE_LABEL)(y)
     if len(seen.shape) > 2:
         label = nhwc.UpSampling2D(shape[:2])(keras.layers.Reshape((1, 1, EXAMPLE_LABEL))(label))
     return (x, y), keras.layers.Concatenate()([seen, label]), None
+
+
+def joiner(labels, classes: int | None, condition: str | None):
+    """Returns a function that joins labels to the input of a layer, and the labels that `project` needs.
+
+    With the condition "every_layer" the function maps the input of a layer, [B, F] or [B, H, W, F], to that input and
+    the one-hot label, [B, F + K] or, as K constant maps, [B, H, W, F + K]. This is how the authors of DCGAN condition
+    their networks for MNIST on labels. With any other condition the function changes nothing.
+
+    Args:
+        labels: y, [B], or None.
+        classes: K.
+        condition: "projection", "concat" or "every_layer".
+
+    References:
+        Radford et al., 2016, https://github.com/Newmu/dcgan_code
+    """
+    if labels is None or condition != "every_layer":
+        return (lambda x: x), labels
+    one_hot = layers.OneHot(classes)(labels)
+
+    def join(x):
+        label = one_hot
+        if len(x.shape) > 2:
+            label = nhwc.UpSampling2D(x.shape[1:3])(keras.layers.Reshape((1, 1, classes))(one_hot))
+        return keras.layers.Concatenate()([x, label])
+
+    return join, None
 
 
 def project(scores, features, labels, classes: int | None, norm: str):

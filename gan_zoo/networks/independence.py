@@ -26,7 +26,7 @@ _BY_EXAMPLE = {
     *(keras.layers.SpatialDropout3D, keras.layers.GaussianNoise, keras.layers.GaussianDropout),
     *(keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply, keras.layers.Average, keras.layers.Maximum),
     *(keras.layers.Minimum, keras.layers.Concatenate, keras.layers.Dot),
-    *(zoo.Embedding, zoo.UpSampling2D),
+    *(zoo.Embedding, zoo.OneHot, zoo.UpSampling2D),
     *(zoo.Conv2D, zoo.Conv2DTranspose, zoo.LeakyReLU, zoo.SpectralNormalization),
     *(zoo.EqualizedConv2D, zoo.EqualizedDense, zoo.PixelNormalization),
 }

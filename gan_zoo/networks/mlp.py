@@ -15,18 +15,21 @@ def generator(
     width: int,
     depth: int = 2,
     classes: int | None = None,
+    condition: str | None = None,
     norm: str | None = None,
     prior: str = "normal",
 ) -> keras.Model:
     """A network that maps z, [B, latent_dim], to points, [B, D] for shape (D,), or to images, [B, H, W, C] in [-1, 1].
 
-    With `classes` it maps (z, y): see `conditions.latents`. `norm` must be None: there is no batch normalization.
+    With `classes` it maps (z, y): see `conditions.latents` and, for the condition "every_layer", `conditions.joiner`.
+    `norm` must be None: there is no batch normalization.
     """
     virtual.refuse(norm, "mlp")
-    latents, x = conditions.latents(latent_dim, classes)
+    latents, x = conditions.latents(latent_dim, classes, condition)
+    join, _ = conditions.joiner(latents[1] if classes else None, classes, condition)
     for _ in range(depth):
-        x = keras.layers.Dense(width, "relu")(x)
-    x = keras.layers.Dense(math.prod(shape), dtype=interface_dtype())(x)
+        x = keras.layers.Dense(width, "relu")(join(x))
+    x = keras.layers.Dense(math.prod(shape), dtype=interface_dtype())(join(x))
     if len(shape) > 1:
         x = keras.layers.Activation("tanh", dtype=interface_dtype())(x)
         x = keras.layers.Reshape(shape, dtype=interface_dtype())(x)
@@ -53,17 +56,19 @@ def discriminator(
         depth: Number of hidden layers.
         outputs: Number of scores for each example.
         classes: Number of classes, for a network that maps (examples, y); None for no labels.
-        condition: "projection" or "concat": see `conditions`.
+        condition: "projection", "concat" or "every_layer": see `conditions`.
         minibatch_discrimination: Whether the last layer takes the features through `MinibatchDiscrimination`.
         name: Name of the network.
     """
     examples, x, labels = conditions.examples(shape, classes, condition, flat=True)
+    join, labels = conditions.joiner(labels, classes, condition)
     for index in range(depth):
-        x = kernel(keras.layers.Dense(width), norm)(x)
+        x = kernel(keras.layers.Dense(width), norm)(join(x))
         normalize = normalization(norm, rank=2)
-        x = keras.layers.ReLU(name="features" if index == depth - 1 else None)(x if normalize is None else normalize(x))
-    if not depth:
-        x = keras.layers.Identity(name="features")(x)
+        last = index == depth - 1 and condition != "every_layer"
+        x = keras.layers.ReLU(name="features" if last else None)(x if normalize is None else normalize(x))
+    if not depth or condition == "every_layer":
+        x = keras.layers.Identity(name="features")(join(x))
     scores = keras.layers.Dense(outputs, dtype=interface_dtype())(scored(x, minibatch_discrimination))
     return keras.Model(examples, conditions.project(scores, x, labels, classes, norm), name=name)
 

@@ -77,6 +77,27 @@ class Embedding(keras.layers.Embedding):
 
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
+class OneHot(keras.layers.Layer):
+    """Maps labels, [B], integers from 0 to `classes` - 1, to one-hot vectors, [B, classes].
+
+    A label outside of the range gives zeros.
+    """
+
+    def __init__(self, classes: int, **kwargs):
+        super().__init__(**kwargs)
+        self.classes = classes
+
+    def call(self, inputs):
+        return tf.one_hot(inputs, self.classes, dtype=self.compute_dtype)
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor((*inputs.shape, self.classes), dtype=self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "classes": self.classes}
+
+
+@keras.saving.register_keras_serializable(package="gan_zoo")
 class ConditionalBatchNormalization(BatchNormalization):
     """Batch normalization with a gain and a bias for each class.
 

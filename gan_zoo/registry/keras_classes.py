@@ -27,6 +27,7 @@ _CLASSES = {
         "EqualizedDense",
         "LeakyReLU",
         "MinibatchStd",
+        "OneHot",
         "PixelNormalization",
         "SpectralNormalization",
         "UpSampling2D",
@@ -43,6 +44,7 @@ _MODELS = {
     "gan_zoo.model": ("GenerativeModel",),
     "gan_zoo.gan": ("GAN",),
     "gan_zoo.networks.growing": ("GrowingGenerator", "GrowingDiscriminator"),
+    "gan_zoo.networks.pyramid": ("PyramidGenerator", "PyramidDiscriminator"),
     **{f"gan_zoo.models.{file}": (class_name,) for file, class_name in VARIANTS.items()},
 }
 """Classes that are registered as "module>Class", by module: see `gan_zoo.nn.serialization.KeepsArguments`."""
