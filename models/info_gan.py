@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from gan_zoo import networks
-from gan_zoo.gan import GAN
+from gan_zoo.cross_entropy import CrossEntropyGAN
 from gan_zoo.losses import cross_entropy_discriminator, mean, non_saturating_generator
 from gan_zoo.nn import optimizers
 from gan_zoo.nn.image_leaves import images_of
@@ -82,7 +82,7 @@ class _RecognizesCodes:
         return super().for_points(dim, categorical=categorical, continuous=continuous, **kwargs)
 
 
-class InfoGAN(_RecognizesCodes, GAN):
+class InfoGAN(_RecognizesCodes, CrossEntropyGAN):
     """Information maximizing GAN.
 
     Chen et al. (2016), equations 5 and 6. The latent vector holds noise z and codes c. A network Q, which shares all
@@ -122,8 +122,8 @@ class InfoGAN(_RecognizesCodes, GAN):
         continuous_weight: lambda of continuous codes. Defaults to 1, as in the authors' code.
         code_std: "fixed", std = 1, as in the authors' script for MNIST, or "learned". Defaults to "fixed".
         schedule: "official" or "paper". Defaults to "official".
-        **kwargs: As for `GAN`. `latent_dim` is the number of noise inputs, without the codes; 62 for MNIST in the
-            paper. `prior` is that of the noise and defaults to "uniform".
+        **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`. `latent_dim` is the number of noise
+            inputs, without the codes; 62 for MNIST in the paper. `prior` is that of the noise, by default "uniform".
 
     Raises:
         UserError: If an argument has none of these values, if there is no code, or if a network has another size.
@@ -174,7 +174,7 @@ class InfoGAN(_RecognizesCodes, GAN):
 
     def discriminator_loss(self, x, z):
         fake = self.G(z)
-        return cross_entropy_discriminator(*self.D(x, fake)) - self.weighted_information(fake, z)
+        return cross_entropy_discriminator(*self.D(x, fake), self.real_label) - self.weighted_information(fake, z)
 
     def generator_loss(self, x, z):
         fake = self.G(z)
