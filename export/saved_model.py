@@ -60,11 +60,12 @@ METADATA = "assets.extra/metadata.json"
 """Path of the metadata in the folder. This file can be read without TensorFlow.
 
 A JSON object with at least: "model" (the zoo's name, or the class), "dataset" and "step" (null if not given), "shape"
-(of one sample), "value_range" ([-1, 1], or null for points), "latent_dim", "prior", "classes" (the names of the K
-classes, by label, or null for a model without labels), "encoder" (whether there are `encode` and `reconstruct`),
-"codes" (the parts of z that have names, with the index of the first number, "start", and their number, "size": see
-`gan_zoo.util.codes.Code`), and "versions" of gan_zoo, tensorflow and keras. "latent_dim" is the length of z, with its
-codes.
+(of one sample), "value_range" ([-1, 1], or null for points), "latent_dim" (the length of z), "prior", "classes" (the
+names of the K classes, by label, or null for a model without labels), "encoder" (whether there are `encode` and
+`reconstruct`), and "versions" of gan_zoo, tensorflow and keras.
+
+If parts of z have names, "codes" has the place of each, its first index "start" and its length "size", its "kind", and
+its "low" and "high" value: see `gan_zoo.util.codes.Code`.
 """
 
 _CHECKED = 4
@@ -199,7 +200,7 @@ def _document(gan: GenerativeModel, latent_dim: int, shape: tuple[int, ...], ext
         "prior": gan.prior,
         "classes": _class_names(gan, extra.get("classes")),
         "encoder": gan.has_encoder,
-        "codes": codes.describe(gan.codes),
+        **({"codes": codes.describe(gan.codes)} if gan.codes else {}),
         "versions": {"gan_zoo": gan_zoo.__version__, "tensorflow": tf.__version__, "keras": keras.__version__},
     }
     try:
