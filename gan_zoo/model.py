@@ -26,6 +26,7 @@ from gan_zoo.players import Loss, Player, Variables
 from gan_zoo.replicas.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.replicas.steps import Retraces, RunsSteps
 from gan_zoo.schedules.learning_rates import Optimizers
+from gan_zoo.util import codes as util_codes
 from gan_zoo.util.checks import number, whole
 from gan_zoo.util.errors import UserError
 
@@ -178,7 +179,7 @@ class GenerativeModel(
                 code, or it has no such value.
         """
         draws = self.random if seed is None else FixedStream(seed)
-        shape = [n, self.latent_size]
+        shape = [n, self.latent_size - util_codes.length(self.codes)]
         z = draws.normal(shape) if self.prior == "normal" else draws.uniform(shape, -1.0, 1.0)
         if parts := self._draw_codes(n, draws, codes):
             z = tf.concat([z, *parts], axis=1)
@@ -206,11 +207,6 @@ class GenerativeModel(
     def sampling_network(self) -> keras.Model:
         """The network that generates examples: the first of `averaged`."""
         return getattr(self, self.averaged[0])
-
-    @property
-    def latent_size(self) -> int:
-        """The size of one latent vector: `latent_dim`, or more in a class whose networks also take other noise."""
-        return self.latent_dim
 
     @property
     def minibatches_per_step(self) -> int:

@@ -36,7 +36,10 @@ class HasCodes:
 
     @property
     def latent_size(self) -> int:
-        """The length of the latent vector: `latent_dim` numbers of noise, and the codes."""
+        """The length of the latent vector: `latent_dim` numbers of noise, and the codes.
+
+        A class whose networks take more noise than `latent_dim` overrides it.
+        """
         return self.latent_dim + util_codes.length(self.codes)
 
     def _noise_size(self, network: keras.Model, latent_dim: int | None) -> int:
