@@ -41,7 +41,7 @@ Rows = list[dict[str, float | list[float]]]
 def define_flags() -> None:
     """Defines the flags; not at import, because other tools have flags of the same names."""
     flags.DEFINE_list("models", [*MODELS], "The models to train.")
-    flags.DEFINE_integer("epochs", 5, "Passes through the training images.")
+    flags.DEFINE_integer("epochs", 3, "Passes through the training images.")
     flags.DEFINE_string("data_dir", None, "Folder of TFDS's datasets.")
     flags.DEFINE_string("docs", str(DOCS), "Folder of encoders.json and encoders-MODEL.png.")
 

@@ -265,7 +265,7 @@ def test_labels_are_those_of_the_data_or_the_flag(labelled, tmp_path):
         ({"data": "folder:empty"}, "folder:empty: the folder holds no .jpg"),
         ({"data": "folder:colour"}, "--reconstruct=folder:colour has images with 3 channels, and .* images of 8x8x1"),
         ({"data": "folder:one", "interpolate": True}, "--interpolate needs two real images or more"),
-        ({"data": "ring8"}, "ring8 is a set of points"),
+        ({"data": "ring8"}, "--reconstruct=ring8 has points, and .* makes images of 8x8x1"),
         ({"label": "3"}, "--label=3: .* was trained without labels: leave --label out"),
         ({"output": "a.gif"}, "--output=a.gif must end in .png, .npy or .npz"),
     ],

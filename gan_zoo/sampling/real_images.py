@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gan_zoo.data import find_source
+from gan_zoo.data import find_source, synthetic
 from gan_zoo.sampling.pretrained import Pretrained
 from gan_zoo.util import pictures
 from gan_zoo.util.class_names import find_labels
@@ -51,13 +51,16 @@ def choose(
         raise UserError(f"--reconstruct is for models of square images, and {model.path} makes {shape}.")
     if label is not None and model.classes is None:
         raise UserError(f"--label={label}: {model.path} was trained without labels: leave --label out.")
+    if synthetic.is_synthetic(data):
+        raise UserError(f"--reconstruct={data} has points, and {model.path} makes images of {shape}.")
     by_data = model.classes is not None and label is None
     own = model.metadata.get("data") or {}
     crop = own.get("crop") if own.get("name") == data else None
     found = find_source(data, split=split, data_dir=data_dir, resolution=height, crop=crop, labels=by_data)
-    if found.kind != "image" or found.shape[-1] != channels:
-        given = f"images with {found.shape[-1]} channels" if found.kind == "image" else "points"
-        raise UserError(f"--reconstruct={data} has {given}, and {model.path} makes images of {shape}.")
+    if found.shape[-1] != channels:
+        raise UserError(
+            f"--reconstruct={data} has images with {found.shape[-1]} channels, and {model.path} makes images of {shape}."
+        )
     source = found.open()
     count = min(count, source.size)
     (batch,) = source.batches(count, seed=seed % 2**31).take(1).as_numpy_iterator()
