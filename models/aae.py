@@ -118,10 +118,15 @@ class AAE(GenerativeModel):
     @classmethod
     def build_networks(cls, builder):
         """An encoder and a decoder of the family, and a perceptron for codes."""
-        D = {"shape": (builder.latent_dim,), "network": "mlp", "norm": "none", "g_norm": None}
-        D["condition"] = builder.condition or ("concat" if builder.classes else None)
         networks = {"encoder": builder.encoder(builder.latent_dim), "decoder": builder.generator()}
-        return {**networks, "discriminator": dataclasses.replace(builder, **D).discriminator()}
+        return {**networks, "discriminator": _for_codes(builder).discriminator()}
+
+
+def _for_codes(builder):
+    """A builder of perceptrons without normalization for codes, which join labels to codes by default."""
+    condition = builder.condition or ("concat" if builder.classes else None)
+    settings = {"shape": (builder.latent_dim,), "network": "mlp", "norm": "none", "g_norm": None}
+    return dataclasses.replace(builder, **settings, condition=condition)
 
 
 def _component(z, labels):

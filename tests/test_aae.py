@@ -103,7 +103,7 @@ def test_the_discriminator_reads_labels(condition):
 
 
 def test_the_discriminator_is_a_perceptron_for_codes():
-    aae = AAE.for_images((8, 8, 1), latent_dim=3, width=16, norm="batch", minibatch_discrimination=True)
+    aae = AAE.for_images((16, 16, 1), latent_dim=3, width=4, norm="batch", minibatch_discrimination=True)
     assert aae.discriminator.input_shape == (None, 3)
     assert independence.mixing_layer(aae.encoder) == "batch normalization"
     assert independence.mixing_layer(aae.discriminator) == "minibatch discrimination"

@@ -59,7 +59,8 @@ def choose(
     found = find_source(data, split=split, data_dir=data_dir, resolution=height, crop=crop, labels=by_data)
     if found.shape[-1] != channels:
         raise UserError(
-            f"--reconstruct={data} has images with {found.shape[-1]} channels, and {model.path} makes images of {shape}."
+            f"--reconstruct={data} has images with {found.shape[-1]} channels, and {model.path} makes images of "
+            f"{shape}."
         )
     source = found.open()
     count = min(count, source.size)
