@@ -50,9 +50,11 @@ class LAPGAN(GenerativeModel):
         UserError: If there is no such level, if the networks are not those of a pyramid, or if `latent_dim` is not that
             of the generator.
 
-    Differs from the paper: it trains on crops of 28 x 28 of CIFAR-10; here images have any side 8 * 2^k or 7 * 2^k.
-    Pixels are in [-1, 1] instead of standardised, u and d are linear interpolation and the mean of 2 x 2 pixels, and
-    D has no dropout. The optimizer is DCGAN's Adam; the authors use gradient descent with momentum, 0.02.
+    Differs from the paper: the coarsest level has convolutional networks instead of perceptrons (see
+    `gan_zoo.networks.pyramid`). Images have any side 8 * 2^k or 14 * 2^k; the paper trains on crops of 28 x 28 of
+    CIFAR-10, from 8 pixels. Pixels are in [-1, 1] instead of standardised, u and d are linear interpolation and the
+    mean of 2 x 2 pixels, and D has no dropout. The optimizer is DCGAN's Adam; the authors use gradient descent with
+    momentum.
 
     References:
         Denton et al., 2015, https://arxiv.org/abs/1506.05751
@@ -79,17 +81,17 @@ class LAPGAN(GenerativeModel):
     def discriminator_loss(self, x, z, k):
         """L_D of level k, 0 for the coarsest, on a minibatch x and latents z."""
         real, given, part = _at_level(self, x, z, k)
-        fake = self.generator.levels[k]([*part, *given], training=True)
+        fake = self.generator.at(k, *part, *given, training=True)
         return 0.5 * cross_entropy_discriminator(*(self._scores(k, h, given) for h in (real, fake)))
 
     def generator_loss(self, x, z, k):
         """L_G of level k, 0 for the coarsest, on a minibatch x and latents z."""
         _, given, part = _at_level(self, x, z, k)
-        fake = self.generator.levels[k]([*part, *given], training=True)
+        fake = self.generator.at(k, *part, *given, training=True)
         return non_saturating_generator(self._scores(k, fake, given))
 
     def _scores(self, k, details, given):
-        return at_least_float32(self.discriminator.levels[k]([details, *given], training=True))
+        return at_least_float32(self.discriminator.at(k, details, *given, training=True))
 
     def pyramid(self, z):
         """The samples for z, [B, Z], or (z, y), at all levels in inference mode: a list, coarsest first."""
