@@ -20,8 +20,8 @@ class LAPGAN(GenerativeModel):
 
         l = u(d(I_k)),  h = I_k - l
 
-    The coarsest level, 8 x 8 pixels, has a plain GAN. Every finer level has a conditional GAN of h given l, in which D
-    sees h + l. With s the sigmoid, each level k has the losses
+    The coarsest level, 8 x 8 or 14 x 14 pixels, has a plain GAN. Every finer level has a conditional GAN of h given l,
+    in which D sees h + l. With s the sigmoid, each level k has the losses
 
         L_D = -1/2 E[log s(D_k(h, l))] - 1/2 E[log(1 - s(D_k(G_k(z_k, l), l)))]
         L_G = -E[log s(D_k(G_k(z_k, l), l))]
