@@ -70,6 +70,10 @@ class _RecognizesCodes:
     def build_networks(cls, builder, categorical=(10,), continuous=2, code_std="fixed"):
         """A generator with inputs for the codes, a discriminator, and a perceptron on its features."""
         categorical, continuous = _sizes(categorical, continuous)
+        if builder.g_norm == "virtual":
+            raise UserError(
+                "g_norm='virtual' draws a reference batch from the prior of the noise, and codes have another: leave g_norm out."
+            )
         inputs = builder.latent_dim + sum(categorical) + continuous
         built = super().build_networks(dataclasses.replace(builder, latent_dim=inputs))
         features = networks.features(built["discriminator"], tf.zeros([1, *builder.shape]), training=False)

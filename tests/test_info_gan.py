@@ -160,6 +160,11 @@ def test_bad_arguments(arguments, sentence):
         InfoGAN.for_points(width=4, **arguments)
 
 
+def test_virtual_normalization_has_no_reference_for_codes():
+    with pytest.raises(UserError, match="g_norm='virtual' draws a reference batch from the prior of the noise"):
+        InfoGAN.for_images((8, 8, 1), latent_dim=4, width=4, g_norm="virtual")
+
+
 def test_networks_must_fit_the_codes():
     gan, _ = linear()
     with pytest.raises(UserError, match="recognition must return 4 numbers for these codes, not 3"):

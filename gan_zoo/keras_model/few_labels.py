@@ -51,7 +51,7 @@ class Classifies:
         """The parts of a batch: examples, labelled examples and labels. The last two are None without labels."""
         return tuple(x[key] for key in PARTLY_LABELLED) if isinstance(x, dict) else (x, None, None)
 
-    def discriminator_inputs(self, x: Any, z: Any) -> tuple[Any, Any]:
+    def discriminator_inputs(self, x: Any, z: Any) -> tuple[tf.Tensor, tf.Tensor]:
         return self.parts(x)[0], self.G(z)
 
     def labelled_loss(self, labelled: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
