@@ -72,7 +72,8 @@ class _RecognizesCodes:
         categorical, continuous = _sizes(categorical, continuous)
         if builder.g_norm == "virtual":
             raise UserError(
-                "g_norm='virtual' draws a reference batch from the prior of the noise, and codes have another: leave g_norm out."
+                "g_norm='virtual' draws a reference batch from the prior of the noise, and codes have another: leave "
+                "g_norm out."
             )
         inputs = builder.latent_dim + sum(categorical) + continuous
         built = super().build_networks(dataclasses.replace(builder, latent_dim=inputs))
