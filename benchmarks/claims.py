@@ -647,8 +647,8 @@ CLAIMS = [
                 r["lambda = 0"]["mode_information"] < 0.5 * math.log(8) and r["lambda = 0"]["match"] < 0.9
             ),
         },
-        note="Q of the control is not trained, so its L_I is that of its initial weights. The code also stops mode "
-        "collapse here: samples of different codes must differ.",
+        note="Q of the control is not trained, so its L_I says nothing about the code. The control loses nearly all "
+        "modes, and the code prevents this: samples of different codes must differ.",
     ),
     Claim(
         "clusters",
@@ -658,7 +658,7 @@ CLAIMS = [
         "points in their mode's category, if each category gets one mode, and two entropies in nats: that of the mean "
         "distribution over categories divided by log 8, and the mean entropy of a point.",
         experiments.clusters,
-        dict(dataset="ring8", networks={"width": 128, "depth": 2, "latent_dim": 2}, batch=256, steps=5000),
+        dict(dataset="ring8", networks={"width": 128, "depth": 2, "latent_dim": 2}, batch=256, steps=10_000),
         {"8 categories": dict(arguments={"categories": 8})},
         {
             "accuracy": ("accuracy", ".1%"),
@@ -669,6 +669,8 @@ CLAIMS = [
             "accuracy of 95 % or more": lambda r: r["8 categories"]["accuracy"] >= 0.95,
             "marginal entropy at least 0.95 log 8": lambda r: r["8 categories"]["marginal_entropy"] >= 0.95,
         },
+        note="The number of steps was set after runs of 5,000 steps, in which seed 2 had an accuracy of 87.7 %. The "
+        "likeliest category is right, but D is not certain of it: the entropy of a point stays far above 0.",
     ),
     Claim(
         "refinement",
