@@ -98,14 +98,17 @@ def turns(variant: str, recipe: str) -> int:
     """Returns the number of real minibatches that a step of a variant takes."""
     cls = find_model(variant)
     settings = {"n_critic": 1} if recipe == "common" and "n_critic" in cls.parameters() else {}
-    return cls.for_points(width=2, **settings).minibatches_per_step
+    settings |= {"classes": 2} if cls.takes_labels == "required" else {}
+    return cls.for_images((8, 8, 1), width=2, latent_dim=2, **settings).minibatches_per_step
 
 
 def train(table: Table, recipe: str, variant: str, seed: int, steps: int, data_dir: str | None, run_dir: Path) -> None:
     """Trains one run."""
+    cls = find_model(variant)
     settings = dict(COMMON) if recipe == "common" else {}
-    if "n_critic" not in find_model(variant).parameters():
+    if "n_critic" not in cls.parameters():
         settings.pop("n_critic", None)
+    settings["conditional"] = cls.takes_labels == "required"
     pipeline.run(
         config.Config(
             **dict(model=variant, dataset=table.dataset, resolution=table.resolution, width=table.width),
