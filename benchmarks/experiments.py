@@ -45,12 +45,16 @@ def mixture(
     field: bool = False,
     start_on: int | None = None,
     keep: list = (),
+    minibatch_discrimination: bool = False,
 ) -> dict:
     """Trains a GAN on a mixture of Gaussians, and measures it every `every` steps.
 
     With `field`, L = |v|^2 / 2 is measured too. With `start_on`, the generator starts on that mode only.
     """
-    networks = toys.perceptron(generator, initializer), toys.perceptron(discriminator, initializer, input_scale)
+    networks = (
+        toys.perceptron(generator, initializer),
+        toys.perceptron(discriminator, initializer, input_scale, minibatch_discrimination),
+    )
     if start_on is not None:
         kernel, bias = networks[0].layers[-1].weights
         kernel.assign(0.01 * kernel.value)
@@ -70,6 +74,40 @@ def mixture(
 
     history = [look(0), *toys.train(gan, data, steps, every, look)]
     return {**history[-1], "modes_at_start": history[0]["modes"], "history": history, "figure": {"samples": clouds}}
+
+
+def feature_gap(
+    seed: int, *, dataset: str, generator: str, discriminator: str, optimizer: list, batch: int, steps: int
+) -> dict:
+    """Trains feature matching, and measures ||E f(x) - E f(G(z))||^2 with the features f of the trained D."""
+    networks = toys.perceptron(generator), toys.perceptron(discriminator)
+    gan = toys.build("feature_matching", networks, seed, {}, optimizer, execution=50)
+    before = toys.samples(gan, 10_000)
+    toys.train(gan, _points(dataset, batch, 1, seed), steps, steps, lambda step: None)
+    real = gan.features(synthetic.sample(dataset, 10_000, [seed, -1]))
+
+    def gap(points):
+        points = tf.constant(points, tf.float32)
+        return float(gan_zoo.losses.feature_matching(real, gan.features(points)))
+
+    after = toys.samples(gan, 10_000)
+    start, end = gap(before), gap(after)
+    centers = synthetic.modes(dataset)[0]
+    return {"start": start, "end": end, "factor": start / end, **metrics.coverage(after, centers, 0.3)}
+
+
+def smoothing(
+    seed: int, *, arguments: dict, dataset: str, discriminator: str, optimizer: list, batch: int, steps: int
+) -> dict:
+    """Trains D against samples at one point far from the data; returns the mean of s(D(x)) at the data."""
+    far = tf.constant([[20.0, 20.0]])
+    networks = toys.model(toys.Constant(far), 1), toys.perceptron(discriminator)
+    gan = toys.build("vanilla_gan", networks, seed, arguments, optimizer)
+    toys.repeat(gan.discriminator_step, _points(dataset, batch, 1, seed), steps)
+    real = synthetic.sample(dataset, 5000, [seed, -1])
+    return {
+        name: float(tf.reduce_mean(tf.sigmoid(gan.discriminator(x)))) for name, x in (("real", real), ("fake", far))
+    }
 
 
 # The critics of Wasserstein GANs.

@@ -5,14 +5,22 @@ import numpy as np
 import tensorflow as tf
 
 import gan_zoo
+from gan_zoo.networks.building_blocks import scored
 from gan_zoo.nn import optimizers
 from gan_zoo.registry.variants import find_model
 
 # Networks.
 
 
-def perceptron(sizes: str, initializer: tuple = ("glorot_uniform",), scale: float = 1.0) -> keras.Model:
+def perceptron(
+    sizes: str,
+    initializer: tuple = ("glorot_uniform",),
+    scale: float = 1.0,
+    minibatch_discrimination: bool = False,
+) -> keras.Model:
     """Returns a perceptron with ReLU units, such as "2-128-128-1", on its input times `scale`.
+
+    With `minibatch_discrimination`, the last layer compares each example with its minibatch.
 
     `initializer` is the name of the initial distribution of the kernels and its argument: ("orthogonal", gain),
     ("normal", standard deviation) or ("uniform", bound). Without an argument it is a Keras initializer.
@@ -22,6 +30,7 @@ def perceptron(sizes: str, initializer: tuple = ("glorot_uniform",), scale: floa
     x = keras.layers.Rescaling(scale)(inputs) if scale != 1.0 else inputs
     for width in hidden:
         x = keras.layers.Dense(width, "relu", kernel_initializer=_initializer(*initializer))(x)
+    x = scored(x, minibatch_discrimination)
     return keras.Model(inputs, keras.layers.Dense(last, kernel_initializer=_initializer(*initializer))(x))
 
 

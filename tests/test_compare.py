@@ -1,6 +1,7 @@
 """The comparison: equal conditions, budgets, divergence, and a kill, which loses only the runs in progress."""
 
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -55,6 +56,16 @@ def one(text):
 def command(*arguments, cwd, **kwargs):
     line = [sys.executable, "-m", "gan_zoo.compare", *arguments]
     return subprocess.Popen(line, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+
+
+def test_all_are_the_variants_that_fit_the_data():
+    for conditional, without in ((False, "conditional_gan"), (True, "info_gan")):
+        settings = dataclasses.replace(SMALL, conditional=conditional)
+        found = settings.find()
+        fits = functools.partial(settings.fits, found=found)
+        names = {method.name for method in variant_lists.parse("all", fits)}
+        assert {"dcgan", "vae", "gran"} < names
+        assert not names & {"lapgan", "progressive_gan", without}
 
 
 def test_all_methods_start_from_the_same_networks_and_see_the_same_data():

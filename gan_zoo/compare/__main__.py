@@ -36,7 +36,7 @@ GROUPS = {
 
 def define_flags() -> None:
     flags.DEFINE_string(
-        "models", None, "Variants, with arguments in parentheses, 'dcgan,wgan_gp(gp_weight=0.1)'; or 'all'."
+        "models", None, "Variants, with arguments, such as 'dcgan,wgan_gp(gp_weight=0.1)', or all that fit the data."
     )
     flags.DEFINE_string(
         "dataset", "ring8", "Dataset, as for train.py: ring8, grid25, color_mnist, mnist, cifar10, folder:PATH, ..."
@@ -114,8 +114,9 @@ def main() -> int:
     settings = settings.resolved()
     if values.first_seed + values.seeds > 2**32:
         raise UserError(f"--first_seed={values.first_seed} and --seeds={values.seeds}: the largest seed is 4294967295.")
-    methods = method_flags.parse(values.models)
     found = settings.find()
+
+    methods = method_flags.parse(values.models, lambda cls: settings.fits(cls, found))
     # Methods that cannot be built raise an error before any data are decoded or written.
     described = [runner.describe(settings, method, found.shape) for method in methods]
     for method in described:

@@ -148,6 +148,11 @@ class Settings:
     def source(self) -> data.Source:
         return self.find().open()
 
+    def fits(self, cls: type, found: data.Found) -> bool:
+        """Whether a class can be compared on these data: by their kind and labels, and with networks that stay."""
+        labels = cls.takes_labels != ("never" if self.conditional else "required")
+        return found.kind in cls.kinds and labels and not hasattr(cls, "growth")
+
     def build(self, method: Method, shape: tuple[int, ...], seed: int):
         """Returns a method's compiled model. For one seed, the networks of all methods start with the same weights."""
         from gan_zoo.registry.variants import build_gan

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from gan_zoo.models import VARIANTS
@@ -31,14 +32,18 @@ class Method:
         return find_model(self.model)
 
 
-def parse(text: str) -> list[Method]:
+def parse(text: str, fits: Callable[[type], bool] = lambda cls: True) -> list[Method]:
     """Returns the methods of a flag, in its order: "all", or names with arguments, separated by commas.
+
+    Args:
+        text: The flag.
+        fits: Whether "all" includes a class.
 
     Raises:
         UserError: If there is no such variant or argument, a method is listed twice, or the list is empty.
     """
     if text.strip() == "all":
-        return [Method(name, name, {}) for name in VARIANTS]
+        return [method for method in (Method(name, name, {}) for name in VARIANTS) if fits(method.cls)]
     found = []
     for part in specs.split(text, f"--models={text}"):
         subject = f"--models={part}"
