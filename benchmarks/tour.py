@@ -88,15 +88,15 @@ def write_results(results: dict[str, dict]) -> None:
 
 
 def page(results: dict[str, dict]) -> str:
-    """Returns the text of docs/tour.md."""
+    """Returns the text of docs/tour.md: the stops whose commands were run."""
     parts = [INTRODUCTION]
-    for number, stop in enumerate(STOPS, 1):
+    shown = [stop for stop in STOPS if all(command in results for command in stop.commands)]
+    for number, stop in enumerate(shown, 1):
         lines = [f"## {number}. {stop.title}\n", f"*Problem.* {stop.problem}\n", f"*Remedy.* {stop.remedy}\n"]
         lines += ["```sh", *stop.commands, "```\n"]
-        done = [results[command] for command in stop.commands if command in results]
-        if done:
-            seconds = sum(result["seconds"] for result in done)
-            lines.append(f"{seconds} seconds on two cores of {done[-1]['cpu']}. Last line: `{done[-1]['result']}`\n")
+        done = [results[command] for command in stop.commands]
+        seconds = sum(result["seconds"] for result in done)
+        lines.append(f"{seconds} seconds on two cores of {done[-1]['cpu']}. Last line: `{done[-1]['result']}`\n")
         if stop.picture:
             lines.append(f"![{stop.title}](tour/{stop.name}.png)\n")
         if stop.see:

@@ -6,11 +6,11 @@ INTRODUCTION = """# A tour of the zoo
 
 The history of GANs is a list of problems and remedies. This tour takes them in the order in which lectures on the
 subject do: architectures and tasks first, then training, then the assessment. Each stop has one problem, one remedy,
-one command, and what the command made. The commands are small: digits of 16 x 16 pixels, or a ring of eight Gaussians,
+one command, and what the command made. The commands are small: digits of 8 x 8 pixels, or a ring of eight Gaussians,
 so that each takes seconds to minutes on a laptop. They show what a method does, not how good it can become.
 
-`python benchmarks/tour.py` runs all commands and makes this page; [tour.json](tour.json) has their results. The seconds
-were measured beside other work.
+`python benchmarks/tour.py` runs all commands and makes this page; [tour.json](tour.json) has their results. The page has
+the stops that were run so far. The seconds were measured beside other work.
 """
 
 
@@ -37,11 +37,11 @@ class Stop:
     see: str = ""
 
 
-_DIGITS = "--dataset=digits --resolution=16 --width=16"
+_DIGITS = "--dataset=digits --network=mlp --width=128"
 _RING = "--dataset=ring8"
 
 
-def _train(name: str, flags: str, data: str = _DIGITS, steps: int = 1500) -> str:
+def _train(name: str, flags: str, data: str = _DIGITS, steps: int = 2500) -> str:
     """A command that trains in runs/tour/NAME."""
     return f"python train.py {flags} {data} --steps={steps} --run_dir=runs/tour/{name}"
 
@@ -66,8 +66,8 @@ STOPS = (
         "Choose what is drawn: conditional GAN",
         "The game draws whatever it likes. A user wants a seven.",
         "Both players see the label: G must draw the class, and D knows which class it should be (Mirza and Osindero, "
-        "2014): `conditional_gan`, with labels at every layer. With `--conditional`, every other variant takes labels "
-        "too.",
+        "2014): `conditional_gan`, with labels at every layer. With `--conditional`, most other variants take "
+        "labels too.",
         (_train("conditional", "--model=conditional_gan --conditional"),),
         _samples("conditional"),
         "Each row is a class. [labels.md](labels.md) measures it.",
@@ -78,8 +78,9 @@ STOPS = (
         "Large images are hard to draw in one go.",
         "A pyramid: one small GAN draws a coarse image, and at each level a conditional GAN adds the detail (Denton et "
         "al., 2015): `lapgan`.",
-        (_train("lapgan", "--model=lapgan"),),
-        _samples("lapgan"),
+        (_train("lapgan", "--model=lapgan", "--dataset=digits --resolution=16 --width=16", 500),),
+        None,
+        "[lapgan-cifar10.png](lapgan-cifar10.png) has samples of a longer run, level by level, on CIFAR-10.",
     ),
     Stop(
         "dcgan",
@@ -87,7 +88,7 @@ STOPS = (
         "GANs of convolutions did not train.",
         "Strided convolutions, batch normalization, no hidden dense layers, Adam with a small momentum (Radford et "
         "al., 2016): `dcgan`.",
-        (_train("dcgan", "--model=dcgan"),),
+        (_train("dcgan", "--model=dcgan", "--dataset=digits --width=32"),),
         _samples("dcgan"),
     ),
     Stop(
@@ -114,7 +115,7 @@ STOPS = (
         "Some of the latents are codes that a network must be able to read from the image. So they change what is easy "
         "to see (Chen et al., 2016): `info_gan`.",
         (
-            _train("info_gan", "--model=info_gan", steps=3000),
+            _train("info_gan", "--model=info_gan", steps=4000),
             "python -m gan_zoo.sample --model=runs/tour/info_gan --walk=category_0 --output=runs/tour/info_gan.png",
         ),
         "runs/tour/info_gan.png",
@@ -126,7 +127,7 @@ STOPS = (
         "The codes of an autoencoder lie anywhere, so a random code decodes to nothing.",
         "A discriminator on the codes makes them look like draws from a prior (Makhzani et al., 2016): `aae`.",
         (
-            _train("aae", "--model=aae", steps=2000),
+            _train("aae", "--model=aae"),
             "python -m gan_zoo.sample --model=runs/tour/aae --reconstruct=digits --num=32 --output=runs/tour/aae.png",
         ),
         "runs/tour/aae.png",
@@ -138,7 +139,7 @@ STOPS = (
         "A GAN has no encoder: what is the z of a given image?",
         "D sees pairs, (x, E(x)) and (G(z), z). At the optimum E inverts G (Donahue et al., 2017): `bigan`.",
         (
-            _train("bigan", "--model=bigan", steps=3000),
+            _train("bigan", "--model=bigan"),
             "python -m gan_zoo.sample --model=runs/tour/bigan --reconstruct=digits --num=32 "
             "--output=runs/tour/bigan.png",
         ),
@@ -151,7 +152,7 @@ STOPS = (
         "A GAN gives no likelihood, and no way to say which model explains held-out data better.",
         "Maximise a bound of the log-likelihood instead (Kingma and Welling, 2014): `vae`. Samples are smooth, because "
         "the likelihood averages over what it cannot predict.",
-        (_train("vae", "--model=vae", steps=2000),),
+        (_train("vae", "--model=vae"),),
         _samples("vae"),
     ),
     Stop(
@@ -212,6 +213,7 @@ STOPS = (
             _train(
                 "averaging",
                 "--model=dcgan --set historical_averaging=0.01 --set real_label=0.9 --g_norm=virtual",
+                "--dataset=digits --width=32",
             ),
         ),
         _samples("averaging"),
@@ -310,7 +312,7 @@ STOPS = (
         "Start with 4 x 4 pixels, and add layers one after the other, fading them in (Karras et al., 2018): "
         "`progressive_gan`.",
         (
-            "python train.py --model=progressive_gan --dataset=digits --resolution=16 --width=16 --latent_dim=64 "
+            "python train.py --model=progressive_gan --dataset=digits --width=32 --latent_dim=64 "
             "--set fade_kimg=10 --set stabilize_kimg=15 --run_dir=runs/tour/progressive",
         ),
         _samples("progressive"),
@@ -336,8 +338,7 @@ STOPS = (
         "protocol and the value of real images.",
         (
             _train("assess", "--model=dcgan"),
-            "python -m gan_zoo.evaluate --model=runs/tour/assess --dataset=digits --resolution=16 --features=digits "
-            "--num=500",
+            "python -m gan_zoo.evaluate --model=runs/tour/assess --dataset=digits --features=digits --num=500",
         ),
         None,
         "[evaluation.md](evaluation.md) explains the metrics, and [zoo.md](zoo.md) has every variant.",

@@ -43,6 +43,7 @@ _CLASSES = {
 _MODELS = {
     "gan_zoo.model": ("GenerativeModel",),
     "gan_zoo.gan": ("GAN",),
+    "gan_zoo.cross_entropy": ("CrossEntropyGAN",),
     "gan_zoo.networks.growing": ("GrowingGenerator", "GrowingDiscriminator"),
     "gan_zoo.networks.pyramid": ("PyramidGenerator", "PyramidDiscriminator"),
     **{f"gan_zoo.models.{file}": (class_name,) for file, class_name in VARIANTS.items()},
