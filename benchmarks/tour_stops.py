@@ -9,8 +9,8 @@ subject do: architectures and tasks first, then training, then the assessment. E
 one command, and what the command made. The commands are small: digits of 8 x 8 pixels, or a ring of eight Gaussians,
 so that each takes seconds to minutes on a laptop. They show what a method does, not how good it can become.
 
-`python benchmarks/tour.py` runs all commands and makes this page; [tour.json](tour.json) has their results. The page has
-the stops that were run so far. The seconds were measured beside other work.
+`python benchmarks/tour.py` runs all commands and makes this page; [tour.json](tour.json) has their results. The page
+has the stops that were run so far. The seconds were measured beside other work.
 """
 
 

@@ -216,7 +216,9 @@ def block(name: str, recipe: str, rows: list[dict]) -> str:
     steps = f"{table.images:,} real images shown, batches of 64, width {table.width}, {table.seeds} seed(s)"
     cpus = ", ".join(sorted({row["cpu"] for row in rows if "cpu" in row}))
     speed = f" Images a second: real images shown in training, in float32 on two cores of {cpus}." if cpus else ""
-    return f"{steps}.{speed}\n\n" + "\n".join(lines)
+    total = len(table.variants) * table.seeds
+    progress = "" if len(rows) == total else f" {len(rows)} of {total} runs so far."
+    return f"{steps}.{progress}{speed}\n\n" + "\n".join(lines)
 
 
 def write_page(docs: Path) -> None:
