@@ -13,13 +13,15 @@ import contextlib
 import contextvars
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from gan_zoo.networks import independence
-from gan_zoo.nn.image_leaves import image_indices, map_images
+from gan_zoo.nn.image_leaves import image_indices, images_of, map_images
 from gan_zoo.nn.precision import INNER_SCALE, at_least_float32, inner_gradient
+from gan_zoo.replicas.distribution import RandomStream, global_mean
 from gan_zoo.util.errors import UserError
 
 # Added to the squared norm, because the derivative of the norm is 0 / 0 at a zero gradient. Gradients of networks are
@@ -172,3 +174,16 @@ def interpolate(real: tf.Tensor, fake: tf.Tensor, epsilon: tf.Tensor) -> tf.Tens
         return share * real + (1.0 - share) * fake
 
     return map_images(between, real, fake)
+
+
+def perturb(x: Any, scale: float, random: RandomStream) -> Any:
+    """x + scale std(x) N(0, I): points around examples, of Kodali et al. (2017), Algorithm 1.
+
+    Args:
+        x: Examples, [B, ...]. Labels and codes in a structure stay.
+        scale: Size of the noise, in units of the standard deviation of all numbers of the whole batch of all replicas.
+        random: The stream to draw from.
+    """
+    images = images_of(x)
+    std = tf.sqrt(global_mean(tf.square(images - global_mean(images))))
+    return map_images(lambda x: x + scale * std * random.normal_like(x), x)

@@ -10,9 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from gan_zoo.nn.image_leaves import batch_size, images_of, map_images
-from gan_zoo.penalties import gradient_penalty, interpolate, js_regularizer, zero_centered_penalty
-from gan_zoo.replicas.distribution import global_mean
+from gan_zoo.nn.image_leaves import batch_size
+from gan_zoo.penalties import gradient_penalty, interpolate, js_regularizer, perturb, zero_centered_penalty
 from gan_zoo.util import specs
 from gan_zoo.util.checks import number
 from gan_zoo.util.errors import UserError
@@ -69,9 +68,7 @@ class GP:
         if self.at == "between":
             points = interpolate(real, fake, gan.random.uniform([batch_size(real)]))
         else:
-            images = images_of(real)
-            std = tf.sqrt(global_mean(tf.square(images - global_mean(images))))
-            points = map_images(lambda x: x + 0.5 * std * gan.random.normal_like(x), real)
+            points = perturb(real, 0.5, gan.random)
         return self.weight * gradient_penalty(gan.D, points, self.target, self.one_sided)
 
 

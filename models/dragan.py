@@ -5,9 +5,7 @@ import tensorflow as tf
 from gan_zoo.cross_entropy import CrossEntropyGAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
 from gan_zoo.nn import optimizers
-from gan_zoo.nn.image_leaves import images_of, map_images
-from gan_zoo.penalties import gradient_norm, squared_gradient_norm
-from gan_zoo.replicas.distribution import global_mean
+from gan_zoo.penalties import gradient_norm, perturb, squared_gradient_norm
 from gan_zoo.util.checks import number
 from gan_zoo.util.errors import UserError
 
@@ -73,10 +71,7 @@ class DRAGAN(CrossEntropyGAN):
         return tf.reduce_mean(squared if self.form == 1 else tf.nn.relu(squared - self.k))
 
     def discriminator_loss(self, x, z):
-        images = images_of(x)
-        std = tf.sqrt(global_mean(tf.square(images - global_mean(images))))
-        noisy = map_images(lambda x: x + self.noise_scale * std * self.random.normal_like(x), x)
-        penalty = self.penalty(noisy)
+        penalty = self.penalty(perturb(x, self.noise_scale, self.random))
         self.record("penalty", penalty)
         return cross_entropy_discriminator(*self.D(x, self.G(z)), self.real_label) + self.gp_weight * penalty
 

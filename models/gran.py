@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from gan_zoo.cross_entropy import CrossEntropyGAN
 from gan_zoo.losses import cross_entropy_discriminator, non_saturating_generator
-from gan_zoo.networks import activations, canvas, virtual
+from gan_zoo.networks import activations, canvas
 from gan_zoo.nn import optimizers
 from gan_zoo.nn.precision import at_least_float32
 from gan_zoo.util.checks import whole
@@ -90,6 +90,5 @@ class GRAN(CrossEntropyGAN):
             norm, prior = builder.g_norm, builder.prior
             generator = canvas.convolutional(*sizes, classes=builder.classes, norm=norm, prior=prior)
         else:
-            virtual.refuse(builder.g_norm, "mlp")
             generator = canvas.perceptron(*sizes, depth=builder.depth, classes=builder.classes)
         return {"generator": generator, "discriminator": builder.discriminator()}

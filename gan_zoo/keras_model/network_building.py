@@ -154,12 +154,15 @@ class BuildsNetworks:
         if not mixing:
             return
         name = self.gradient_penalty_argument
-        found = {name: f"{getattr(self, name):g}"} if name and getattr(self, name) else {}
-        if getattr(self, "penalties", "none") != "none":
-            found["penalties"] = repr(self.penalties)
-        for name, value in found.items():
+        if name and getattr(self, name):
+            penalty = f"{name}={getattr(self, name):g}"
+        elif getattr(self, "penalties", "none") != "none":
+            penalty = f"penalties={self.penalties!r}"
+        else:
+            penalty = None
+        if penalty:
             raise UserError(
-                f"{type(self).__name__}: {name}={value} penalizes the discriminator's gradient at each example, and "
+                f"{type(self).__name__}: {penalty} penalizes the discriminator's gradient at each example, and "
                 f"{mixing} mixes the examples of a minibatch: {independence.WITHOUT[mixing]}."
             )
 

@@ -17,6 +17,8 @@ CONDITIONS = ("projection", "concat", "every_layer")
 EVERY_LAYER = ("dcgan", "mlp")
 """Families whose networks take the condition "every_layer"."""
 G_NORMS = ("virtual",)
+VIRTUAL = ("dcgan", "resnet")
+"""Families whose generators have batch normalization, which `g_norm` replaces."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,11 @@ class Builder:
             raise UserError(f"condition must be one of {', '.join(CONDITIONS)}, not {self.condition!r}.")
         if self.g_norm not in (None, *G_NORMS):
             raise UserError(f"g_norm must be one of {', '.join(G_NORMS)} or None, not {self.g_norm!r}.")
+        if self.g_norm is not None and network not in VIRTUAL:
+            raise UserError(
+                f"g_norm={self.g_norm!r} replaces batch normalization, and generators of the family {network!r} have "
+                f"none: leave g_norm out, or take network={' or '.join(map(repr, VIRTUAL))}."
+            )
         if self.condition is not None and self.classes is None:
             raise UserError(f"condition={self.condition!r} says how networks use labels: give classes as well.")
         if self.condition == "every_layer" and network not in EVERY_LAYER:
@@ -99,7 +106,8 @@ class Builder:
 
     def generator(self) -> "keras.Model":
         """A network that maps z, [B, Z], or (z, y) to examples, [B, *shape]: images in [-1, 1], or points."""
-        labels, norm = {"classes": self.classes}, {"norm": self.g_norm, "prior": self.prior}
+        labels = {"classes": self.classes}
+        norm = {"norm": self.g_norm, "prior": self.prior} if self.network in VIRTUAL else {}
         if self.condition == "every_layer":
             labels["condition"] = self.condition
         return self._family().generator(self.shape, self.latent_dim, self.width, **self._depth(), **labels, **norm)

@@ -13,26 +13,17 @@ convolutions are 3x3, and `norm` comes before the activation of all convolutions
 
 import keras
 
-from gan_zoo.networks import conditions, nhwc, virtual
+from gan_zoo.networks import conditions, nhwc
 from gan_zoo.networks.building_blocks import kernel, normalization, scored
 from gan_zoo.nn import layers
 from gan_zoo.nn.precision import interface_dtype
 
 
-def generator(
-    shape: tuple[int, int, int],
-    latent_dim: int,
-    width: int,
-    classes: int | None = None,
-    norm: str | None = None,
-    prior: str = "normal",
-) -> keras.Model:
+def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:
     """A network that maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1], of any shape.
 
-    `width` is the number of LSTM units. With `classes` it maps (z, y): see `conditions.latents`. `norm` must be None:
-    there is no batch normalization.
+    `width` is the number of LSTM units. With `classes` it maps (z, y): see `conditions.latents`.
     """
-    virtual.refuse(norm, "column_rnn")
     height, columns, channels = shape
     latents, z = conditions.latents(latent_dim, classes)
     state = keras.layers.Dense(width, "relu")(z)

@@ -14,7 +14,7 @@ The published networks for 1024 x 1024 have width 16.
 import keras
 import tensorflow as tf
 
-from gan_zoo.networks import activations, conditions, nhwc, virtual
+from gan_zoo.networks import activations, conditions, nhwc
 from gan_zoo.networks.building_blocks import inputs, scored
 from gan_zoo.nn import layers
 from gan_zoo.nn.precision import interface_dtype, policy
@@ -27,20 +27,12 @@ BASE = 4
 _MAX_CHANNELS = 512
 
 
-def generator(
-    shape: tuple[int, int, int],
-    latent_dim: int,
-    width: int,
-    classes: int | None = None,
-    norm: str | None = None,
-    prior: str = "normal",
-) -> keras.Model:
+def generator(shape: tuple[int, int, int], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:
     """A network that maps z, [B, latent_dim], to images, [B, 4 * 2^stage, 4 * 2^stage, C].
 
     The output is linear, about [-1, 1]. With `classes` it maps (z, y): see `conditions.latents`. The joined vector is
-    normalized like z. `norm` must be None: there is no batch normalization.
+    normalized like z.
     """
-    virtual.refuse(norm, "growing")
     return GrowingGenerator(shape, latent_dim, width, classes, name="generator")
 
 

@@ -20,7 +20,7 @@ import math
 
 import keras
 
-from gan_zoo.networks import conditions, nhwc, virtual
+from gan_zoo.networks import conditions, nhwc
 from gan_zoo.networks.building_blocks import inputs, kernel, normalization, scored
 from gan_zoo.nn import layers
 from gan_zoo.nn.precision import interface_dtype
@@ -41,20 +41,11 @@ def maxout(x, units: int, pieces: int, norm: str = "none"):
     return keras.layers.GlobalMaxPooling1D(data_format="channels_last")(x)
 
 
-def generator(
-    shape: tuple[int, ...],
-    latent_dim: int,
-    width: int,
-    classes: int | None = None,
-    norm: str | None = None,
-    prior: str = "normal",
-) -> keras.Model:
+def generator(shape: tuple[int, ...], latent_dim: int, width: int, classes: int | None = None) -> keras.Model:
     """A network that maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1]; with `classes` it maps (z, y).
 
-    `width` is the number of maxout units of the discriminator; see the module. `norm` must be None: there is no batch
-    normalization.
+    `width` is the number of maxout units of the discriminator; see the module.
     """
-    virtual.refuse(norm, "maxout")
     z = latents = inputs((latent_dim,))
     if classes is None:
         x = keras.layers.Dense(_units(1200, width), "relu")(z)

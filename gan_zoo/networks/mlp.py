@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from gan_zoo.networks import conditions, virtual
+from gan_zoo.networks import conditions
 from gan_zoo.networks.building_blocks import kernel, normalization, scored
 from gan_zoo.nn.precision import interface_dtype
 
@@ -16,15 +16,11 @@ def generator(
     depth: int = 2,
     classes: int | None = None,
     condition: str | None = None,
-    norm: str | None = None,
-    prior: str = "normal",
 ) -> keras.Model:
     """A network that maps z, [B, latent_dim], to points, [B, D] for shape (D,), or to images, [B, H, W, C] in [-1, 1].
 
     With `classes` it maps (z, y): see `conditions.latents` and, for the condition "every_layer", `conditions.joiner`.
-    `norm` must be None: there is no batch normalization.
     """
-    virtual.refuse(norm, "mlp")
     latents, x = conditions.latents(latent_dim, classes, condition)
     join, _ = conditions.joiner(latents[1] if classes else None, classes, condition)
     for _ in range(depth):

@@ -3,7 +3,6 @@
 from gan_zoo.nn import layers
 from gan_zoo.nn.precision import interface_dtype
 from gan_zoo.nn.virtual_batch_normalization import DropReference, ReferenceBatch, VirtualBatchNormalization
-from gan_zoo.util.errors import UserError
 
 SIZE = 64
 """Number of examples in the reference batch."""
@@ -34,12 +33,3 @@ class Normalization:
     def end(self, x):
         """The network's output, for the output of the last layer."""
         return DropReference(SIZE, dtype=interface_dtype())(x) if self.virtual else x
-
-
-def refuse(norm: str | None, family: str) -> None:
-    """Raises a `UserError` for a family whose generator has no batch normalization."""
-    if norm is not None:
-        raise UserError(
-            f"g_norm={norm!r} replaces batch normalization, and generators of the family {family!r} have none: leave "
-            f"g_norm out, or take network='dcgan' or 'resnet'."
-        )
