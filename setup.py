@@ -22,7 +22,11 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=[*PACKAGES, "gan_zoo.models", "gan_zoo.export"],
     package_dir={"gan_zoo.models": "models", "gan_zoo.export": "export"},
-    package_data={"gan_zoo.compare": ["report.css", "report.js", "*.jinja"], "gan_zoo.releases": ["index.json"]},
+    package_data={
+        "gan_zoo.compare": ["report.css", "report.js", "*.jinja"],
+        "gan_zoo.data": ["fashion10k.png", "fashion10k-licence.txt"],
+        "gan_zoo.releases": ["index.json"],
+    },
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",

@@ -44,6 +44,7 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_bool("minibatch_discrimination", False, "D compares each example with the rest of its minibatch.")
 flags.DEFINE_enum("g_norm", None, list(G_NORMS), "The generator's normalization; by default that of its family.")
+flags.DEFINE_integer("kernel_size", None, "Side of the kernels of dcgan networks: 4 is faster than the default, 5.")
 flags.DEFINE_integer(
     "labelled", None, "Number of examples whose labels the model learns from, for models such as semi_supervised_gan."
 )
@@ -121,6 +122,7 @@ GROUPS = {
         "latent_dim",
         "norm",
         "g_norm",
+        "kernel_size",
         "minibatch_discrimination",
         "conditional",
         "condition",

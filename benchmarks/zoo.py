@@ -18,7 +18,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from absl import flags
@@ -29,6 +29,7 @@ from gan_zoo.registry.variants import find_model
 from gan_zoo.sampling.pretrained import load_pretrained
 from gan_zoo.training import config, pipeline
 from gan_zoo.util import command_line, pictures, versions
+from gan_zoo.util.errors import UserError
 from gan_zoo.util.files import atomic_file
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -74,25 +75,28 @@ METRICS = ("frechet", "kid", "precision", "recall")
 SHOWN = 8
 """Number of samples of each variant in the picture."""
 
-GROUPS = {"What": ["table", "recipe", "data_dir", "minutes", "speeds", "docs"]}
+GROUPS = {"What": ["table", "recipe", "variants", "data_dir", "minutes", "speeds", "docs"]}
 
 
 def define_flags() -> None:
     """Defines the flags; not at import, because other tools have flags of the same names."""
     flags.DEFINE_enum("table", None, list(TABLES), "The table whose missing rows are trained.")
     flags.DEFINE_enum("recipe", None, ["own", "common"], "Only this recipe; by default both, the own one first.")
+    flags.DEFINE_list("variants", [], "Only these variants, in this order; by default all of the table.")
     flags.DEFINE_string("data_dir", None, "Folder of TFDS's datasets.")
     flags.DEFINE_float("minutes", None, "Starts no new run after this time.")
     flags.DEFINE_bool("speeds", False, "Measures the missing speeds instead of training the missing rows.")
     flags.DEFINE_string("docs", str(DOCS), "Folder of zoo.json, zoo.md and the pictures.")
 
 
-def missing(table: Table, name: str, rows: list[dict], recipe: str | None) -> Iterator[tuple[str, str, int]]:
+def missing(
+    table: Table, name: str, rows: list[dict], recipe: str | None, only: Sequence[str] = ()
+) -> Iterator[tuple[str, str, int]]:
     """Yields the recipes, variants and seeds of a table that have no row: the first seed of all variants first."""
     there = {(row["table"], row["recipe"], row["variant"], row["seed"]) for row in rows}
     for kind in ("own", "common"):
         for seed in range(table.seeds):
-            for variant in table.variants:
+            for variant in only or table.variants:
                 if recipe in (None, kind) and (name, kind, variant, seed) not in there:
                     yield kind, variant, seed
 
@@ -145,7 +149,14 @@ def add_speeds(name: str, data_dir: str | None, docs: Path) -> None:
         write_rows(rows, docs)
 
 
-def add_rows(name: str, recipe: str | None, data_dir: str | None, minutes: float | None, docs: Path) -> None:
+def add_rows(
+    name: str,
+    recipe: str | None,
+    data_dir: str | None,
+    minutes: float | None,
+    docs: Path,
+    variants: Sequence[str] = (),
+) -> None:
     """Trains and evaluates the missing rows of a table, and writes each to zoo.json when it is complete."""
     table, start = TABLES[name], time.monotonic()
     rows = read_rows(docs)
@@ -153,7 +164,7 @@ def add_rows(name: str, recipe: str | None, data_dir: str | None, minutes: float
     judge = evaluate.Judge(
         source, evaluate.find_features("efficientnet_lite0"), metrics=METRICS, num=table.samples, resamples=0
     )
-    for kind, variant, seed in missing(table, name, rows, recipe):
+    for kind, variant, seed in missing(table, name, rows, recipe, variants):
         if minutes is not None and time.monotonic() - start > 60 * minutes:
             return
         folder = Path(tempfile.mkdtemp(prefix="gan_zoo-zoo-"))
@@ -253,7 +264,10 @@ def main() -> None:
     if values.table and values.speeds:
         add_speeds(values.table, values.data_dir, docs)
     elif values.table:
-        add_rows(values.table, values.recipe, values.data_dir, values.minutes, docs)
+        unknown = set(values.variants) - set(TABLES[values.table].variants)
+        if unknown:
+            raise UserError(f"--variants={unknown.pop()} is not in the table {values.table}.")
+        add_rows(values.table, values.recipe, values.data_dir, values.minutes, docs, values.variants)
     write_page(docs)
 
 

@@ -87,8 +87,8 @@ class GRAN(CrossEntropyGAN):
             raise UserError(f"network={builder.network!r} cannot draw on a canvas: GRAN takes dcgan or mlp.")
         sizes = (builder.shape, builder.latent_dim, builder.width, whole("time_steps", time_steps, 1))
         if builder.network == "dcgan":
-            norm, prior = builder.g_norm, builder.prior
-            generator = canvas.convolutional(*sizes, classes=builder.classes, norm=norm, prior=prior)
+            own = {"norm": builder.g_norm, "prior": builder.prior, "kernel_size": builder.kernel_size}
+            generator = canvas.convolutional(*sizes, classes=builder.classes, **own)
         else:
             generator = canvas.perceptron(*sizes, depth=builder.depth, classes=builder.classes)
         return {"generator": generator, "discriminator": builder.discriminator()}

@@ -100,7 +100,7 @@ class LAPGAN(GenerativeModel):
     @classmethod
     def build_networks(cls, builder):
         """The networks of a pyramid, whatever the size of the images."""
-        for name in ("network", "condition", "g_norm", "minibatch_discrimination"):
+        for name in ("network", "condition", "g_norm", "kernel_size", "minibatch_discrimination"):
             value = getattr(builder, name)
             if value not in ("dcgan", None, False):
                 raise UserError(f"{name}={value!r}: LAPGAN has networks of its own for each level: leave {name} out.")

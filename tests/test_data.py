@@ -198,6 +198,16 @@ class TestDigits:
         np.testing.assert_array_equal(digits.labels, truth.target)
         assert digits.classes == digits.class_names == tuple("0123456789")
 
+    def test_fashion10k(self):
+        source = data.open_source("fashion10k", labels=True)
+        assert (source.images.shape, source.images.dtype) == ((10_000, 28, 28, 1), np.uint8)
+        np.testing.assert_array_equal(source.labels, np.arange(10_000) % 10)
+        assert (source.classes[0], source.classes[9]) == ("T-shirt/top", "Ankle boot")
+        assert len(np.unique(source.images.reshape(10_000, -1), axis=0)) > 9_990
+        # Means of the pixels of each class: trousers and sandals leave most of the picture black.
+        means = source.images.reshape(-1, 10, 28 * 28).mean(axis=(0, 2))
+        assert (means.argmin(), means.argmax()) == (5, 4)
+
     def test_elements(self, digits):
         (x, y), *_ = take(digits.batches(100, labels=True), 1)
         assert (x.shape, x.dtype, y.shape, y.dtype) == ((100, 8, 8, 1), np.float32, (100,), np.int32)

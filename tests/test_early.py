@@ -56,12 +56,15 @@ def config(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"resolution": 24}, "convolutional networks need square images with a side of 4 or 7 times a power of two"),
-        ({"resolution": 512}, "convolutional networks need square images"),
+        (
+            {"resolution": 18},
+            "convolutional networks need square images with a side of 4, 5, 6 or 7 times a power of two",
+        ),
+        ({"resolution": 1024}, "convolutional networks need square images"),
         ({"network": "growing", "resolution": 12}, "growing networks need images with a side of 4, 8, 16"),
         ({"network": "growing", "norm": "batch"}, "norm must be 'none' with growing networks"),
         ({"model": "progressive_gan", "resolution": 28}, "growing networks need images"),
-        ({"model": "ebgan", "resolution": 20}, "convolutional networks need square images"),
+        ({"model": "ebgan", "resolution": 22}, "convolutional networks need square images"),
         ({"batch_size": 13}, "n_critic \\* batch_size = 13 examples, but .* has only 12"),
         ({"n_critic": 4}, "n_critic \\* batch_size = 16 examples"),
         ({"model": "progressive_gan", "steps": 10**6, "set": ("batch_sizes={8: 32}",)}, "batch_size = 32 examples"),
@@ -184,7 +187,7 @@ def test_a_set_that_is_still_to_be_downloaded(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(tfds_images, "_prepare", lambda *_: pytest.fail("it was downloaded"))
         with pytest.raises(UserError, match="convolutional networks need square images"):
-            pipeline.Job(pipeline.Config("lsgan", "far_away", data_dir=str(tmp_path / "tfds"), resolution=24))
+            pipeline.Job(pipeline.Config("lsgan", "far_away", data_dir=str(tmp_path / "tfds"), resolution=18))
         with pytest.raises(UserError, match="seed must be a whole number"):
             data.load("far_away", 2, seed=-1, **place)
     assert not (tmp_path / "tfds" / "far_away").exists()

@@ -170,7 +170,7 @@ def test_labels_change_samples():
         ({"time_steps": 0}, "time_steps must be a whole number of at least 1, not 0"),
         ({"time_steps": 1.5}, "time_steps must be a whole number of at least 1, not 1.5"),
         ({"network": "resnet"}, "network='resnet' cannot draw on a canvas: GRAN takes dcgan or mlp"),
-        ({"shape": (20, 20, 1)}, "convolutional networks need square images"),
+        ({"shape": (18, 18, 1)}, "convolutional networks need square images"),
     ],
 )
 def test_bad_arguments(arguments, sentence):

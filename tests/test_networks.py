@@ -26,7 +26,7 @@ def channels(model, kind):
 
 
 @pytest.mark.parametrize("channel_count", [1, 3])
-@pytest.mark.parametrize("side", [8, 14, 28, 32, 64])
+@pytest.mark.parametrize("side", [8, 14, 20, 32, 48])
 @pytest.mark.parametrize("network", FAMILIES)
 def test_shapes_and_ranges(network, side, channel_count):
     shape = (side, side, channel_count)
@@ -43,12 +43,32 @@ def test_shapes_and_ranges(network, side, channel_count):
     np.testing.assert_allclose(discriminator(images), 2 * scores, rtol=1e-5)
 
 
-@pytest.mark.parametrize("side", [128, 224, 256])
+@pytest.mark.parametrize("side", [96, 224, 512])
 @pytest.mark.parametrize("network", ["dcgan", "resnet"])
 def test_large_sides(network, side):
     generator, discriminator = pair(network, (side, side, 3), width=1)
     assert generator.output_shape == (None, side, side, 3)
     assert discriminator.output_shape == (None, 1)
+
+
+def test_the_side_from_which_generators_start():
+    sides = {side: networks.doublings((side, side, 1)) for side in (8, 10, 24, 28, 40, 96, 160, 512)}
+    assert [*sides.values()] == [(4, 1), (5, 1), (6, 2), (7, 2), (5, 3), (6, 4), (5, 5), (4, 7)]
+    for shape in ((9, 9, 1), (6, 6, 1), (18, 18, 1), (16, 8, 1), (1024, 1024, 1)):
+        with pytest.raises(UserError, match="square images with a side of 4, 5, 6 or 7 times a power of two"):
+            networks.doublings(shape)
+
+
+def test_the_size_of_kernels():
+    builder = networks.Builder((16, 16, 1), latent_dim=3, width=2, kernel_size=4)
+    generator, discriminator = builder.generator(), builder.discriminator()
+    for model, kind in ((generator, keras.layers.Conv2DTranspose), (discriminator, keras.layers.Conv2D)):
+        assert {layer.kernel_size for layer in all_layers(model, kind)} == {(4, 4)}
+    assert discriminator(generator(tf.zeros([2, 3]))).shape == (2, 1)
+    with pytest.raises(UserError, match="kernel_size must be one of 3, 4, 5, 6, 7 or None, not 2"):
+        networks.Builder((16, 16, 1), latent_dim=3, width=2, kernel_size=2)
+    with pytest.raises(UserError, match="kernel_size is for the networks dcgan, and 'resnet' has kernels of its own"):
+        networks.Builder((16, 16, 1), network="resnet", latent_dim=3, width=2, kernel_size=4)
 
 
 def test_the_64x64_network_is_that_of_the_dcgan_paper():
@@ -114,7 +134,7 @@ def test_every_kernel_of_a_spectral_residual_network_is_normalized():
     assert not plain
 
 
-@pytest.mark.parametrize("shape", [(30, 30, 3), (4, 4, 1), (512, 512, 3), (32, 28, 3), (448, 448, 3)])
+@pytest.mark.parametrize("shape", [(30, 30, 3), (4, 4, 1), (1024, 1024, 3), (32, 28, 3), (896, 896, 3)])
 @pytest.mark.parametrize("network", ["dcgan", "resnet"])
 def test_sides_that_cannot_be_doubled_to(network, shape):
     with pytest.raises(UserError, match=f"not {shape[0]} x {shape[1]}: set the resolution"):

@@ -1,4 +1,4 @@
-"""Finds datasets by name: TFDS datasets, folders of images, the embedded digits and synthetic distributions."""
+"""Finds datasets by name: TFDS datasets, folders of images, embedded images and synthetic distributions."""
 
 import dataclasses
 import functools
@@ -6,13 +6,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from gan_zoo.data import cache, color_mnist, digits, folder, synthetic, table, tfds_images
+from gan_zoo.data import cache, color_mnist, digits, fashion10k, folder, synthetic, table, tfds_images
 from gan_zoo.data.decoding import MAX_SKIPPED, ImageSet, Report
 from gan_zoo.data.sources import Found, ImageSource, PointSource, Source
 from gan_zoo.util.checks import whole
 from gan_zoo.util.errors import UserError
 
 MIN_RESOLUTION = 4
+_EMBEDDED = {digits.NAME: digits.find, fashion10k.NAME: fashion10k.find}
+"""Datasets that are part of a package. They are decoded in a moment, so they have no cache."""
 
 _log = logging.getLogger(__name__)
 
@@ -110,9 +112,9 @@ def find_source(
         )
         outline = color_mnist.ColorMNISTSource.outline(mnist)
         return Found("image", lambda: color_mnist.ColorMNISTSource(mnist.open(), labels), *outline, labels)
-    if name == digits.NAME:
+    if name in _EMBEDDED:
         _only_train(name, split)
-        images = digits.find()
+        images = _EMBEDDED[name]()
     elif name.startswith(folder.PREFIX):
         _only_train(name, split)
         images = folder.find(name, labels=labels)
@@ -158,7 +160,7 @@ def _open(name: str, images: ImageSet, wanted: _Wanted, split: str) -> ImageSour
         _log.warning("%s: %s", name, sentence)
     settings = wanted.settings(images, split)
     how = {"resolution": wanted.resolution, "crop": settings["crop"], "max_skipped": wanted.max_skipped}
-    if name == digits.NAME:
+    if name in _EMBEDDED:
         pixels, targets, report = cache.decode(images, **how)
     else:
         pixels, targets, report = cache.fetch(

@@ -37,6 +37,9 @@ DATASETS: dict[str, Dataset] = {
     "digits": Dataset(
         8, None, "dcgan", "1 797 handwritten digits in 10 classes, 8x8 grey; part of scikit-learn, no download"
     ),
+    "fashion10k": Dataset(
+        28, None, "dcgan", "10 000 clothes of Fashion-MNIST in 10 classes, 28x28 grey; part of gan_zoo, no download"
+    ),
     "ring8": Dataset(None, None, "mlp", "8 Gaussians on a circle of radius 2 (synthetic, 2-D)"),
     "grid25": Dataset(None, None, "mlp", "25 Gaussians on a 5 x 5 grid (synthetic, 2-D)"),
     "swiss_roll": Dataset(None, None, "mlp", "a noisy spiral (synthetic, 2-D)"),

@@ -69,6 +69,7 @@ class BuildsNetworks:
         condition: str | None = None,
         minibatch_discrimination: bool = False,
         g_norm: str | None = None,
+        kernel_size: int | None = None,
         **kwargs,
     ) -> Any:
         """Returns a model of this class with networks for images.
@@ -84,12 +85,13 @@ class BuildsNetworks:
                 the default of the class or the family. See `gan_zoo.networks.Builder`.
             minibatch_discrimination: Whether the discriminator compares each example with its minibatch.
             g_norm: "virtual" for virtual batch normalization in the generator; None is its family's normalization.
+            kernel_size: Side of the kernels of the family "dcgan"; None is the published one, 5.
             **kwargs: The class's own arguments. `dtype`, a Keras dtype policy, also applies to the networks.
         """
         network = network or cls.default_network or networks.FAMILIES[0]
         norm = norm or cls.default_norm(network, kwargs)
         settings = dict(network=network, latent_dim=latent_dim, width=width, norm=norm, condition=condition)
-        settings |= dict(minibatch_discrimination=minibatch_discrimination, g_norm=g_norm)
+        settings |= dict(minibatch_discrimination=minibatch_discrimination, g_norm=g_norm, kernel_size=kernel_size)
         return cls._with_networks(tuple(shape), kwargs, **settings)
 
     @classmethod
@@ -177,11 +179,12 @@ class BuildsNetworks:
         condition: str | None = None,
         minibatch_discrimination: bool = False,
         g_norm: str | None = None,
+        kernel_size: int | None = None,
         **kwargs,
     ) -> Any:
         """Returns a model with perceptrons for points, [B, dim]; see `for_images` and `gan_zoo.networks.mlp`."""
         settings = dict(network="mlp", latent_dim=latent_dim, width=width, depth=depth, condition=condition)
-        settings |= dict(minibatch_discrimination=minibatch_discrimination, g_norm=g_norm)
+        settings |= dict(minibatch_discrimination=minibatch_discrimination, g_norm=g_norm, kernel_size=kernel_size)
         return cls._with_networks((dim,), kwargs, **settings)
 
     def make_train_function(self, force: bool = False):

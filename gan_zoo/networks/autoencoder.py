@@ -49,14 +49,14 @@ def convolutional(
 ) -> keras.Model:
     """An autoencoder of 4x4 convolutions with stride 2, for images, [B, H, W, C] in [-1, 1].
 
-    The encoder halves the side until it is 8 (or 7), but at least once. The decoder doubles it with transposed
+    The encoder halves the side until it is from 7 to 12, but at least once. The decoder doubles it with transposed
     convolutions. There are `width` channels at half the images' side, twice as many at a quarter, and so on. For
     example, with width 64 and 64 x 64 images the encoder has 64, 128 and 256 channels, and the decoder 128, 64 and C.
     As in DCGAN, the encoder has LeakyReLU(0.2), the decoder has ReLU, and weights start from N(0, 0.02). `norm` is
     "none"; "batch" or "layer", on all layers but the first and the last; or "spectral", on all layers but the last.
     """
     base, times = doublings(shape)
-    halvings = max(1, times - (base == 4))
+    halvings = max(1, times - (base < 7))
 
     def channels(k):
         return width * min(2 ** (k - 1), _MAX_FACTOR)

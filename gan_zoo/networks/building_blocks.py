@@ -2,21 +2,25 @@
 
 from gan_zoo.util.errors import UserError
 
+_BASES = (4, 5, 6, 7)
+"""Sides in pixels from which generators start."""
+
 
 def doublings(shape: tuple[int, int, int]) -> tuple[int, int]:
-    """The side from which a generator starts, 4 or 7 pixels, and the number of doublings to the side of the images.
+    """The side from which a generator starts, 4 to 7 pixels, and the number of doublings to the side of the images.
 
     Raises:
-        UserError: If the images are not square, or their side is neither 4 * 2^k nor 7 * 2^k from 8 to 256.
+        UserError: If the images are not square, or their side is not 4, 5, 6 or 7 times a power of two from 8 to 512.
     """
     height, side, _ = shape
-    for base in (4, 7):
-        for times in range(1, 7):
-            if height == side == base * 2**times <= 256:
+    for base in _BASES:
+        for times in range(1, 8):
+            if height == side == base * 2**times <= 512:
                 return base, times
     raise UserError(
-        f"convolutional networks need square images with a side of 4 or 7 times a power of two from 8 to 256 "
-        f"(8, 14, 16, 28, 32, 56, 64, ...), not {height} x {side}: set the resolution to one of these."
+        f"convolutional networks need square images with a side of 4, 5, 6 or 7 times a power of two from 8 to 512 "
+        f"(8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, ...), not {height} x {side}: set the resolution "
+        f"to one of these."
     )
 
 

@@ -24,7 +24,7 @@ import keras
 
 from gan_zoo.networks import conditions, nhwc, virtual
 from gan_zoo.networks.building_blocks import doublings, inputs
-from gan_zoo.networks.dcgan import channels_at, label_channels, weights
+from gan_zoo.networks.dcgan import KERNEL_SIZE, channels_at, label_channels, weights
 from gan_zoo.nn.precision import interface_dtype
 
 
@@ -41,10 +41,11 @@ def convolutional(
     classes: int | None = None,
     norm: str | None = None,
     prior: str = "normal",
+    kernel_size: int | None = None,
 ) -> keras.Model:
     """A network that maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1].
 
-    f is the generator of `gan_zoo.networks.dcgan`, of a vector of size `latent_dim`. g mirrors it: 5 x 5 convolutions
+    f is the generator of `gan_zoo.networks.dcgan`, of a vector of size `latent_dim`. g mirrors it: convolutions
     of stride 2, ReLU, and a dense layer. There is batch normalization in all layers but the last one of f and the first
     one of g. It is not shared: each step has statistics, gains and biases of its own, because the activations of the
     steps differ and samples use moving statistics.
@@ -57,6 +58,7 @@ def convolutional(
         classes: Number of classes, for a network that maps (z, y); None for no labels.
         norm: "virtual" for virtual batch normalization, with a reference batch from `prior`.
         prior: Distribution of the latents.
+        kernel_size: Side of the kernels; None is that of DCGAN.
     """
     base, times = doublings(shape)
     channels = channels_at(width, times)
@@ -71,7 +73,7 @@ def convolutional(
         return keras.layers.Dense(units, use_bias=False, kernel_initializer=weights(), **kwargs)
 
     def conv(layer, size, **kwargs):
-        return layer(size, 5, 2, "same", kernel_initializer=weights(), **kwargs)
+        return layer(size, kernel_size or KERNEL_SIZE, 2, "same", kernel_initializer=weights(), **kwargs)
 
     def first(units, x):
         return normalize(keras.layers.Reshape((base, base, units))(x))

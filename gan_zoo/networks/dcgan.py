@@ -13,6 +13,8 @@ from gan_zoo.nn import layers
 from gan_zoo.nn.precision import interface_dtype
 
 _MAX_FACTOR = 8  # the paper's deepest layer has 8 times the channels of its shallowest
+KERNEL_SIZE = 5
+"""Side of the kernels of the published networks."""
 _LABEL_SHARE = 4
 """Of the generator's first layer, one channel in so many depends on the label, and the others on z."""
 
@@ -40,6 +42,7 @@ def generator(
     norm: str | None = None,
     prior: str = "normal",
     condition: str | None = None,
+    kernel_size: int = KERNEL_SIZE,
 ) -> keras.Model:
     """A network that maps z, [B, latent_dim], to images, [B, H, W, C] in [-1, 1].
 
@@ -79,10 +82,10 @@ def generator(
     x = keras.layers.ReLU()(x)
     for halvings in range(times - 1, 0, -1):
         x = nhwc.Conv2DTranspose(
-            channels_at(width, halvings), 5, 2, "same", use_bias=False, kernel_initializer=weights()
+            channels_at(width, halvings), kernel_size, 2, "same", use_bias=False, kernel_initializer=weights()
         )(join(x))
         x = keras.layers.ReLU()(normalize(x))
-    x = nhwc.Conv2DTranspose(shape[-1], 5, 2, "same", kernel_initializer=weights())(join(x))
+    x = nhwc.Conv2DTranspose(shape[-1], kernel_size, 2, "same", kernel_initializer=weights())(join(x))
     images = scheme.end(keras.layers.Activation("tanh", dtype=interface_dtype())(x))
     return keras.Model(latents, images, name="generator")
 
@@ -95,6 +98,7 @@ def discriminator(
     classes: int | None = None,
     condition: str | None = "projection",
     minibatch_discrimination: bool = False,
+    kernel_size: int = KERNEL_SIZE,
     name: str = "discriminator",
 ) -> keras.Model:
     """A network that maps images, [B, H, W, C], to raw scores, [B, outputs].
@@ -107,6 +111,7 @@ def discriminator(
         classes: Number of classes, for a network that maps (images, y); None for no labels.
         condition: "projection", "concat" or "every_layer": see `conditions`.
         minibatch_discrimination: Whether the last layer takes the features through `MinibatchDiscrimination`.
+        kernel_size: Side of the kernels.
         name: Name of the network.
     """
     _, times = doublings(shape)
@@ -116,7 +121,12 @@ def discriminator(
         # The first layer is not normalized: it would lose the images' own mean and scale (Section 3).
         normalize = normalization(norm) if halvings > 1 else None
         conv = nhwc.Conv2D(
-            channels_at(width, halvings), 5, 2, "same", use_bias=normalize is None, kernel_initializer=weights()
+            channels_at(width, halvings),
+            kernel_size,
+            2,
+            "same",
+            use_bias=normalize is None,
+            kernel_initializer=weights(),
         )
         x = kernel(conv, norm)(join(x))
         if normalize is not None:

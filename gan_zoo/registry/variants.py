@@ -13,7 +13,7 @@ from gan_zoo.models import VARIANTS
 from gan_zoo.util import specs
 from gan_zoo.util.errors import UserError
 
-NETWORK_OPTIONS = ("condition", "minibatch_discrimination", "g_norm")
+NETWORK_OPTIONS = ("condition", "minibatch_discrimination", "g_norm", "kernel_size")
 """Settings of networks that are flags of the same names, entries of `run.json`, and arguments of `for_images`."""
 
 

@@ -69,6 +69,7 @@ class Config:
     condition: str | None = None
     minibatch_discrimination: bool = False
     g_norm: str | None = None
+    kernel_size: int | None = None
     labelled: int | None = None
     set: tuple[str, ...] = ()
     ema_decay: float = 0.999
