@@ -25,6 +25,7 @@ setup(
     package_data={
         "gan_zoo.compare": ["report.css", "report.js", "*.jinja"],
         "gan_zoo.data": ["fashion10k.png", "fashion10k-licence.txt"],
+        "gan_zoo.recipes": ["*.toml"],
         "gan_zoo.releases": ["index.json"],
     },
     install_requires=[

@@ -4,6 +4,7 @@ import dataclasses
 
 from absl import flags
 
+from gan_zoo import recipes
 from gan_zoo.data import DATASETS, MAX_SKIPPED, OTHER
 from gan_zoo.networks import CONDITIONS, FAMILIES, G_NORMS, NORMS
 from gan_zoo.nn.precision import PRECISIONS
@@ -20,7 +21,8 @@ All other flags are optional. The same command on an existing run folder continu
 
 flags.DEFINE_string("model", None, "A variant of the zoo (see --list), or my_module:MyGAN.")
 flags.DEFINE_string("dataset", None, "A dataset (see --list), any image dataset of TFDS, or folder:/path/to/images.")
-flags.DEFINE_bool("list", False, "Print every model and dataset, and exit.")
+flags.DEFINE_string("recipe", None, "All flags of a recipe (see --list), or of a file PATH.toml; other flags override.")
+flags.DEFINE_bool("list", False, "Print every model, dataset and recipe, and exit.")
 
 flags.DEFINE_string("data_dir", None, "Folder of TFDS's datasets; by default ~/tensorflow_datasets.")
 flags.DEFINE_string("split", "train", "The split to train on, such as train, or train[:7000].")
@@ -114,7 +116,7 @@ flags.DEFINE_enum(
 flags.DEFINE_bool("dry_run", False, "Build everything, run a few steps, estimate time and memory, write nothing.")
 
 GROUPS = {
-    "What": ["model", "dataset", "list"],
+    "What": ["model", "dataset", "recipe", "list"],
     "Data": ["data_dir", "split", "resolution", "crop", "cache_dir", "max_skipped"],
     "Networks and variant": [
         "network",
@@ -165,7 +167,11 @@ def list_all() -> str:
     from gan_zoo.models import PAPERS
 
     datasets = [(name, dataset.description) for name, dataset in DATASETS.items()]
-    parts = {"Models": list(PAPERS.items()), "Datasets": [*datasets, ("...", OTHER.description)]}
+    parts = {
+        "Models": list(PAPERS.items()),
+        "Datasets": [*datasets, ("...", OTHER.description)],
+        "Recipes": [(name, recipes.load(name).line()) for name in recipes.names()],
+    }
     longest = max(len(name) for rows in parts.values() for name, _ in rows)
     blocks = (f"{title}:\n{command_line.described(rows, longest=longest)}" for title, rows in parts.items())
     return "\n\n".join(blocks)
@@ -175,6 +181,8 @@ def main() -> int:
     values = flags.FLAGS
     if values.list:
         return console.finish(list_all())
+    if values.recipe is not None:
+        recipes.fill(recipes.load(values.recipe), values)
     for name in ("model", "dataset"):
         if not values[name].value:
             raise command_line.UserError(f"--{name} is missing: --list shows all names.")

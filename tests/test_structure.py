@@ -13,7 +13,7 @@ from gan_zoo.nn.optimizers import Adam
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"gan_zoo": "gan_zoo", "models": "gan_zoo.models", "export": "gan_zoo.export"}
 ORDER = (
-    *("util", "data", "replicas", "nn", "networks", "losses", "penalties", "penalty_terms", "zero_centered"),
+    *("util", "recipes", "data", "replicas", "nn", "networks", "losses", "penalties", "penalty_terms", "zero_centered"),
     *("schedules", "players", "keras_model", "model", "gan", "cross_entropy", "models", "registry", "releases"),
     *("metrics", "run_folder", "callbacks", "sampling", "export", "testing", "evaluate", "training", "compare"),
     "dynamics",
