@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: help demo test thorough lint format clean
 
 help:
-	@echo "make demo    train a GAN on digits, without a download, and say where its samples are"
+	@echo "make demo    train a GAN on embedded images of clothes, and say where the page with its samples is"
 	@echo "make test    run the tests (make thorough adds the long ones)"
 	@echo "make lint    check the style (make format fixes it)"
 
@@ -17,11 +17,10 @@ help:
 	@touch $@
 
 demo: .venv/installed
-	$(BIN)/python train.py --model=wgan_gp --dataset=digits --resolution=16 --width=32 --learning_rate=5e-4 --steps=1500 \
-		--run_dir=runs/demo
+	$(BIN)/python train.py --recipe=demo
 	@echo
-	@echo "Look at runs/demo/samples/step-00001500.png and runs/demo/curves.png, or sample the model yourself:"
-	@echo "    $(BIN)/python -m gan_zoo.sample --model=runs/demo --num=64 --output=digits.png"
+	@echo "Open runs/demo/index.html in a browser: it shows the samples, and commands to go on with. For example:"
+	@echo "    $(BIN)/python -m gan_zoo.sample --model=runs/demo --label=sneaker --num=64 --output=sneakers.png"
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal

@@ -27,6 +27,7 @@ setup(
         "gan_zoo.data": ["fashion10k.png", "fashion10k-licence.txt"],
         "gan_zoo.recipes": ["*.toml"],
         "gan_zoo.releases": ["index.json"],
+        "gan_zoo.run_folder": ["page.html.jinja"],
     },
     install_requires=[
         "tensorflow>=2.21,<2.22",

@@ -65,6 +65,7 @@ def test_run_folder_is_complete(tmp_path, capsys, whole_runs):
     assert sorted(p.name for p in (run / "samples").iterdir()) == [f"step-{s:08d}.png" for s in (0, 3, 6)]
     assert [p.name for p in checkpoints.list_checkpoints(run / "checkpoints")] == ["00000004", "00000006"]
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert "Samples after step" in (run / "index.html").read_text("utf-8")
     assert list((run / "events").glob("events.out.tfevents.*"))
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]

@@ -15,7 +15,17 @@ from gan_zoo.util import files
 from gan_zoo.util.errors import UserError
 from gan_zoo.util.files import entries
 
-_WRITTEN = ("metrics.jsonl", "events", "samples", "checkpoints", "best", "curves.png", "saved_model", ".lock")
+_WRITTEN = (
+    "metrics.jsonl",
+    "events",
+    "samples",
+    "checkpoints",
+    "best",
+    "curves.png",
+    "index.html",
+    "saved_model",
+    ".lock",
+)
 """Files and folders that training writes to a run folder, besides run.json."""
 _EXPORTED = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"}
 _OLD = re.compile(r"\.saved_model\.[0-9a-f]{12}\.old")

@@ -8,6 +8,7 @@ runs/wgan_gp-celeb_a/run.json         settings, versions, git commit, host, comm
                      checkpoints/     see gan_zoo.run_folder.checkpoints
                      best/            the best checkpoint, with --evaluate_every
                      saved_model/     the moving average, at the end
+                     index.html       samples, curves, settings and commands on a page, at the end
 """
 
 import errno

@@ -86,7 +86,7 @@ class Trainer:
     def _export(self) -> Path:
         from gan_zoo.callbacks import evaluate
         from gan_zoo.export import saved_model
-        from gan_zoo.run_folder import checkpoints
+        from gan_zoo.run_folder import checkpoints, page
 
         run_dir, step = self.run_dir, self.ema.step
         path = run_dir / "saved_model"
@@ -105,6 +105,7 @@ class Trainer:
                 raise error.__cause__ from None
             raise
         say(f"samples  {run_dir / 'samples'}\ncurves   {run_dir / 'curves.png'}\nmodel    {path}")
+        say(f"page     {page.write(run_dir)}")
         return path
 
     def _compare(self) -> None:
