@@ -300,7 +300,7 @@ def test_a_run_made_longer_may_go_on_between_two_multiples(tmp_path):
         (dict(model="dragan", set=("form=4",)), r"form must be 1, 2 or 3, not 4"),
         (dict(model="dragan", set=("prior=cauchy",)), r"prior must be 'normal' or 'uniform', not 'cauchy'"),
         (dict(dataset="ring9"), r"ring8"),
-        (dict(model="dcgan", dataset="digits", network="dcgan", resolution=20), r"power of two from 8 to 256"),
+        (dict(model="dcgan", dataset="digits", network="dcgan", resolution=18), r"power of two from 8 to 512"),
         (dict(model="dcgan", dataset="digits", n_critic=1, batch_size=2000), r"2000"),
         (dict(strategy="multi_worker"), r"TF_CONFIG"),
         (dict(workers="a:1,b:1", worker_index=0), r"--workers is for several machines: use it with --strategy"),
