@@ -55,6 +55,12 @@ flags.DEFINE_integer("n_critic", None, "Discriminator updates for each generator
 flags.DEFINE_string(
     "balance", None, "When the generator trains: constant, warm_up or until(d_loss=1.0); see gan_zoo.schedules.balance."
 )
+flags.DEFINE_string(
+    "augment",
+    None,
+    "Augmentation of all images that the discriminator sees, for small data: diffaugment(color, translation, cutout), "
+    "ada or ada(p=0.2); see gan_zoo.nn.augment.",
+)
 flags.DEFINE_float("learning_rate", None, "Learning rate of both players; by default that of the variant.")
 flags.DEFINE_float("d_learning_rate", None, "Learning rate of the discriminator.")
 flags.DEFINE_float("g_learning_rate", None, "That of the generator. Other players have --NAME_learning_rate.")
@@ -129,7 +135,7 @@ GROUPS = {
     ],
     "Training": [
         *("batch_size", "steps", "n_critic", "balance", "learning_rate", "d_learning_rate", "g_learning_rate"),
-        *("ema_decay", "seed"),
+        *("augment", "ema_decay", "seed"),
     ],
     "Machine": [
         *(

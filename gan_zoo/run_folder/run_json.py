@@ -35,7 +35,10 @@ _DATA_KINDS = {"kind": str, "shape": list}
 _LARGEST = 2**16
 # Values of settings, and of arguments of models, that did not exist when older runs began.
 _BEFORE = {"sync_batch_norm": False, "minibatch_discrimination": False}
-_ARGUMENTS_BEFORE = {"penalties": "none", "feature_matching": 0.0, "historical_averaging": 0.0, "real_label": 1.0}
+_ARGUMENTS_BEFORE = {
+    **{"penalties": "none", "feature_matching": 0.0, "historical_averaging": 0.0, "real_label": 1.0},
+    **{"augmentation": "none", "lecam": 0.0},
+}
 
 
 def check_run(run_dir: Path, settings: dict) -> None:

@@ -57,6 +57,7 @@ class Config:
     steps: int | None = None
     n_critic: int | None = None
     balance: str | None = None
+    augment: str | None = None
     learning_rate: float | None = None
     d_learning_rate: float | None = None
     g_learning_rate: float | None = None

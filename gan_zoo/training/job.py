@@ -134,11 +134,11 @@ class Job:
         """Returns the constructor arguments that flags give."""
         config = self.config
         arguments = parse_arguments(self.cls, config.set)
-        for name in ("n_critic", "balance"):
-            if getattr(config, name) is not None:
+        for flag, name in (("n_critic", "n_critic"), ("balance", "balance"), ("augment", "augmentation")):
+            if getattr(config, flag) is not None:
                 if name not in self.cls.parameters():
-                    raise UserError(f"--{name}: {self.cls.__name__} has no argument {name}: leave the flag out.")
-                arguments[name] = getattr(config, name)
+                    raise UserError(f"--{flag}: {self.cls.__name__} has no argument {name}: leave the flag out.")
+                arguments[name] = getattr(config, flag)
         if config.conditional and ("classes" not in self.cls.parameters() or self.cls.takes_labels == "never"):
             raise UserError(f"--conditional: {self.cls.__name__} has no argument classes: leave the flag out.")
         if not config.conditional and self.cls.takes_labels == "required":
