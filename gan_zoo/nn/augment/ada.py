@@ -129,42 +129,46 @@ def augmented(images: tf.Tensor, p: float | tf.Tensor, draws: dict[str, tf.Tenso
             "uniforms", [B, 8], in [0, 1), and "normals", [B, 7]: the settings of the transforms.
         pipe: Letters of the groups.
     """
-    gates, u, n = (tf.cast(draws[name], images.dtype) for name in ("gates", "uniforms", "normals"))
-    p = tf.cast(p, images.dtype)
-    rotates = 1 - tf.sqrt(1 - tf.clip_by_value(p, 0, 1))
     height, width = images.shape[1:3]
-
-    def gate(k, value, neutral=0.0, p=p):
-        acts = gates[:, k] < p
-        return tf.where(acts if value.shape.rank == 1 else acts[:, None], value, tf.constant(neutral, value.dtype))
-
-    def angle(k):
-        return math.pi * (2 * u[:, k] - 1)
-
+    values, acts = _settings(draws, p, height, width)
+    neutral = tf.constant(_NEUTRAL, tf.float32)
+    settings = tf.cast(tf.where(acts, values, neutral), images.dtype)
     if "b" in pipe:
-        shift = tf.round((2 * u[:, 2:4] - 1) * tf.constant([height / 8, width / 8], u.dtype))
-        images = geometry.blit(
-            images,
-            flip=tf.cast(gate(0, tf.floor(2 * u[:, 0])), tf.int32),
-            turns=tf.cast(gate(1, tf.floor(4 * u[:, 1])), tf.int32),
-            shift=tf.cast(gate(2, shift), tf.int32),
-        )
+        moves = tf.cast(settings[:, :4], tf.int32)
+        images = geometry.blit(images, moves[:, 0], moves[:, 1], moves[:, 2:])
     if "g" in pipe:
-        matrices = geometry.affine_matrices(
-            scale=gate(3, 2 ** (0.2 * n[:, 0]), 1.0),
-            before=gate(4, angle(4), p=rotates),
-            stretch=gate(5, 2 ** (0.2 * n[:, 1]), 1.0),
-            after=gate(6, angle(5), p=rotates),
-            shift=gate(7, n[:, 2:4] * tf.constant([width / 8, height / 8], n.dtype)),
-        )
-        images = resampling.transform(images, matrices)
+        maps = geometry.affine_matrices(*tf.unstack(settings[:, 4:8], axis=1), settings[:, 8:10])
+        images = resampling.transform(images, maps)
     if "c" in pipe:
-        matrices = color.color_matrices(
-            brightness=gate(8, 0.2 * n[:, 4]),
-            contrast=gate(9, 2 ** (0.5 * n[:, 5]), 1.0),
-            flip=gate(10, tf.floor(2 * u[:, 6])),
-            hue=gate(11, angle(7)),
-            saturation=gate(12, 2 ** n[:, 6], 1.0),
-        )
-        images = color.recolor(images, matrices)
+        maps = color.color_matrices(*tf.unstack(settings[:, 10:], axis=1))
+        images = color.recolor(images, maps)
     return images
+
+
+_NEUTRAL = (0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0, 0, 1)
+"""The settings of transforms that are skipped: see `_settings`."""
+_GATE = (0, 1, 2, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12)
+"""The gate of each setting. A shift has two settings."""
+_ROTATIONS = (5, 7)
+"""Places of the two rotations among the settings."""
+
+
+def _settings(draws: dict[str, tf.Tensor], p: float | tf.Tensor, height: int, width: int):
+    """The settings of all transforms, [B, 15], and whether each acts, bool [B, 15].
+
+    They are flip, turns, shift down and right in whole pixels; scale, rotation, stretch, rotation, shift right and
+    down; brightness, contrast, inversion, hue, saturation.
+    """
+    gates, u, n = (tf.cast(draws[name], tf.float32) for name in ("gates", "uniforms", "normals"))
+    angles = math.pi * (2 * u - 1)
+    values = [
+        tf.floor(u[:, :2] * [2.0, 4.0]),
+        tf.round((2 * u[:, 2:4] - 1) * [height / 8, width / 8]),
+        *(2 ** (0.2 * n[:, :1]), angles[:, 4:5], 2 ** (0.2 * n[:, 1:2]), angles[:, 5:6]),
+        n[:, 2:4] * [width / 8, height / 8],
+        *(0.2 * n[:, 4:5], 2 ** (0.5 * n[:, 5:6]), tf.floor(2 * u[:, 6:7]), angles[:, 7:8], 2 ** n[:, 6:7]),
+    ]
+    p = tf.cast(p, tf.float32)
+    rotates = 1 - tf.sqrt(1 - tf.clip_by_value(p, 0, 1))
+    probabilities = tf.stack([rotates if k in _ROTATIONS else p for k in range(len(_GATE))])
+    return tf.concat(values, axis=1), tf.gather(gates, _GATE, axis=1) < probabilities

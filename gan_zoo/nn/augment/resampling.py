@@ -50,7 +50,7 @@ def mirror(positions, size: int):
 
 
 def bilinear(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-    """Images, [B, H, W, C], at any positions inside of them, [B, ...], interpolated linearly: [B, ..., C].
+    """Images, [B, H, W, C], at any positions inside of them, [B, N], interpolated linearly: [B, N, C].
 
     The positions are constants for the gradient.
     """
@@ -59,16 +59,16 @@ def bilinear(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tenso
     def neighbours(positions, size):
         positions = tf.stop_gradient(positions)
         low = tf.clip_by_value(tf.floor(positions), 0, max(size - 2, 0))
-        share = (positions - low)[..., None]
+        share = positions - low
         low = tf.cast(low, tf.int32)
-        return ((low, 1 - share), (tf.minimum(low + 1, size - 1), share))
+        return tf.stack([low, tf.minimum(low + 1, size - 1)], axis=1), tf.stack([1 - share, share], axis=1)
 
-    parts = [
-        row_share * column_share * gather_pixels(images, row, column)
-        for row, row_share in neighbours(rows, height)
-        for column, column_share in neighbours(columns, width)
-    ]
-    return tf.add_n(parts)
+    rows, row_shares = neighbours(rows, height)
+    columns, column_shares = neighbours(columns, width)
+    zeros = tf.zeros_like(rows)
+    rows, columns = rows[:, :, None] + zeros[:, None], columns[:, None] + zeros[:, :, None]
+    shares = row_shares[:, :, None] * column_shares[:, None]
+    return tf.reduce_sum(shares[..., None] * gather_pixels(images, rows, columns), axis=[1, 2])
 
 
 def transform(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
