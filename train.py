@@ -24,6 +24,12 @@ flags.DEFINE_bool("list", False, "Print every model and dataset, and exit.")
 
 flags.DEFINE_string("data_dir", None, "Folder of TFDS's datasets; by default ~/tensorflow_datasets.")
 flags.DEFINE_string("split", "train", "The split to train on, such as train, or train[:7000].")
+flags.DEFINE_string(
+    "held_out",
+    None,
+    "A split that is not trained on, such as test, or train[7000:]: health checks then measure how far the "
+    "discriminator overfits.",
+)
 flags.DEFINE_integer("resolution", None, "Side of the training images in pixels.")
 flags.DEFINE_integer("crop", None, "Side of the centred square that is cut out before resizing, in pixels.")
 flags.DEFINE_string("cache_dir", None, "Folder for decoded images; by default ~/.cache/gan_zoo/data.")
@@ -120,7 +126,7 @@ flags.DEFINE_bool("dry_run", False, "Build everything, run a few steps, estimate
 
 GROUPS = {
     "What": ["model", "dataset", "list"],
-    "Data": ["data_dir", "split", "resolution", "crop", "cache_dir", "max_skipped"],
+    "Data": ["data_dir", "split", "held_out", "resolution", "crop", "cache_dir", "max_skipped"],
     "Networks and variant": [
         "network",
         "width",

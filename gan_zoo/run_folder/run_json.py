@@ -23,6 +23,7 @@ from gan_zoo.util.versions import circumstances
 
 # Settings that may change when a run continues: it may be longer, in another folder, or read its data from elsewhere.
 _FREE = {"steps", "run_dir", "data_dir", "steps_per_execution", "on_nan", "health_every", "evaluate_every", "export"}
+_FREE |= {"held_out"}
 # Settings that tools need to read a run, with their types.
 _KINDS = {
     **dict.fromkeys(("model", "dataset", "network", "norm", "precision"), str),
