@@ -131,7 +131,7 @@ class GAN(GenerativeModel):
         self.feature_matching = number("feature_matching", feature_matching, least=0)
         self._added_penalties = penalty_terms.parse(penalties)
         if self._added_penalties:
-            self._require_one_score("penalties")
+            _require_one_score(self, "penalties")
         self._noise = layers.InstanceNoise(instance_noise, noise_turns, self.random) if instance_noise else None
         # MirroredStrategy traces each replica in its own thread.
         self._seen, self._made = threading.local(), threading.local()
@@ -148,23 +148,16 @@ class GAN(GenerativeModel):
                 f"reconstructs them: leave augmentation out."
             )
         if self._adapts:
-            self._require_one_score("augmentation")
+            _require_one_score(self, "augmentation")
         self._averages = None
         if lecam:
-            self._require_one_score("lecam")
+            _require_one_score(self, "lecam")
             self._averages = ScoreAverages(dtype_of(discriminator))
 
     @property
     def _adapts(self) -> bool:
         """Whether the augmentation depends on the scores of real examples."""
         return self._transform is not None and self._transform.adapts
-
-    def _require_one_score(self, argument: str) -> None:
-        if _number_of_outputs(self.discriminator) not in (1, None):
-            raise UserError(
-                f"{argument}={getattr(self, argument)!r} needs a discriminator with one score, [B, 1], and that of "
-                f"{type(self).__name__} returns something else: leave {argument} out."
-            )
 
     def compile(self, *args, **kwargs) -> None:
         """Sets the players' optimizers: see `GenerativeModel.compile`.
@@ -385,6 +378,14 @@ class GAN(GenerativeModel):
         if x is not None:
             self._note("real", images_of(x))
         super().begin_turn(x)
+
+
+def _require_one_score(gan: GAN, argument: str) -> None:
+    if _number_of_outputs(gan.discriminator) not in (1, None):
+        raise UserError(
+            f"{argument}={getattr(gan, argument)!r} needs a discriminator with one score, [B, 1], and that of "
+            f"{type(gan).__name__} returns something else: leave {argument} out."
+        )
 
 
 def _number_of_outputs(discriminator: keras.Model) -> int | None:
