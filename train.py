@@ -26,6 +26,12 @@ flags.DEFINE_bool("list", False, "Print every model, dataset and recipe, and exi
 
 flags.DEFINE_string("data_dir", None, "Folder of TFDS's datasets; by default ~/tensorflow_datasets.")
 flags.DEFINE_string("split", "train", "The split to train on, such as train, or train[:7000].")
+flags.DEFINE_string(
+    "held_out",
+    None,
+    "A split that is not trained on, such as test, or train[7000:]: health checks then measure how far the "
+    "discriminator overfits.",
+)
 flags.DEFINE_integer("resolution", None, "Side of the training images in pixels.")
 flags.DEFINE_integer("crop", None, "Side of the centred square that is cut out before resizing, in pixels.")
 flags.DEFINE_string("cache_dir", None, "Folder for decoded images; by default ~/.cache/gan_zoo/data.")
@@ -57,6 +63,12 @@ flags.DEFINE_integer("steps", None, "Generator updates.")
 flags.DEFINE_integer("n_critic", None, "Discriminator updates for each generator update.")
 flags.DEFINE_string(
     "balance", None, "When the generator trains: constant, warm_up or until(d_loss=1.0); see gan_zoo.schedules.balance."
+)
+flags.DEFINE_string(
+    "augment",
+    None,
+    "Augmentation of all images that the discriminator sees, for small data: diffaugment(color, translation, cutout), "
+    "ada or ada(p=0.2); see gan_zoo.nn.augment.",
 )
 flags.DEFINE_float("learning_rate", None, "Learning rate of both players; by default that of the variant.")
 flags.DEFINE_float("d_learning_rate", None, "Learning rate of the discriminator.")
@@ -117,7 +129,7 @@ flags.DEFINE_bool("dry_run", False, "Build everything, run a few steps, estimate
 
 GROUPS = {
     "What": ["model", "dataset", "recipe", "list"],
-    "Data": ["data_dir", "split", "resolution", "crop", "cache_dir", "max_skipped"],
+    "Data": ["data_dir", "split", "held_out", "resolution", "crop", "cache_dir", "max_skipped"],
     "Networks and variant": [
         "network",
         "width",
@@ -133,7 +145,7 @@ GROUPS = {
     ],
     "Training": [
         *("batch_size", "steps", "n_critic", "balance", "learning_rate", "d_learning_rate", "g_learning_rate"),
-        *("ema_decay", "seed"),
+        *("augment", "ema_decay", "seed"),
     ],
     "Machine": [
         *(

@@ -138,6 +138,20 @@ def feature_matching(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.square(global_mean(real, 0) - global_mean(fake, 0)))
 
 
+def lecam(real: tf.Tensor, fake: tf.Tensor, real_average: tf.Tensor, fake_average: tf.Tensor) -> tf.Tensor:
+    """E max(0, r - a_F)^2 + E max(0, a_R - f)^2, the LeCam regularizer: Tseng et al. (2021).
+
+    It is 0 at r = a_F and f = a_R: it draws the scores of both kinds together.
+
+    Args:
+        real: D(x).
+        fake: D(G(z)).
+        real_average: a_R, a running mean of E r, a constant.
+        fake_average: a_F, a running mean of E f, a constant.
+    """
+    return mean(tf.square(tf.nn.relu(real - fake_average))) + mean(tf.square(tf.nn.relu(real_average - fake)))
+
+
 def entropy(logits: tf.Tensor) -> tf.Tensor:
     """Entropy of each example's distribution over K categories in nats, [B], from logits, [B, K]."""
     log_p = tf.nn.log_softmax(logits)

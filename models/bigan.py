@@ -32,8 +32,8 @@ class BiGAN(CrossEntropyGAN):
         encoder: e, maps images, [B, H, W, C], to [B, Z], without an activation at its end.
         prior: p(z). Defaults to "uniform", as in the authors' code.
         simultaneous: Whether both players move at the same time. Defaults to True, as in the authors' code.
-        **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`. `instance_noise` and `penalties` act on
-            the images of the pairs, not on the codes.
+        **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`. `instance_noise`, `augmentation` and
+            `penalties` act on the images of the pairs, not on the codes.
 
     Differs from the paper: the networks, but the perceptron for pairs is like the paper's for MNIST. Differs from the
     authors' code: it has half of each loss, which changes nothing for Adam. No weight decay, no decay of the rate.

@@ -46,7 +46,7 @@ class EBGAN(GAN):
         distance: "norm", the Euclidean norm over the whole image, as in the paper, or "mse", the mean squared error
             per pixel, which is at most 4 and needs margins below 1. Defaults to "norm".
         **kwargs: As for `GAN`. With `instance_noise`, the autoencoder's input is the noisy image and its target is the
-            clean one.
+            clean one. `augmentation` raises an error, because no target would fit.
 
     Raises:
         UserError: If there is no such distance, if the margin is not above 0, if the weight is below 0, or if PT has a

@@ -76,6 +76,10 @@ class KLWGAN(GAN):
         self.form = form
         self.objective = objective
 
+    @property
+    def score_threshold(self):
+        return 0.0 if self.objective == "hinge" else None
+
     def default_optimizer(self, player):
         # The authors' 2-D code. The decay is the default of its optimizer; Keras's own is 0.9.
         return optimizers.RMSprop(2e-4, rho=0.99, epsilon=1e-8)

@@ -43,6 +43,10 @@ class LSGAN(GAN):
         self.b = number("b", b)
         self.c = number("c", c)
 
+    @property
+    def score_threshold(self):
+        return (self.a + self.b) / 2
+
     def default_optimizer(self, player):
         return optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
 

@@ -63,6 +63,7 @@ class ProgressiveGAN(Grows, GAN):
         Authors' code, https://github.com/tkarras/progressive_growing_of_gans
     """
 
+    score_threshold = None
     discriminator_norm = "none"
     gradient_penalty_argument = "gp_weight"
     default_network = "growing"

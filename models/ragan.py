@@ -43,6 +43,7 @@ class RaGAN(GAN):
         Author's code, https://github.com/AlexiaJM/RelativisticGAN
     """
 
+    score_threshold = None
     gradient_penalty_argument = "gp_weight"
 
     def __init__(self, generator, discriminator, *, objective="standard", gp_weight=0.0, reduction="sum", **kwargs):

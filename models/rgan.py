@@ -39,6 +39,7 @@ class RGAN(GAN):
         Author's code, https://github.com/AlexiaJM/RelativisticGAN
     """
 
+    score_threshold = None
     gradient_penalty_argument = "gp_weight"
 
     def __init__(self, generator, discriminator, *, objective: str = "standard", gp_weight: float = 0.0, **kwargs):

@@ -37,6 +37,8 @@ class WGAN(GAN):
         Authors' code, https://github.com/martinarjovsky/WassersteinGAN
     """
 
+    score_threshold = None
+
     def __init__(self, generator, discriminator, *, clip: float = 0.01, n_critic: int = 5, **kwargs):
         super().__init__(generator, discriminator, n_critic=n_critic, **kwargs)
         self.clip = number("clip", clip, positive=True)

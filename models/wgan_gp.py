@@ -36,6 +36,7 @@ class WGANGP(GAN):
         Authors' code, https://github.com/igul222/improved_wgan_training
     """
 
+    score_threshold = None
     discriminator_norm = "none"
     gradient_penalty_argument = "gp_weight"
 

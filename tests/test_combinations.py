@@ -296,9 +296,11 @@ OPTIONS = {
     "feature_matching": (0.0, 0.1),
     "historical_averaging": (0.0, 0.1),
     "instance_noise": (0.0, 0.1),
+    "augmentation": ("none", "diffaugment(color, translation, cutout)", "ada(p=0.5, pipe=bc)"),
+    "lecam": (0.0, 0.3),
     "minibatch_discrimination": (False, True),
     "real_label": (1.0, 0.9),
-    "balance": ("constant", "until(d_loss=1.0, turns=2)"),
+    "balance": ("constant", "until(d_loss=99.0, turns=2)"),
     "simultaneous": (False, True),
     "n_critic": (1, 2),
     "classes": (None, 3),
@@ -326,6 +328,12 @@ def refusal(row: dict) -> str | None:
     penalized = row.get("penalties", "none") != "none" or (own and cls.parameters()[own].default)
     if row.get("penalties", "none") != "none" and not scores:
         return "needs a discriminator with one score"
+    if row.get("augmentation", "none") != "none" and energies:
+        return "reconstructs them: leave augmentation out"
+    if row.get("lecam") and not scores:
+        return "needs a discriminator with one score"
+    if row.get("lecam") and cls.score_threshold is None:
+        return "only compares scores with each other"
     if row.get("minibatch_discrimination") and energies:
         return "an autoencoder returns none"
     if row.get("minibatch_discrimination") and penalized:
@@ -379,9 +387,15 @@ def build(row: dict):
     settings |= {"classes": 3} if cls.takes_labels == "required" else {}
     settings |= {"n_critic": row.get("n_critic", 1)} if "n_critic" in cls.parameters() else {}
     sizes = {"width": 4, "seed": 0}
-    if variants.kind_of(cls) == "points":
+    if kind_of(row) == "points":
         return cls.for_points(**sizes, **settings)
-    return cls.for_images((8, 8, 1), latent_dim=4, **sizes, **settings)
+    family = {"network": "mlp"} if "points" in cls.kinds else {}
+    return cls.for_images((8, 8, 1), latent_dim=4, **family, **sizes, **settings)
+
+
+def kind_of(row: dict) -> str:
+    """The examples of a combination: points if possible, with perceptrons for images elsewhere."""
+    return "image" if row.get("augmentation", "none") != "none" else variants.kind_of(variants.find(row["name"]))
 
 
 ROWS = pairwise(OPTIONS)
@@ -401,13 +415,14 @@ def test_arguments_combine(row):
     gan.check_penalty()
     gan.compile()
     before = [variable.numpy() for variable in gan.trainable_variables]
-    x = tf.nest.map_structure(tf.constant, variants.data_for(gan))
+    x = tf.nest.map_structure(tf.constant, variants.data_for(gan, kind_of(row)))
     logs = gan.train_step(x)
     assert all(np.isfinite(value) for value in logs.values())
     moved = [(variable.numpy() != old).any() for variable, old in zip(gan.trainable_variables, before, strict=True)]
     assert sum(moved) > len(moved) / 2
     assert {name for name in ("r1", "gp") if name in row["penalties"]} <= logs.keys()
     assert ("feature_gap" in logs) == bool(row["feature_matching"])
+    assert ("lecam" in logs) == bool(row["lecam"])
 
 
 def test_what_is_impossible_is_refused_in_a_sentence():
@@ -423,6 +438,8 @@ def test_what_is_impossible_is_refused_in_a_sentence():
             sentence = refusal(row)
             if sentence is not None:
                 with pytest.raises(UserError, match=sentence):
-                    build(row).check_penalty()
+                    gan = build(row)
+                    gan.check_penalty()
+                    gan.compile()
                 tried += 1
     assert tried > 10

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import io
+import json
 import logging
 import shutil
 import socket
@@ -16,6 +17,7 @@ from PIL import Image
 
 from gan_zoo import data
 from gan_zoo.data import decoding, tfds_images
+from gan_zoo.training import pipeline
 from gan_zoo.util.errors import UserError
 
 
@@ -250,6 +252,21 @@ class TestPrepared:
         ]
         assert [len(part) for part in parts] == [4, 5]
         assert not parts[0] & parts[1]
+
+    def test_training_measures_overfitting_on_another_split(self, prepared, tmp_path):
+        settings = {"dataset": "tiny_pictures", "data_dir": str(prepared), "cache_dir": str(tmp_path / "cache")}
+        settings |= {"resolution": 8, "split": "train[:6]", "run_dir": str(tmp_path / "run"), "augment": "ada(p=0.5)"}
+        settings |= {"model": "hinge_gan", "network": "mlp", "width": 4, "batch_size": 2, "steps": 2, "log_every": 1}
+        pipeline.run(pipeline.Config(**settings, held_out="test", health_every=1))
+        rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+        assert [np.isfinite(row["overfit"]) for row in rows] == [True, True]
+        written = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+        assert written["held_out"] == "test"
+        assert written["arguments"]["augmentation"] == "ada(p=0.5)"
+        with pytest.raises(UserError, match="--held_out is for health checks, and --health_every=0 turns them off"):
+            pipeline.run(pipeline.Config(**settings, held_out="test", health_every=0))
+        with pytest.raises(UserError, match="--augment: VAE has no argument augmentation: leave the flag out"):
+            pipeline.run(pipeline.Config(**{**settings, "model": "vae"}))
 
     def test_nothing_is_decoded_twice(self, prepared, tmp_path, monkeypatch):
         first = data.open_source("tiny_pictures", data_dir=prepared, resolution=10, cache_dir=tmp_path)

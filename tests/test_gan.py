@@ -177,7 +177,7 @@ def test_config_holds_every_argument():
     assert [getattr(clone, name) for name in names] == [0.02, 2, "uniform", 3, 5, "critic"]
     assert clone.generator.output_shape == (None, 2)
     base = {"simultaneous", "balance", "instance_noise", "noise_turns", "classes"}
-    base |= {"penalties", "feature_matching", "historical_averaging"}
+    base |= {"penalties", "feature_matching", "historical_averaging", "augmentation", "lecam"}
     assert set(WGAN.argument_names()) == {"generator", "discriminator", *names, *base} - {"name"}
 
 

@@ -16,6 +16,7 @@ from gan_zoo.training import pipeline
 
 from .small_models import Pairs, conditional
 from .systems import VAE
+from .variants import POINTS
 
 NORMAL = {"d_auc": 0.8, "d_gradient": 1.0, "g_gradient": 1.0, "duplicates": 0.01, "modes": 8.0}
 
@@ -38,6 +39,14 @@ def test_auc_by_pairs():
     assert health.auc([2.0, 3.0], [0.0, 1.0]) == 1.0
     assert health.auc([1.0, 1.0], [1.0]) == 0.5
     assert np.isnan(health.auc([np.nan], [1.0]))
+
+
+def test_overfitting_is_the_place_between_data_and_samples():
+    real, fake = np.array([[2.0], [4.0]]), np.array([-1.0, -3.0])
+    assert health.overfitting(real, fake, real) == 0.0
+    assert health.overfitting(real, fake, fake[::-1]) == 1.0
+    assert health.overfitting(real, fake, np.array([1.5])) == pytest.approx(0.3)
+    assert np.isnan(health.overfitting(real, real, fake))
 
 
 def test_duplicates_by_hand():
@@ -78,6 +87,8 @@ def test_what_helps_is_said_where_it_is_wrong():
     assert kinds({}, {"duplicates": 0.3}, {"duplicates": 0.4}) == ["duplicates"]
     assert kinds({"duplicates": 0.9}, {"duplicates": 0.4}) == []  # early samples are always similar
     assert kinds({}, {"modes": 3.0}, {"modes": 2.0}) == ["lost modes"]
+    assert kinds({}, *[{"overfit": 0.6}] * 3) == ["overfitting"]
+    assert kinds({}, {"overfit": 0.6}, {"overfit": 0.4}, {"overfit": 0.6}) == []
     assert kinds({"modes": 1.0}, {"modes": 1.0}, {"modes": 2.0}) == []  # it never covered them
     (_, sentence), = health.diagnose(looks({}, {"duplicates": 0.3}, {"duplicates": 0.4}))  # fmt: skip
     assert "40 % of the samples" in sentence
@@ -147,6 +158,18 @@ def test_labels_of_the_data_go_to_both_networks():
     z = gan.sample_latent(12, seed=health.stream(0, "health"), label=y)
     real, fake = gan.D((tf.constant(x), tf.constant(y))), gan.D(gan.G(z))
     assert found["d_auc"] == pytest.approx(health.auc(real.numpy(), fake.numpy()))
+
+
+def test_held_out_examples_are_scored_like_the_data():
+    gan = conditional()
+    rng, y = np.random.default_rng(0), np.int32([0, 1, 2] * 4)
+    x, held_out = ((rng.uniform(-1, 1, (12, 8, 8, 1)).astype("float32"), y) for _ in range(2))
+    found = look_at(gan, x, held_out=lambda step: held_out)
+    z = gan.sample_latent(12, seed=health.stream(0, "health"), label=y)
+    x, held_out = (tf.nest.map_structure(tf.constant, examples) for examples in (x, held_out))
+    scores = [gan.D(examples).numpy().mean() for examples in (x, gan.G(z), held_out)]
+    assert found["overfit"] == pytest.approx((scores[0] - scores[2]) / (scores[0] - scores[1]), rel=1e-4)
+    assert "overfit" not in look_at(VAE.for_points(width=4), POINTS, held_out=lambda step: POINTS)
 
 
 def test_models_of_other_players():

@@ -76,7 +76,7 @@ def test_run_folder_is_complete(tmp_path, capsys, whole_runs):
     assert settings["arguments"] == {
         **dict(gp_weight=10.0, n_critic=2, prior="normal", latent_dim=2, seed=0),
         **dict(simultaneous=False, balance="constant", instance_noise=0.0, noise_turns=0),
-        **dict(penalties="none", feature_matching=0.0, historical_averaging=0.0),
+        **dict(penalties="none", feature_matching=0.0, historical_averaging=0.0, augmentation="none", lecam=0.0),
     }
     assert settings["d_optimizer"]["class"] == "Adam"
     assert settings["d_optimizer"]["beta_1"] == 0.5

@@ -32,6 +32,8 @@ EXPLODED = 100.0
 """Limit for a gradient norm divided by its median so far. Above it, the gradient explodes."""
 DUPLICATED = 0.25
 """Limit for "duplicates". From this value on, samples repeat."""
+OVERFITTED = 0.5
+"""Limit for "overfit". From this value on, D scores held-out examples more like generated ones than like its data."""
 _USUAL = 5
 """Number of earlier checks above which their median is a reliable gradient norm."""
 
@@ -51,6 +53,9 @@ class Health(StepCallback):
         examples to their nearest neighbours. This is the birthday test of Arora & Zhang (2017) with a distance instead
         of visual inspection: if a set of s samples contains duplicates with a probability of about one half, the
         generator has about s^2 different samples.
+    overfit: Only with held-out examples: (E D(x) - E D(v)) / (E D(x) - E D(G(z))) for training examples x and held-out
+        ones v. 0 is a discriminator that does not distinguish them, and 1 is one that takes all it has not seen for
+        generated. It is missing where "d_auc" is. See Karras et al. (2020), Section 3, equation 1, r_v.
     modes: The number of modes that the samples cover, if the distribution has known modes: see `gan_zoo.metrics`.
 
     A check does not change training: it restores the statistics of the networks, the random stream and all other state.
@@ -64,11 +69,13 @@ class Health(StepCallback):
         target: The distribution whose modes are counted, or None.
         seed: Seed of the latents.
         step: The step at which training starts.
+        held_out: Like `real`, for examples that are not trained on; or None.
         warns: Whether to log warnings. A check needs all replicas, so all workers run it, but only one of them warns.
 
     References:
         Arjovsky & Bottou, 2017, https://arxiv.org/abs/1701.04862
         Arora & Zhang, 2017, https://arxiv.org/abs/1706.08224
+        Karras et al., 2020, https://arxiv.org/abs/2006.06676
     """
 
     def __init__(
@@ -80,9 +87,10 @@ class Health(StepCallback):
         seed: int = 0,
         step: int = 0,
         warns: bool = True,
+        held_out: Callable[[int], Any] | None = None,
     ):
         super().__init__(step)
-        self.warns = warns
+        self.warns, self.held_out = warns, held_out
         self.real, self.every, self.log, self.target, self.seed = real, every, log, target, seed
         self.history: list[dict[str, float]] = []
         self._warned: set[str] = set()
@@ -102,21 +110,21 @@ class Health(StepCallback):
     def look(self) -> dict[str, float]:
         """Checks the model in its current state, and returns the numbers."""
         model = self.model
-        x = tf.nest.map_structure(lambda t: tf.convert_to_tensor(t)[:EXAMPLES], self.real(self.step))
-        x = cast_floats(x, dtype_of(*model.networks().values()))
+        x, *held_out = (self._examples(source) for source in (self.real, self.held_out) if source)
         seed = stream(self.seed, "health")
         labels = {}
         if model.classes is not None:
-            x = x[0], tf.cast(x[1], tf.int32)  # as a step does
             labels = {"label": x[1]}
         z = model.sample_latent(int(batch_size(x)), seed=seed, **labels)
         with model.recording():
-            replicated = model.distribute_strategy.run(lambda: _measure(model, x, z))
+            replicated = model.distribute_strategy.run(lambda: _measure(model, x, z, held_out))
         here = tf.nest.map_structure(
             lambda value: np.asarray(model.distribute_strategy.experimental_local_results(value)[0], np.float64),
             replicated,
         )
-        found = {"d_auc": auc(*here["scores"])} if here["scores"] else {}
+        found = {"d_auc": auc(*here["scores"][:2])} if here["scores"] else {}
+        if len(here["scores"]) > 2:
+            found["overfit"] = overfitting(*here["scores"])
         found |= {name: float(norm) for name, norm in here["gradients"].items()}
         found["duplicates"] = duplicates(here["samples"], np.asarray(images_of(x)))
         if self.target is not None:
@@ -125,6 +133,12 @@ class Health(StepCallback):
             many = np.asarray(model(model.sample_latent(MODE_SAMPLES, seed=seed)), np.float32)
             found["modes"] = float(metrics.mode_coverage(self.target, many)["modes"])
         return found
+
+    def _examples(self, source: Callable[[int], Any]) -> Any:
+        """The first examples of a source, as a step gets them."""
+        x = tf.nest.map_structure(lambda t: tf.convert_to_tensor(t)[:EXAMPLES], source(self.step))
+        x = cast_floats(x, dtype_of(*self.model.networks().values()))
+        return x if self.model.classes is None else (x[0], tf.cast(x[1], tf.int32))
 
 
 def mode_target(dataset: str, shape: tuple[int, ...]) -> "Distribution | ColorMNIST | None":
@@ -148,8 +162,11 @@ def mode_target(dataset: str, shape: tuple[int, ...]) -> "Distribution | ColorMN
     return None
 
 
-def _measure(model, x, z) -> dict[str, Any]:
-    """Returns the players' gradient norms, scores and samples at x and z. Restores all state that this changes."""
+def _measure(model, x, z, others) -> dict[str, Any]:
+    """Returns the players' gradient norms and samples at x and z, and the scores of x, the samples and other examples.
+
+    Restores all state that this changes.
+    """
     trainable = {id(variable) for variable in model.trainable_variables}
     state = [variable for variable in model.variables if id(variable) not in trainable]
     kept = [tf.identity(variable.value) for variable in state]
@@ -162,20 +179,21 @@ def _measure(model, x, z) -> dict[str, Any]:
             value = player.loss(x, z)
         norms[f"{player.key}_gradient"] = tf.linalg.global_norm(inner_gradient(tape, value, values))
     samples = model.G(z) if hasattr(model, "G") else model(z)
-    results = {"gradients": norms, "scores": _scores(model, x, samples), "samples": images_of(samples)}
+    results = {"gradients": norms, "scores": _scores(model, samples, x, *others), "samples": images_of(samples)}
     for variable, value in zip(state, kept, strict=True):
         variable.assign(value)
     return results
 
 
-def _scores(model, x, samples) -> tuple[tf.Tensor, ...]:
-    """Returns scores of real and generated examples, [B, 1] or [B]; empty if the model does not score one example."""
+def _scores(model, samples, x, *others) -> tuple[tf.Tensor, ...]:
+    """Returns scores of x, samples and others, [B, 1] or [B] each; empty if the model does not score one example."""
+    examples = (x, samples, *others)
     if hasattr(model, "score"):
-        return model.score(x), model.score(samples)
+        return tuple(map(model.score, examples))
     discriminator = model.networks().get("discriminator")
     if not hasattr(model, "D") or discriminator is None or not takes(discriminator, samples):
         return ()
-    scores = model.D(x), model.D(samples)
+    scores = tuple(map(model.D, examples))
     return scores if all(tf.is_tensor(score) and score.shape[1:] in ([], [1]) for score in scores) else ()
 
 
@@ -188,6 +206,12 @@ def auc(real: np.ndarray, fake: np.ndarray) -> float:
         return float("nan")
     ranks = rankdata(np.concatenate([real, fake]))[: len(real)]
     return float((ranks.sum() - len(real) * (len(real) + 1) / 2) / (len(real) * len(fake)))
+
+
+def overfitting(real: np.ndarray, fake: np.ndarray, held_out: np.ndarray) -> float:
+    """The place of the mean score of held-out examples between training examples, 0, and samples, 1: see `Health`."""
+    real, fake, held_out = (float(np.mean(scores)) for scores in (real, fake, held_out))
+    return (real - held_out) / (real - fake) if real != fake else float("nan")
 
 
 def duplicates(samples: np.ndarray, real: np.ndarray) -> float:
@@ -263,6 +287,13 @@ def diagnose(history: list[dict[str, float]]) -> list[tuple[str, str]]:
             f"repeats itself. {repeats} usually helps."
         )
         found.append(("duplicates", sentence))
+    if in_the_last(3, lambda look: look.get("overfit", 0.0) >= OVERFITTED):
+        sentence = (
+            f"the discriminator scores held-out examples {100 * last['overfit']:.0f} % of the way from its training "
+            f"data to samples: it memorises the data. --augment=ada, --augment='diffaugment(translation, cutout)', "
+            f"--set lecam=0.3 or more data usually helps."
+        )
+        found.append(("overfitting", sentence))
     most = max(look.get("modes", 0) for look in history)
     if in_the_last(2, lambda look: look.get("modes", most) < most / 2):
         sentence = (

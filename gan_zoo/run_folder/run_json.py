@@ -24,6 +24,7 @@ from gan_zoo.util.versions import circumstances
 
 # Settings that may change when a run continues: it may be longer, in another folder, or read its data from elsewhere.
 _FREE = {"steps", "run_dir", "data_dir", "steps_per_execution", "on_nan", "health_every", "evaluate_every", "export"}
+_FREE |= {"held_out"}
 # Settings that tools need to read a run, with their types.
 _KINDS = {
     **dict.fromkeys(("model", "dataset", "network", "norm", "precision"), str),
@@ -36,7 +37,10 @@ _DATA_KINDS = {"kind": str, "shape": list}
 _LARGEST = 2**16
 # Values of settings, and of arguments of models, that did not exist when older runs began.
 _BEFORE = {"sync_batch_norm": False, "minibatch_discrimination": False}
-_ARGUMENTS_BEFORE = {"penalties": "none", "feature_matching": 0.0, "historical_averaging": 0.0, "real_label": 1.0}
+_ARGUMENTS_BEFORE = {
+    **{"penalties": "none", "feature_matching": 0.0, "historical_averaging": 0.0, "real_label": 1.0},
+    **{"augmentation": "none", "lecam": 0.0},
+}
 
 
 def check_run(run_dir: Path, settings: dict) -> None:

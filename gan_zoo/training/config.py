@@ -49,6 +49,7 @@ class Config:
     dataset: str
     data_dir: str | None = None
     split: str = "train"
+    held_out: str | None = None
     resolution: int | None = None
     crop: int | None = None
     cache_dir: str | None = None
@@ -57,6 +58,7 @@ class Config:
     steps: int | None = None
     n_critic: int | None = None
     balance: str | None = None
+    augment: str | None = None
     learning_rate: float | None = None
     d_learning_rate: float | None = None
     g_learning_rate: float | None = None
@@ -148,6 +150,8 @@ def check(config: Config) -> None:
     for name in ("evaluate_metrics", "evaluate_num", "evaluate_features"):
         if getattr(config, name) and not config.evaluate_every:
             raise UserError(f"--{name} says how samples are evaluated in training: add --evaluate_every.")
+    if config.held_out and not config.health_every:
+        raise UserError("--held_out is for health checks, and --health_every=0 turns them off: leave one of both out.")
     if config.export == "best" and not config.evaluate_every:
         raise UserError("--export=best exports the best of several evaluations: add --evaluate_every.")
     if not 0 < config.worker_timeout <= _LONGEST_WAIT:

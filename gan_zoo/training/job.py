@@ -1,6 +1,7 @@
 """A job: the strategy, data, model and optimizers of a configuration, with all settings resolved and checked."""
 
 import contextlib
+import functools
 import json
 import math
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ class Job:
         found: Facts about the data that are known before images are decoded.
         schedule: The data of each step.
         points: Whether the data are points, not images.
+        held_out: Like `schedule`, for the examples that are not trained on; None without `--held_out`.
         evaluation: What is measured while training; None without `--evaluate_every`, and in workers but the chief.
         batch_size, width, network, precision, steps, execution: The resolved settings. `execution` is the number of
             steps in one call of the graph.
@@ -71,7 +73,7 @@ class Job:
             raise UserError("--jit_compile does not work with several CPUs under one strategy: leave one of them out.")
         with wrap_user_errors(config.model), self.global_settings("weights"), self.strategy.scope():
             self.gan = self._build(arguments)
-        self.schedule = self._schedule(defaults["steps"])
+        self.schedule = self._schedule(self.found, self._find, defaults["steps"], config.labelled)
         for size in self.schedule.batch_sizes():
             if size % replicas:
                 raise UserError(f"--batch_size={size} cannot be divided evenly among {replicas} replicas.")
@@ -83,6 +85,11 @@ class Job:
         if not self.steps <= MOST:
             raise UserError(f"--steps: {self.steps:.3g} steps are more than {MOST:,}, the most that can be counted.")
         self.schedule.check(self.found)
+        self.held_out = None
+        if config.held_out:
+            find = functools.partial(self._find, split=config.held_out)
+            self.held_out = self._schedule(find(config.resolution), find, defaults["steps"])
+            self.held_out.check(self.held_out.found)
         self._check_memory()
         self.evaluation = evaluation_of(self) if self.is_chief else None
         if ":" in config.model:
@@ -116,29 +123,30 @@ class Job:
         with precision.policy(self.precision, "float32"), seeds.seeded(seed):
             yield
 
-    def _find(self, resolution: int | None) -> data.Found:
+    def _find(self, resolution: int | None, split: str | None = None) -> data.Found:
         config = self.config
+        # Held-out examples, of another split, need no labels for a model that learns from a few.
         with flag_of_labels("--labelled" if config.labelled else "--conditional"):
             return data.find_source(
                 config.dataset,
-                split=config.split,
+                split=split or config.split,
                 data_dir=config.data_dir,
                 resolution=resolution,
                 crop=config.crop,
                 cache_dir=config.cache_dir,
                 max_skipped=config.max_skipped,
-                labels=config.conditional or bool(config.labelled),
+                labels=config.conditional or bool(config.labelled and not split),
             )
 
     def _arguments(self) -> dict[str, Any]:
         """Returns the constructor arguments that flags give."""
         config = self.config
         arguments = parse_arguments(self.cls, config.set)
-        for name in ("n_critic", "balance"):
-            if getattr(config, name) is not None:
+        for flag, name in (("n_critic", "n_critic"), ("balance", "balance"), ("augment", "augmentation")):
+            if getattr(config, flag) is not None:
                 if name not in self.cls.parameters():
-                    raise UserError(f"--{name}: {self.cls.__name__} has no argument {name}: leave the flag out.")
-                arguments[name] = getattr(config, name)
+                    raise UserError(f"--{flag}: {self.cls.__name__} has no argument {name}: leave the flag out.")
+                arguments[name] = getattr(config, flag)
         if config.conditional and ("classes" not in self.cls.parameters() or self.cls.takes_labels == "never"):
             raise UserError(f"--conditional: {self.cls.__name__} has no argument classes: leave the flag out.")
         if not config.conditional and self.cls.takes_labels == "required":
@@ -196,15 +204,15 @@ class Job:
         gan.compile(**optimizers, jit_compile=config.jit_compile)
         return gan
 
-    def _schedule(self, default_steps: int) -> DataSchedule:
+    def _schedule(self, found, find, default_steps: int, labelled: int | None = None) -> DataSchedule:
         growth = self.gan.growth(self.batch_size) if hasattr(self.gan, "growth") else None
         return DataSchedule(
-            self.found,
-            self._find,
+            found,
+            find,
             batch_size=self.batch_size,
             turns=self.gan.minibatches_per_step,
             seed=self.config.seed,
-            labelled=self.config.labelled,
+            labelled=labelled,
             growth=growth,
             steps=self.config.steps or (None if growth else default_steps),
         )

@@ -46,6 +46,7 @@ def settings(job: "Job", run_dir: Path, known: data.Found | None = None) -> dict
         "keep_checkpoints": config.keep_checkpoints,
         "log_every": config.log_every,
         "health_every": config.health_every,
+        **({"held_out": config.held_out} if config.held_out else {}),
         "evaluate_every": config.evaluate_every,
         "export": config.export,
         "on_nan": config.on_nan,

@@ -150,7 +150,16 @@ class Trainer:
             log = callbacks.MetricsLog(run_dir / "metrics.jsonl", schedule.images_shown, config.log_every, events, step)
         modes = mode_target(config.dataset, schedule.source.shape)
         watchers.append(
-            Health(schedule.real_examples, config.health_every, log, modes, config.seed, step=step, warns=bool(events))
+            Health(
+                schedule.real_examples,
+                config.health_every,
+                log,
+                modes,
+                config.seed,
+                step=step,
+                warns=bool(events),
+                held_out=job.held_out and job.held_out.real_examples,
+            )
         )
         if job.evaluation and events:
             watchers.append(
