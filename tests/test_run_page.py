@@ -27,7 +27,9 @@ def run_dir(tmp_path):
         grid = pictures.grid(np.full([4, 8, 8, 1], 6 * step, np.uint8), columns=2)
         (folder / "samples").mkdir(parents=True, exist_ok=True)
         pictures.save_png(grid, folder / "samples" / f"step-{step:08d}.png")
-    (folder / "run.json").write_text(json.dumps({"settings": SETTINGS, "command": "train.py --model=lsgan"}))
+    (folder / "run.json").write_text(
+        json.dumps({"settings": SETTINGS, "command": ["train.py", "--model=lsgan", "--set", "a=b c"]})
+    )
     return folder
 
 
@@ -38,7 +40,7 @@ def test_the_page_shows_samples_classes_curves_and_settings(run_dir):
     assert re.findall(r"<li>(.*)</li>", text) == ["a&lt;b", "two"]
     assert text.count("data:image/png;base64,") == 7  # the last grid, five earlier ones, the curves
     assert re.findall(r'(?:src|href)="(?!data:)', text) == []
-    assert "<td>fashion10k</td>" in text and "train.py --model=lsgan" in text
+    assert "<td>fashion10k</td>" in text and "train.py --model=lsgan --set &#39;a=b c&#39;</pre>" in text
     assert all(
         tag in text for tag in ('lang="en"', "<main>", 'alt="Samples after step 40, a class a row: a&lt;b, two"')
     )

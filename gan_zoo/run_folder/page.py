@@ -1,4 +1,4 @@
-"""The page of a run, index.html: samples, how they became so, curves, settings, and commands to go on with.
+"""The page of a run, index.html: samples, earlier ones, curves, settings, and commands to go on with.
 
 It is one file that contains its pictures and loads nothing. Training writes it at its end.
 """
@@ -39,7 +39,7 @@ def write(run_dir: Path) -> Path:
         classes=_rows(settings),
         curves=curves if curves.exists() else None,
         commands=next_commands(settings, run_dir),
-        command=run.get("command"),
+        command=shlex.join([_python(), *run["command"]]) if run.get("command") else None,
         facts={
             "Settings": {n: value for n, value in settings.items() if n not in _NOT_SHOWN and value is not None},
             "Arguments of the model": settings["arguments"],
@@ -61,15 +61,18 @@ def next_commands(settings: dict[str, Any], run_dir: Path) -> dict[str, str]:
     data = settings["data"]
     folder = shlex.quote(str(run_dir))
     tool = f"{shlex.quote(_python())} -m gan_zoo"
-    one = " --label=0" if settings["arguments"].get("classes") else ""
+    rows = _rows(settings)
     commands = {
         "Draw more samples": f"{tool}.sample --model={folder} --num=64 --output={shlex.quote(f'{run_dir.name}.png')}"
     }
-    if one:
-        name = shlex.quote(f"{run_dir.name}-class.png")
-        commands["Draw samples of one class"] = f"{tool}.sample --model={folder}{one} --num=64 --output={name}"
+    if rows:
+        label, name = shlex.quote(rows[0]), shlex.quote(f"{run_dir.name}-class.png")
+        commands["Draw samples of one class"] = (
+            f"{tool}.sample --model={folder} --label={label} --num=64 --output={name}"
+        )
     if data["kind"] == "image":
-        place = {name: data.get(name) for name in ("split", "crop") if data.get(name) not in (None, "train")}
+        usual = {"split": "train", "crop": data["shape"][0]}
+        place = {name: data[name] for name, value in usual.items() if data.get(name) not in (None, value)}
         place |= {"data_dir": settings["data_dir"]} if settings.get("data_dir") else {}
         flags = "".join(f" --{name}={shlex.quote(str(value))}" for name, value in place.items())
         dataset = shlex.quote(settings["dataset"])
