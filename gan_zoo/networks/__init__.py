@@ -54,7 +54,7 @@ def for_images(
 
 def default_norm(network: str, norm: str) -> str:
     """The default normalization of a discriminator: the paper's `norm`, or "none" if the family does not suit it."""
-    if network == "growing":
+    if network in ("growing", "r3"):
         return "none"
     return "none" if network in ("mlp", "maxout") and norm == "batch" else norm
 
