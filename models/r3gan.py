@@ -20,10 +20,10 @@ class R3GAN(GAN):
         L_D = E[-log s(r - f)] + gamma / 2 (E[||grad D(x)||^2] + E[||grad D(G(z))||^2])
         L_G = E[-log s(f - r)]
 
-    Why: D compares each sample with a real example, so samples of a few modes do not satisfy it. The game of pairs alone
-    circles its equilibrium. Both penalties, R1 at real data and R2 at samples, damp the circling: on the Dirac-GAN the
-    eigenvalues are -gamma +- sqrt(gamma^2 - 1/4). With this loss the networks need no tricks: `network="r3"` builds
-    plain residual networks without normalization, see `gan_zoo.networks.r3`.
+    Why: D compares each sample with a real example, so samples of a few modes do not satisfy it. The game of pairs
+    alone circles its equilibrium. Both penalties, R1 at real data and R2 at samples, damp the circling: on the
+    Dirac-GAN the eigenvalues are -gamma +- sqrt(gamma^2 - 1/4). With this loss the networks need no tricks:
+    `network="r3"` builds plain residual networks without normalization, see `gan_zoo.networks.r3`.
 
     The gradients are those of each example's own score, so D may not use batch normalization. G's turn takes a real
     minibatch of its own: one dataset batch holds `n_critic` + 1 minibatches. With labels, both members of a pair have

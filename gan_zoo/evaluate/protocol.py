@@ -19,7 +19,8 @@ class Protocol:
 
     Attributes:
         features: "name", "title", "fingerprint" and "preprocessing" of the network.
-        samples: "number", "seed", "quantisation", and "ema": the decay of the moving average, or None.
+        samples: "number", "seed", "quantisation", and "ema": the decay of the moving average, its half-life in words,
+            or None.
         reference: Dataset, version, split, crop, shape, number and SHA-256 of the real images.
         metrics: Settings of each metric, by name.
         code: Versions of gan_zoo, TensorFlow and NumPy, the commit, and `VERSION`.
@@ -44,7 +45,8 @@ class Protocol:
     def line(self) -> str:
         """Returns the protocol in one line."""
         samples = self.samples
-        ema = f", EMA {samples['ema']:g}" if samples["ema"] else ""
+        ema = samples["ema"]
+        ema = f", EMA {ema if isinstance(ema, str) else f'{ema:g}'}" if ema else ""
         settings = "; ".join(f"{name}: {text}" for name, text in self.metrics.items() if text)
         return (
             f"{self.features['title']} ({self.features['preprocessing']}; {self.features['fingerprint']}) | "
@@ -52,6 +54,13 @@ class Protocol:
             f"{_reference_line(self.reference)} ({self.reference['sha256'][:16]}) | {settings} | "
             f"gan_zoo {self.code['gan_zoo']}, protocol {self.code['protocol']}"
         )
+
+
+def average_of(settings: dict[str, Any]) -> float | str | None:
+    """What `Protocol.samples` says of the moving average of a run or export with these settings or metadata."""
+    if settings.get("ema_half_life"):
+        return f"half-life {settings['ema_half_life']:g} images"
+    return settings.get("ema_decay")
 
 
 def _reference_line(reference: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from gan_zoo.data import decoding
 from gan_zoo.data import folder as folders
+from gan_zoo.evaluate import protocol
 from gan_zoo.util import checks
 from gan_zoo.util.errors import NonFiniteSamples, UserError
 from gan_zoo.util.pictures import to_uint8
@@ -139,7 +140,7 @@ def _of_path(model: str | Path, trust: bool, mirror: str | Path | None, index: s
 
         gan, step, settings = trained_gan.load_gan(model, trust=trust)
         classes = settings["data"].get("classes")
-        description = {"model": settings["model"], "step": step, "ema": settings.get("ema_decay")}
+        description = {"model": settings["model"], "step": step, "ema": protocol.average_of(settings)}
         return of_model(gan, str(model), description, None if classes is None else tuple(classes))
     loaded = pretrained.load_pretrained(model, trust=trust, mirror=mirror, index=index)
     metadata = loaded.metadata
@@ -154,7 +155,7 @@ def _of_path(model: str | Path, trust: bool, mirror: str | Path | None, index: s
 
     return _of_generator(
         str(model),
-        {"kind": "model", **known, "ema": metadata.get("ema_decay")},
+        {"kind": "model", **known, "ema": protocol.average_of(metadata)},
         tuple(metadata["shape"]),
         latents,
         generate,
