@@ -16,6 +16,8 @@ NORMS = ("none", "batch", "layer", "spectral")
 CONDITIONS = ("projection", "concat", "every_layer")
 EVERY_LAYER = ("dcgan", "mlp")
 """Families whose networks take the condition "every_layer"."""
+WITHOUT_NORM = ("growing", "r3")
+"""Families whose discriminators take no normalization."""
 G_NORMS = ("virtual",)
 VIRTUAL = ("dcgan", "resnet")
 """Families whose generators have batch normalization, which `g_norm` replaces."""
