@@ -134,5 +134,5 @@ class GeneratorEMA(StepCallback):
         if self.half_life is None:
             return tf.minimum(tf.constant(self.decay, tf.float64), (1.0 + step) / (10.0 + step))
         start, before, images = tf.unstack(self._line.value)
-        half_life = tf.minimum(self.half_life, _RAMP_UP * (before + (step - start) * images))
+        half_life = tf.minimum(tf.constant(self.half_life, tf.float64), _RAMP_UP * (before + (step - start) * images))
         return 0.5 ** (images / tf.maximum(half_life, 1e-8))

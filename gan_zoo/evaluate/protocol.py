@@ -56,13 +56,6 @@ class Protocol:
         )
 
 
-def average_of(settings: dict[str, Any]) -> float | str | None:
-    """What `Protocol.samples` says of the moving average of a run or export with these settings or metadata."""
-    if settings.get("ema_half_life"):
-        return f"half-life {settings['ema_half_life']:g} images"
-    return settings.get("ema_decay")
-
-
 def _reference_line(reference: dict[str, Any]) -> str:
     side = "x".join(map(str, reference["shape"]))
     crop = f", crop {reference['crop']}" if reference["crop"] else ""

@@ -9,7 +9,6 @@ import numpy as np
 
 from gan_zoo.data import decoding
 from gan_zoo.data import folder as folders
-from gan_zoo.evaluate import protocol
 from gan_zoo.util import checks
 from gan_zoo.util.errors import NonFiniteSamples, UserError
 from gan_zoo.util.pictures import to_uint8
@@ -140,7 +139,7 @@ def _of_path(model: str | Path, trust: bool, mirror: str | Path | None, index: s
 
         gan, step, settings = trained_gan.load_gan(model, trust=trust)
         classes = settings["data"].get("classes")
-        description = {"model": settings["model"], "step": step, "ema": protocol.average_of(settings)}
+        description = {"model": settings["model"], "step": step, "ema": _average(settings)}
         return of_model(gan, str(model), description, None if classes is None else tuple(classes))
     loaded = pretrained.load_pretrained(model, trust=trust, mirror=mirror, index=index)
     metadata = loaded.metadata
@@ -155,13 +154,20 @@ def _of_path(model: str | Path, trust: bool, mirror: str | Path | None, index: s
 
     return _of_generator(
         str(model),
-        {"kind": "model", **known, "ema": protocol.average_of(metadata)},
+        {"kind": "model", **known, "ema": _average(metadata)},
         tuple(metadata["shape"]),
         latents,
         generate,
         loaded.classes,
         metadata["prior"],
     )
+
+
+def _average(settings: dict[str, Any]) -> float | str | None:
+    """What describes the moving average of a run or an export with these settings: its decay, or words."""
+    if settings.get("ema_half_life"):
+        return f"half-life {settings['ema_half_life']:g} images"
+    return settings.get("ema_decay")
 
 
 def _has_no_export(model: str | Path, index: str | Path | None) -> bool:
