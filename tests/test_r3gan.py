@@ -188,7 +188,11 @@ def test_schedules_conform(check, two_replicas):
     check(lambda: R3GAN.for_points(width=4, gamma=1.0, anneal_steps=4), variants.POINTS)
 
 
-@pytest.mark.parametrize("check", [testing.check_replicas, testing.check_mixed_precision], ids=lambda c: c.__name__)
+@pytest.mark.parametrize(
+    "check",
+    [pytest.param(testing.check_replicas, marks=pytest.mark.thorough), testing.check_mixed_precision],
+    ids=lambda check: check.__name__,
+)
 def test_its_networks_conform_with_labels(check, two_replicas):
     make = lambda: R3GAN.for_images((8, 8, 1), width=8, latent_dim=4, classes=3)  # noqa: E731
     check(make, (variants.IMAGES, variants.LABELS))
