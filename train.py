@@ -76,7 +76,12 @@ flags.DEFINE_float("g_learning_rate", None, "That of the generator. Other player
 PLAYERS_RATES = command_line.define_matching(
     r"[a-z_][a-z_0-9]*_learning_rate", "Learning rate of a player of that name."
 )
-flags.DEFINE_float("ema_decay", 0.999, "Decay of the generator's moving average, which samples and exports use.")
+flags.DEFINE_float(
+    "ema_decay", None, "Decay of the generator's moving average, which samples and exports use; by default 0.999."
+)
+flags.DEFINE_float(
+    "ema_half_life", None, "Half-life of that average in images, one minibatch for each step, instead of --ema_decay."
+)
 flags.DEFINE_integer("seed", 0, "Seed of the initial weights, the order of the data and the latents.")
 
 flags.DEFINE_enum("precision", "auto", list(PRECISIONS), "Arithmetic; auto uses bfloat16 if that is faster.")
@@ -145,7 +150,7 @@ GROUPS = {
     ],
     "Training": [
         *("batch_size", "steps", "n_critic", "balance", "learning_rate", "d_learning_rate", "g_learning_rate"),
-        *("augment", "ema_decay", "seed"),
+        *("augment", "ema_decay", "ema_half_life", "seed"),
     ],
     "Machine": [
         *(

@@ -171,7 +171,8 @@ def run_metadata(settings: dict[str, Any], step: int) -> dict[str, Any]:
         settings: The settings in the run's `run.json`.
         step: Generator updates so far.
     """
-    metadata = {name: settings[name] for name in ("model", "dataset", "data", "ema_decay")}
+    metadata = {name: settings[name] for name in ("model", "dataset", "data")}
+    metadata |= {name: settings[name] for name in ("ema_decay", "ema_half_life") if name in settings}
     names = settings["data"].get("classes")
     return {**metadata, "step": step, **({} if names is None else {"classes": names})}
 

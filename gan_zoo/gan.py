@@ -47,7 +47,7 @@ class GAN(GenerativeModel):
             (images, labels). So a loss that is written for images also works with labels.
         Data: One dataset batch holds `n_critic` minibatches. So each of the discriminator's turns gets new data, and
             one Keras step is one generator update. A generator loss that reads x gets the minibatch of the
-            discriminator's last turn.
+            discriminator's last turn, or one more minibatch if the variant gives the generator its own: see `Player`.
         Logs: "d_loss" (the mean over the discriminator's turns), "g_loss", and the terms that the losses `record`.
 
     `for_images` and `for_points` build a variant with networks: see `gan_zoo.keras_model.network_building`.

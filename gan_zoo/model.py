@@ -210,8 +210,12 @@ class GenerativeModel(
 
     @property
     def minibatches_per_step(self) -> int:
-        """The number of minibatches in a dataset batch: the largest number of turns of any player in a step."""
-        return max(player.turns for player in self.players())
+        """The number of minibatches in a dataset batch.
+
+        It is the largest number of turns of any player in a step, plus one for each player with its own minibatch.
+        """
+        players = self.players()
+        return max(player.turns for player in players) + sum(player.own_minibatch for player in players)
 
     def player(self, name: str) -> Player:
         """The player of this name."""
@@ -246,30 +250,38 @@ class GenerativeModel(
         """Takes the players' turns: for each minibatch, one turn of each player.
 
         Args:
-            minibatches: A list of `minibatches_per_step` minibatches. A player with fewer turns uses only the last
-                ones.
+            minibatches: A list of `minibatches_per_step` minibatches. The last ones are those of the players with their
+                own. Of the others, a player with fewer turns uses only the last ones.
         """
-        *earlier, last = minibatches
+        names = [player.name for player in self.players() if player.own_minibatch]
+        shared = len(minibatches) - len(names)
+        own = dict(zip(names, minibatches[shared:], strict=True))
+        *earlier, last = minibatches[:shared]
         for left, x in zip(range(len(earlier), 0, -1), earlier, strict=True):
             for player in self.players():
                 if player.turns > left:
                     self.turn(player, x)
-        self.joint_step(last)
+        self.joint_step(last, **({"own": own} if own else {}))
 
-    def joint_step(self, x: Any) -> None:
-        """Takes the last turn of each player in a step, on the minibatch x: one after the other or `simultaneous`ly."""
+    def joint_step(self, x: Any, own: Mapping[str, Any] | None = None) -> None:
+        """Takes the last turn of each player in a step: one after the other or `simultaneous`ly.
+
+        Args:
+            x: The minibatch.
+            own: Minibatches of players by name, in place of x.
+        """
         first, *others = self.players()
+        xs = {player.name: x for player in (first, *others)} | dict(own or {})
         if not self.simultaneous:
             for player in (first, *others):
-                self.turn(player, x)
+                self.turn(player, xs[player.name])
             return
         found = []
         for player in reversed(others):
-            found.append(
-                (player, *self.differentiate(self.turn_loss(player), x, player.variables, self.optimizer_of(player)))
-            )
+            loss, optimizer = self.turn_loss(player), self.optimizer_of(player)
+            found.append((player, *self.differentiate(loss, xs[player.name], player.variables, optimizer)))
         with tf.control_dependencies([g for _, _, gradients in found for g in gradients if g is not None]):
-            self.turn(first, x)
+            self.turn(first, xs[first.name])
         for player, loss, gradients in reversed(found):
             self.optimizer_of(player).apply(gradients, player.variables)
             self.record(f"{player.key}_loss", loss)

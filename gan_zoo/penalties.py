@@ -58,6 +58,28 @@ def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor, usual: float = 1.0
     return scores, norms[0] if len(norms) == 1 else tf.add_n(norms)
 
 
+def scores_and_squared_norms(D: Callable, *xs: Any) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """D(x) and ||grad_x D(x)||_2^2 of the examples of several minibatches, from one forward and one backward pass.
+
+    D gets the minibatches themselves, so `GAN.augment` knows their origin, and the gradient is taken through it.
+
+    Args:
+        D: Maps minibatches, [B, ...] each, to a list with the raw scores, [B, 1], of each, like `GAN.D`.
+        *xs: Two minibatches or more.
+
+    Returns:
+        A list of the scores, [B, 1], and a list of the squared norms, [B], of each minibatch.
+    """
+    _check_independence(D)
+    images = [images_of(x) for x in xs]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(images)
+        scores = D(*xs)
+        total = tf.add_n([tf.reduce_sum(part) for part in scores])
+    gradients = [tf.cast(gradient, total.dtype) for gradient in inner_gradient(tape, total, images)]
+    return scores, [tf.reduce_sum(tf.square(g), axis=list(range(1, g.shape.rank))) for g in gradients]
+
+
 def _check_independence(D: Discriminator) -> None:
     """Refuses a discriminator that mixes the examples of a minibatch, if `D` is a network or the method `GAN.D`.
 

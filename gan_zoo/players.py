@@ -28,21 +28,26 @@ class Player:
         variables: Variables that a turn of this player updates. Players may share variables.
         turns: Turns in each training step, from 1 up. Each turn sees a minibatch of its own: a player with `t` turns
             sees the last `t` minibatches of a step.
+        own_minibatch: Whether the player takes its one turn of a step on a minibatch that no other player sees.
 
     Raises:
-        UserError: If the name is not an identifier, or `turns` is not a whole number from 1 up.
+        UserError: If the name is not an identifier, if `turns` is not a whole number from 1 up, or if a player with its
+            own minibatch has more than one turn.
     """
 
     name: str
     loss: Loss
     variables: Variables
     turns: int = 1
+    own_minibatch: bool = False
 
     def __post_init__(self):
         if not (isinstance(self.name, str) and self.name.isidentifier()):
             raise UserError(f"A player's name must be an identifier, such as 'encoder', not {self.name!r}.")
         if not isinstance(self.turns, int) or self.turns < 1:
             raise UserError(f"Player {self.name!r}: turns must be a whole number from 1 up, not {self.turns!r}.")
+        if self.own_minibatch and self.turns > 1:
+            raise UserError(f"Player {self.name!r}: own_minibatch is for a player with one turn, not {self.turns}.")
 
     @property
     def key(self) -> str:

@@ -28,6 +28,7 @@ _INDEX = {
     "r1_gan": ("R1GAN", "Which Training Methods for GANs Do Actually Converge? (R1), Mescheder et al., 2018"),
     "r2_gan": ("R2GAN", "Which Training Methods for GANs Do Actually Converge? (R2), Mescheder et al., 2018"),
     "roth_gan": ("RothGAN", "Stabilizing Training of GANs through Regularization, Roth et al., 2017"),
+    "r3gan": ("R3GAN", "The GAN is dead; long live the GAN!, Huang et al., 2024"),
     "gan_gp": ("GANGP", "Many Paths to Equilibrium, Fedus et al., 2018"),
     "kl_wgan": ("KLWGAN", "Bridging the Gap Between f-GANs and Wasserstein GANs, Song and Ermon, 2020"),
     "ebgan": ("EBGAN", "Energy-based Generative Adversarial Network, Zhao et al., 2017"),

@@ -8,9 +8,10 @@ import signal
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from gan_zoo import callbacks
-from gan_zoo.models import DCGAN
+from gan_zoo import UserError, callbacks
+from gan_zoo.models import DCGAN, VanillaGAN
 from gan_zoo.util import errors
 
 
@@ -61,6 +62,49 @@ def test_moving_average_follows_its_formula_and_takes_batch_statistics_along():
     assert [v.name for v in ema.generator.variables if "moving" in v.name]
     for v, e in zip(ema.generator.variables, expected, strict=True):
         np.testing.assert_allclose(v.numpy(), e, rtol=1e-5, atol=1e-6, err_msg=v.path)
+
+
+@pytest.mark.parametrize("execution", [1, 5])
+def test_a_half_life_counts_images(execution):
+    """At image n the weight of the past is 0.5^(8 / min(100, n / 20)) for each step of 8 images."""
+    gan = VanillaGAN.for_points(width=4, seed=0)
+    gan.compile()
+    gan.steps_per_execution = execution
+    kept, x = [], np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
+    ema = callbacks.GeneratorEMA(half_life=100, images=lambda step: 3000 + 8 * step)
+    keep = lambda logs: kept.append(float(gan.generator.layers[-1].bias.value[0]))  # noqa: E731
+    gan.run_eagerly = True
+    data = tf.data.Dataset.from_tensors(x).repeat()
+    expected = float(gan.generator.layers[-1].bias.value[0])
+    for fit in range(2):
+        gan.follow(keep)
+        gan.fit(data, steps_per_epoch=10, verbose=0, callbacks=[ema])
+        assert ema.step == len(kept) == 10 * (fit + 1)
+    for step, value in enumerate(kept):
+        decay = 0.5 ** (8 / min(100, 0.05 * (3000 + 8 * step)))
+        expected = decay * expected + (1 - decay) * value
+    assert float(ema.generator.layers[-1].bias.value[0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_average_of_the_first_step_is_the_current_weights():
+    gan = VanillaGAN.for_points(width=4, seed=0)
+    gan.compile()
+    ema = callbacks.GeneratorEMA(half_life=5e6, images=lambda step: 512 * step)
+    gan.fit(np.zeros((8, 2), "float32"), batch_size=8, verbose=0, callbacks=[ema])
+    for average, weight in zip(ema.generator.get_weights(), gan.generator.get_weights(), strict=True):
+        np.testing.assert_array_equal(average, weight)
+    late = tf.constant(1e9, tf.float64)
+    ema._line.assign([0.0, 0.0, 512.0])
+    assert float(ema._decay_at(late)) == pytest.approx(0.99992902, abs=1e-8)
+    ema._line.assign([0.0, 0.0, 64.0])
+    assert float(ema._decay_at(late)) == pytest.approx(0.99999113, abs=1e-8)
+
+
+def test_bad_half_lives():
+    with pytest.raises(UserError, match="half_life must be a positive number, not 0"):
+        callbacks.GeneratorEMA(half_life=0, images=lambda step: step)
+    with pytest.raises(UserError, match="give images as well"):
+        callbacks.GeneratorEMA(half_life=100)
 
 
 def test_non_finite_logs_stop_training():

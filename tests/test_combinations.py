@@ -264,7 +264,7 @@ def test_the_reference_batch_has_the_prior_and_stays():
 
 
 def test_families_without_batch_normalization_refuse_the_virtual_one():
-    for network in ("mlp", "column_rnn", "growing"):
+    for network in ("mlp", "column_rnn", "growing", "r3"):
         with pytest.raises(UserError, match=f"g_norm='virtual' .* of the family '{network}' have none"):
             VanillaGAN.for_images((8, 8, 1), network=network, norm="none", width=16, latent_dim=4, g_norm="virtual")
     with pytest.raises(UserError, match="g_norm must be one of virtual or None, not 'batch'"):

@@ -172,7 +172,7 @@ def test_other_classes_take_the_condition_too(tmp_path):
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "gan.keras")(z), gan(z))
 
 
-@pytest.mark.parametrize("network", ["resnet", "growing", "column_rnn", "maxout"])
+@pytest.mark.parametrize("network", ["resnet", "r3", "growing", "column_rnn", "maxout"])
 def test_other_families_refuse_the_condition(network):
     with pytest.raises(UserError, match=f"condition='every_layer' is for the networks dcgan and mlp, not '{network}'"):
         Builder(SHAPE, network=network, latent_dim=3, width=4, classes=3, condition="every_layer")

@@ -19,7 +19,7 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(-1, 1, size=(4, 8, 8, 1))
 POINTS = RNG.normal(size=(4, 2))
 FAMILIES = [(family, norm) for family in networks.FAMILIES for norm in networks.NORMS]
-FAMILIES = [pair for pair in FAMILIES if pair[0] != "growing" or pair[1] == "none"]
+FAMILIES = [pair for pair in FAMILIES if pair[0] not in networks.WITHOUT_NORM or pair[1] == "none"]
 AUTOENCODERS = [(family, norm) for family in ("dcgan", "mlp") for norm in networks.NORMS]
 
 

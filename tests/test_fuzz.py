@@ -305,7 +305,9 @@ VALUES = {
     **dict.fromkeys(("batch_size", "width", "latent_dim", "resolution", "n_critic"), sizes),
     **dict.fromkeys(("steps", "seed", "crop", "max_skipped", "steps_per_execution", "keep_checkpoints"), wholes),
     **dict.fromkeys(("sample_every", "checkpoint_every", "log_every", "health_every", "worker_index"), wholes),
-    **dict.fromkeys(("learning_rate", "d_learning_rate", "g_learning_rate", "ema_decay", "worker_timeout"), numbers),
+    **dict.fromkeys(
+        ("learning_rate", "d_learning_rate", "g_learning_rate", "ema_decay", "ema_half_life", "worker_timeout"), numbers
+    ),
     **dict.fromkeys(("data_dir", "cache_dir", "run_dir"), paths),
     "num_virtual_devices": sizes,
     "model": st.one_of(

@@ -42,8 +42,8 @@ def weights_after_a_step(cls, family, norm):
     return gan, gan(gan.sample_latent(2, seed=0)).numpy()
 
 
-PAIRS = [(VanillaGAN, family, "batch") for family in networks.FAMILIES if family != "growing"]
-PAIRS += [(ProgressiveGAN, "growing", "none")]
+PAIRS = [(VanillaGAN, family, "batch") for family in networks.FAMILIES if family not in networks.WITHOUT_NORM]
+PAIRS += [(VanillaGAN, "r3", "none"), (ProgressiveGAN, "growing", "none")]
 
 
 @pytest.mark.parametrize(

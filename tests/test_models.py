@@ -389,6 +389,7 @@ def test_defaults_are_the_papers():
         "primal_dual_gan": (1, "normal", keras.optimizers.Adam, dcgan),
         "r1_gan": (1, "normal", keras.optimizers.RMSprop, {"learning_rate": 1e-4, "rho": 0.99, "epsilon": 1e-8}),
         "r2_gan": (1, "normal", keras.optimizers.RMSprop, {"learning_rate": 1e-4, "rho": 0.99, "epsilon": 1e-8}),
+        "r3gan": (1, "normal", keras.optimizers.Adam, {"learning_rate": 2e-4, "beta_1": 0.0, "beta_2": 0.9}),
         "roth_gan": (1, "normal", keras.optimizers.Adam, dcgan),
         "gan_gp": (1, "normal", keras.optimizers.Adam, ring),
         "kl_wgan": (5, "normal", keras.optimizers.RMSprop, {"learning_rate": 2e-4, "rho": 0.99, "epsilon": 1e-8}),

@@ -89,7 +89,11 @@ def test_run_folder_is_complete(tmp_path, capsys, whole_runs):
     assert len(output.splitlines()) < 15
 
 
-@pytest.mark.parametrize("make", [config, image_config])
+def half_life_config(**changes) -> pipeline.Config:
+    return config(**{**dict(model="r3gan", n_critic=1, ema_half_life=20.0, set=("anneal_steps=5",)), **changes})
+
+
+@pytest.mark.parametrize("make", [config, image_config, half_life_config])
 def test_a_continued_run_equals_an_uninterrupted_one(tmp_path, make):
     pipeline.run(make(run_dir="whole"))
     pipeline.run(make(run_dir="parts", steps=3))
@@ -115,6 +119,17 @@ def test_a_finished_run_exports_again_without_training(whole_runs, tmp_path):
     pipeline.run(config())
     assert (tmp_path / "run" / "saved_model" / "saved_model.pb").exists()
     assert_same(before, arrays(checkpoint(tmp_path / "run", 6)))
+
+
+def test_the_half_life_of_the_average_is_recorded(tmp_path, whole_runs):
+    path = pipeline.run(half_life_config(steps=2))
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert settings["ema_half_life"] == 20.0 and "ema_decay" not in settings
+    metadata = json.loads((path / saved_model.METADATA).read_text())
+    assert metadata["ema_half_life"] == 20.0
+    assert trained_gan.load_gan(tmp_path / "run")[1] == 2
+    with pytest.raises(UserError, match=r"ema_decay \(None, now 0.999\), ema_half_life \(20.0, now None\)"):
+        pipeline.run(half_life_config(steps=2, ema_half_life=None))
 
 
 def test_other_settings_are_refused_by_name(tmp_path):
@@ -289,6 +304,8 @@ def test_a_run_made_longer_may_go_on_between_two_multiples(tmp_path):
         (dict(learning_rate=-1.0), r"--learning_rate must be positive"),
         (dict(g_learning_rate=math.nan), r"--g_learning_rate must be positive"),
         (dict(ema_decay=1.0), r"--ema_decay must be in \[0, 1\)"),
+        (dict(ema_decay=0.9, ema_half_life=100.0), r"--ema_decay and --ema_half_life exclude each other"),
+        (dict(ema_half_life=0.0), r"--ema_half_life must be a positive number, not 0"),
         (dict(keep_checkpoints=0), r"--keep_checkpoints must be 1 or more"),
         (dict(sample_every=-1), r"--sample_every must be 0"),
         (dict(steps=5, steps_per_execution=2), r"--steps=5 is not a multiple of --steps_per_execution=2"),

@@ -44,8 +44,12 @@ def small(cls: type, kind: str | None = None, labelled: bool = False, **argument
 
 
 def data_for(model, kind: str | None = None):
-    """A dataset batch of 8 examples for a model, with labels if it has classes or learns from a few labels."""
-    x = POINTS if (kind or kind_of(type(model))) == "points" else IMAGES
+    """A dataset batch for a model, with labels if it has classes or learns from a few labels.
+
+    It has 8 examples, or the largest smaller number that the model's minibatches share equally.
+    """
+    count = 8 - 8 % model.minibatches_per_step
+    x, labels = (POINTS if (kind or kind_of(type(model))) == "points" else IMAGES)[:count], LABELS[:count]
     if model.takes_few_labels:
-        return {"images": x, "labelled": x[::-1], "labels": LABELS[::-1]}
-    return (x, LABELS) if model.classes else x
+        return {"images": x, "labelled": x[::-1], "labels": labels[::-1]}
+    return (x, labels) if model.classes else x

@@ -44,6 +44,7 @@ METHODS: tuple[Method, ...] = (
     Method("R1, γ = 1, critical", "r1_gan", {"gamma": 1.0}),
     Method("R1, γ = 2", "r1_gan", {"gamma": 2.0}),
     Method("R2, γ = 1", "r2_gan", {"gamma": 1.0}),
+    Method("R3GAN, γ = 0.5, critical", "r3gan", {"gamma": 0.5}),
     Method("Roth, γ = 1", "roth_gan", {"gamma": 1.0}),
     Method("consensus, γ = 1", "consensus_gan", {"gamma": 1.0, "saturating": True}),
     Method("penalty on G, η = 0.5", "gradient_regularized_gan", {"eta": 0.5}),

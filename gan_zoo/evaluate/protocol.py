@@ -19,7 +19,8 @@ class Protocol:
 
     Attributes:
         features: "name", "title", "fingerprint" and "preprocessing" of the network.
-        samples: "number", "seed", "quantisation", and "ema": the decay of the moving average, or None.
+        samples: "number", "seed", "quantisation", and "ema": the decay of the moving average, its half-life in words,
+            or None.
         reference: Dataset, version, split, crop, shape, number and SHA-256 of the real images.
         metrics: Settings of each metric, by name.
         code: Versions of gan_zoo, TensorFlow and NumPy, the commit, and `VERSION`.
@@ -44,7 +45,8 @@ class Protocol:
     def line(self) -> str:
         """Returns the protocol in one line."""
         samples = self.samples
-        ema = f", EMA {samples['ema']:g}" if samples["ema"] else ""
+        ema = samples["ema"]
+        ema = f", EMA {ema if isinstance(ema, str) else f'{ema:g}'}" if ema else ""
         settings = "; ".join(f"{name}: {text}" for name, text in self.metrics.items() if text)
         return (
             f"{self.features['title']} ({self.features['preprocessing']}; {self.features['fingerprint']}) | "

@@ -139,7 +139,7 @@ def _of_path(model: str | Path, trust: bool, mirror: str | Path | None, index: s
 
         gan, step, settings = trained_gan.load_gan(model, trust=trust)
         classes = settings["data"].get("classes")
-        description = {"model": settings["model"], "step": step, "ema": settings.get("ema_decay")}
+        description = {"model": settings["model"], "step": step, "ema": _average(settings)}
         return of_model(gan, str(model), description, None if classes is None else tuple(classes))
     loaded = pretrained.load_pretrained(model, trust=trust, mirror=mirror, index=index)
     metadata = loaded.metadata
@@ -154,13 +154,20 @@ def _of_path(model: str | Path, trust: bool, mirror: str | Path | None, index: s
 
     return _of_generator(
         str(model),
-        {"kind": "model", **known, "ema": metadata.get("ema_decay")},
+        {"kind": "model", **known, "ema": _average(metadata)},
         tuple(metadata["shape"]),
         latents,
         generate,
         loaded.classes,
         metadata["prior"],
     )
+
+
+def _average(settings: dict[str, Any]) -> float | str | None:
+    """What describes the moving average of a run or an export with these settings: its decay, or words."""
+    if settings.get("ema_half_life"):
+        return f"half-life {settings['ema_half_life']:g} images"
+    return settings.get("ema_decay")
 
 
 def _has_no_export(model: str | Path, index: str | Path | None) -> bool:

@@ -106,7 +106,7 @@ class Examples:
             probe: Whether to draw two samples from a generator whose output range is not known from its last layer.
         """
         shape, own = gan.example_shape, type(gan)
-        networks, players = gan.networks(), gan.players()
+        networks, players, count = gan.networks(), gan.players(), gan.minibatches_per_step
         inputs = getattr(networks.get("discriminator"), "inputs", None)
         code = [*(getattr(own, name) for name in _STEPS if hasattr(own, name)), *(player.loss for player in players)]
         return cls(
@@ -115,9 +115,9 @@ class Examples:
             structures=gan.classes is None and (not all(map(_is_ours, code)) or len(inputs or [0]) > 1),
             untouched=not _is_ours(own.train_step),
             limit=_limit(gan, shape, probe),
-            n_critic=max(player.turns for player in players),
+            n_critic=count,
             replicas=gan.distribute_strategy.num_replicas_in_sync,
-            turns_name="n_critic" if hasattr(gan, "n_critic") else "turns",
+            turns_name="n_critic" if getattr(gan, "n_critic", None) == count else "turns",
             classes=gan.classes,
             categories=gan.categories if own.takes_few_labels else None,
         )

@@ -10,7 +10,7 @@ Layers use Keras's current dtype policy. Inputs and outputs are float32, or floa
 
 from typing import Any
 
-from gan_zoo.networks.builder import CONDITIONS, FAMILIES, G_NORMS, NORMS, Builder
+from gan_zoo.networks.builder import CONDITIONS, FAMILIES, G_NORMS, NORMS, WITHOUT_NORM, Builder
 from gan_zoo.networks.building_blocks import doublings, inputs, kernel, normalization
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "FAMILIES",
     "G_NORMS",
     "NORMS",
+    "WITHOUT_NORM",
     "Builder",
     "default_norm",
     "doublings",
@@ -54,7 +55,7 @@ def for_images(
 
 def default_norm(network: str, norm: str) -> str:
     """The default normalization of a discriminator: the paper's `norm`, or "none" if the family does not suit it."""
-    if network == "growing":
+    if network in WITHOUT_NORM:
         return "none"
     return "none" if network in ("mlp", "maxout") and norm == "batch" else norm
 

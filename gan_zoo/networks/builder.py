@@ -11,11 +11,13 @@ from gan_zoo.util.errors import UserError
 if TYPE_CHECKING:
     import keras
 
-FAMILIES = ("dcgan", "resnet", "growing", "column_rnn", "mlp", "maxout")
+FAMILIES = ("dcgan", "resnet", "r3", "growing", "column_rnn", "mlp", "maxout")
 NORMS = ("none", "batch", "layer", "spectral")
 CONDITIONS = ("projection", "concat", "every_layer")
 EVERY_LAYER = ("dcgan", "mlp")
 """Families whose networks take the condition "every_layer"."""
+WITHOUT_NORM = ("growing", "r3")
+"""Families whose discriminators take no normalization."""
 G_NORMS = ("virtual",)
 VIRTUAL = ("dcgan", "resnet")
 """Families whose generators have batch normalization, which `g_norm` replaces."""
@@ -121,7 +123,10 @@ class Builder:
             )
 
     def generator(self) -> "keras.Model":
-        """A network that maps z, [B, Z], or (z, y) to examples, [B, *shape]: images in [-1, 1], or points."""
+        """A network that maps z, [B, Z], or (z, y) to examples, [B, *shape]: images in [-1, 1], or points.
+
+        The images of the family "r3" have no bound.
+        """
         labels = {"classes": self.classes}
         norm = {"norm": self.g_norm, "prior": self.prior} if self.network in VIRTUAL else {}
         if self.condition == "every_layer":

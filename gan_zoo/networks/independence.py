@@ -4,6 +4,7 @@ import keras
 from keras.src.models.functional import Functional  # the type of keras.Model(inputs, outputs)
 
 from gan_zoo.nn import layers as zoo
+from gan_zoo.nn import resampling
 from gan_zoo.nn.minibatch_discrimination import MinibatchDiscrimination
 
 _BY_EXAMPLE = {
@@ -29,6 +30,7 @@ _BY_EXAMPLE = {
     *(zoo.Embedding, zoo.OneHot, zoo.UpSampling2D),
     *(zoo.Conv2D, zoo.Conv2DTranspose, zoo.LeakyReLU, zoo.SpectralNormalization),
     *(zoo.EqualizedConv2D, zoo.EqualizedDense, zoo.PixelNormalization),
+    *(resampling.BinomialUpSampling2D, resampling.BinomialDownSampling2D, resampling.LearnedBasis),
 }
 """Layers whose output for one example depends on this example alone, if `_by_example` accepts their arguments."""
 

@@ -16,6 +16,7 @@ def _channels_last(layer):
 
 Conv2D = _channels_last(layers.Conv2D)
 Conv2DTranspose = _channels_last(layers.Conv2DTranspose)
+DepthwiseConv2D = _channels_last(keras.layers.DepthwiseConv2D)
 EqualizedConv2D = _channels_last(layers.EqualizedConv2D)
 AveragePooling2D = _channels_last(keras.layers.AveragePooling2D)
 GlobalAveragePooling2D = _channels_last(keras.layers.GlobalAveragePooling2D)

@@ -12,6 +12,7 @@ Let C(x, w) be the convolution, I(dy, w) its gradient in x and W(x, dy) its grad
     dC = I, W        dI = C, W        dW = I, C
 
 Images are [B, H, W, C] of a known size, not necessarily square. Kernels are [K, K, in, out]. The padding is "same".
+`convolve_groups` is a convolution in groups of channels, whose gradients TensorFlow lacks on CPUs.
 """
 
 import tensorflow as tf
@@ -72,6 +73,56 @@ def kernel_gradient(x: tf.Tensor, dy: tf.Tensor, stride: int, kernel_size) -> tf
         return kernel, lambda dw: (convolve_transpose(dy, dw, stride, x.shape[1:3]), convolve(x, dw, stride))
 
     return call(x, dy)
+
+
+def convolve_groups(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """A convolution in G groups with stride 1: [B, H, W, in] to [B, H, W, out].
+
+    Group g maps the g-th in / G channels of x to the g-th out / G channels of the result. TensorFlow has no gradients
+    of this operation on CPUs. Here the gradient in x is the convolution with a reversed kernel, and the gradient in the
+    kernel is that of one convolution for each group.
+
+    Args:
+        x: Images, [B, H, W, in].
+        kernel: [K, K, in / G, out], K odd.
+    """
+    if not _on_cpu():
+        return tf.nn.conv2d(x, kernel, 1, "SAME")
+    groups = x.shape[-1] // kernel.shape[2]
+
+    @tf.custom_gradient
+    def call(x, kernel):
+        y = tf.nn.conv2d(tf.stop_gradient(x), tf.stop_gradient(kernel), 1, "SAME")
+
+        def gradients(dy):
+            dy = _with_static_shape(y, dy)
+            return convolve_groups(dy, _reversed(kernel, groups)), _groups_kernel_gradient(
+                x, dy, kernel.shape[:2], groups
+            )
+
+        return y, gradients
+
+    return call(x, kernel)
+
+
+def _groups_kernel_gradient(x: tf.Tensor, dy: tf.Tensor, kernel_size, groups: int) -> tf.Tensor:
+    """The gradient of `convolve_groups` in its kernel, for the gradient dy of its result."""
+
+    @tf.custom_gradient
+    def call(x, dy):
+        parts = zip(*(tf.split(tf.stop_gradient(part), groups, axis=-1) for part in (x, dy)), strict=True)
+        kernel = tf.concat([_kernel_gradient(*part, 1, kernel_size) for part in parts], axis=-1)
+        return kernel, lambda dw: (convolve_groups(dy, _reversed(dw, groups)), convolve_groups(x, dw))
+
+    return call(x, dy)
+
+
+def _reversed(kernel: tf.Tensor, groups: int) -> tf.Tensor:
+    """The kernel of the gradient of `convolve_groups` in x: reversed in space, with in and out exchanged in a group."""
+    height, width, channels, out = kernel.shape
+    kernel = tf.reshape(kernel, [height, width, channels, groups, out // groups])
+    kernel = tf.reverse(tf.transpose(kernel, [0, 1, 4, 3, 2]), [0, 1])
+    return tf.reshape(kernel, [height, width, out // groups, groups * channels])
 
 
 def _convolve(x, kernel, stride):

@@ -164,7 +164,21 @@ def synchronize(model: keras.Model) -> int:
 
 @keras.saving.register_keras_serializable(package="gan_zoo")
 class Conv2D(keras.layers.Conv2D):
-    """Keras's layer computed with `gan_zoo.nn.convolution`, which is faster on CPUs for some shapes."""
+    """Keras's layer computed with `gan_zoo.nn.convolution`, which is faster on CPUs for some shapes.
+
+    Convolutions with groups, stride 1 and an odd kernel also use it. Keras compiles these with XLA, whose gradient in
+    the kernel takes seconds on a CPU.
+    """
+
+    def call(self, inputs):
+        odd = all(size % 2 for size in self.kernel_size)
+        if self.groups == 1 or self.padding != "same" or not odd or not _is_plain(self, inputs, self.groups):
+            return super().call(inputs)
+        y = convolution.convolve_groups(inputs, tf.convert_to_tensor(self.kernel))
+        if self.use_bias:
+            # Not `tf.nn.bias_add`, which TensorFlow fuses with the convolution, and then it refuses groups.
+            y = y + tf.convert_to_tensor(self.bias)
+        return self.activation(y)
 
     def convolution_op(self, inputs, kernel):
         if self.padding == "same" and _is_plain(self, inputs):
@@ -209,14 +223,15 @@ def repeat_pixels(x: tf.Tensor, rows: int, columns: int) -> tf.Tensor:
     return tf.reshape(x, [-1, height * rows, width * columns, channels])
 
 
-def _is_plain(layer, inputs) -> bool:
+def _is_plain(layer, inputs, groups: int = 1) -> bool:
     """Whether `gan_zoo.nn.convolution` can compute a layer; other layers run Keras's own code."""
     return (
         layer.data_format == "channels_last"
         and None not in inputs.shape[1:3]
         and layer.strides[0] == layer.strides[1]
         and layer.dilation_rate in (1, (1, 1))
-        and getattr(layer, "groups", 1) == 1
+        and getattr(layer, "groups", 1) == groups
+        and (groups == 1 or layer.strides[0] == 1)
     )
 
 

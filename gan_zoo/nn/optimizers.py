@@ -110,6 +110,36 @@ class Adam(ForHalfPrecision, keras.optimizers.Adam):
         )
 
 
+@keras.saving.register_keras_serializable(package="gan_zoo")
+class ScheduledAdam(Adam):
+    """Adam whose beta_2 follows a schedule of the optimizer's updates.
+
+    An update uses the current beta_2 in the average of squares and in its bias correction, 1 - beta_2^t, like PyTorch
+    if a program sets beta_2 before each step. The schedule depends on `iterations`, which checkpoints keep.
+
+    Args:
+        learning_rate: A number, or a schedule.
+        beta_2: A `keras.optimizers.schedules.LearningRateSchedule` that returns beta_2, or its configuration.
+        **kwargs: As for `keras.optimizers.Adam`.
+    """
+
+    def __init__(self, learning_rate=0.001, *, beta_2, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        self._schedule = keras.saving.deserialize_keras_object(beta_2) if isinstance(beta_2, dict) else beta_2
+
+    @property
+    def beta_2(self):
+        """The decay of the next update."""
+        return self._schedule(self.iterations)
+
+    @beta_2.setter
+    def beta_2(self, value):
+        """Does nothing: the constructor of Keras sets its default here."""
+
+    def get_config(self):
+        return {**super().get_config(), "beta_2": keras.saving.serialize_keras_object(self._schedule)}
+
+
 def _handle(variable):
     """The resource handle of a Keras variable, or of the TensorFlow variable that a strategy passes to an update."""
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle

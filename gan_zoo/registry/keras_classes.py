@@ -34,7 +34,8 @@ _CLASSES = {
     ),
     "gan_zoo.nn.minibatch_discrimination": ("MinibatchDiscrimination",),
     "gan_zoo.nn.virtual_batch_normalization": ("DropReference", "ReferenceBatch", "VirtualBatchNormalization"),
-    "gan_zoo.nn.optimizers": ("Adam", "LossScaleOptimizer", "RMSprop"),
+    "gan_zoo.nn.resampling": ("BinomialDownSampling2D", "BinomialUpSampling2D", "LearnedBasis"),
+    "gan_zoo.nn.optimizers": ("Adam", "LossScaleOptimizer", "RMSprop", "ScheduledAdam"),
     "gan_zoo.schedules.learning_rates": ("Scaled",),
     "gan_zoo.dynamics.dirac_gan": ("Point",),
 }

@@ -29,7 +29,7 @@ _FREE |= {"held_out"}
 _KINDS = {
     **dict.fromkeys(("model", "dataset", "network", "norm", "precision"), str),
     **dict.fromkeys(("width", "batch_size", "seed"), int),
-    "ema_decay": int | float,
+    **dict.fromkeys(("ema_decay", "ema_half_life"), int | float | None),  # a run has one of the two
     "data": dict,
     "arguments": dict,
 }

@@ -74,7 +74,8 @@ class Config:
     kernel_size: int | None = None
     labelled: int | None = None
     set: tuple[str, ...] = ()
-    ema_decay: float = 0.999
+    ema_decay: float | None = None
+    ema_half_life: float | None = None
     seed: int = 0
     precision: str = "auto"
     strategy: str = "auto"
@@ -108,6 +109,10 @@ DEFAULTS = {
 }
 
 
+EMA_DECAY = 0.999
+"""Decay of the moving average, if neither it nor its half-life is given. It is that of progressive GAN."""
+
+
 @contextlib.contextmanager
 def flag_of_labels(flag: str = "--conditional") -> Iterator[None]:
     """Makes errors about the arguments `labels` and `labelled` of datasets name a flag."""
@@ -125,6 +130,13 @@ def rates(config: Config) -> dict[str, float]:
     found = {name: getattr(config, name) for name in ("learning_rate", "d_learning_rate", "g_learning_rate")}
     found |= {f"{player}_learning_rate": rate for player, rate in config.learning_rates.items()}
     return {name: rate for name, rate in found.items() if rate is not None}
+
+
+def average(config: Config) -> dict[str, float]:
+    """Returns what defines the moving average of a run: {"decay": ...}, or {"half_life": ...} in images."""
+    if config.ema_half_life is not None:
+        return {"half_life": float(config.ema_half_life)}
+    return {"decay": EMA_DECAY if config.ema_decay is None else config.ema_decay}
 
 
 def check(config: Config) -> None:
@@ -162,5 +174,9 @@ def check(config: Config) -> None:
             folder = (checks.data_folder if name == "data_dir" else checks.path)(f"--{name}", value)
             if name == "run_dir" and folder.resolve() == Path(folder.anchor):
                 raise UserError(f"--run_dir={config.run_dir} is the root of the file system: name a folder in it.")
-    if not 0 <= config.ema_decay < 1:
+    if config.ema_decay is not None and config.ema_half_life is not None:
+        raise UserError("--ema_decay and --ema_half_life exclude each other: each sets the whole moving average.")
+    if config.ema_decay is not None and not 0 <= config.ema_decay < 1:
         raise UserError(f"--ema_decay must be in [0, 1), not {config.ema_decay}.")
+    if config.ema_half_life is not None:
+        checks.number("--ema_half_life", config.ema_half_life, positive=True)

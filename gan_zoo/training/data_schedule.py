@@ -72,6 +72,10 @@ class DataSchedule:
         """Returns the number of real images in the first `step` steps."""
         return self.growth.images(step) if self.growth else step * self.batch_size * self.turns
 
+    def images_averaged(self, step: int) -> int:
+        """Returns the number of images in one minibatch of each of the first `step` steps, for a moving average."""
+        return self.images_shown(step) // self.turns
+
     def phase_end(self, step: int) -> int:
         """Returns the next step at which the data change, or the last step."""
         return min((self.growth and self.growth.end(step)) or self.steps, self.steps)

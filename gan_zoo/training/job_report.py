@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan_zoo import data
 from gan_zoo.registry.variants import NETWORK_OPTIONS
+from gan_zoo.training.config import average
 from gan_zoo.util import machine
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def settings(job: "Job", run_dir: Path, known: data.Found | None = None) -> dict
         **{name: getattr(config, name) for name in NETWORK_OPTIONS},
         **({"labelled": config.labelled} if config.labelled else {}),
         **{name: _plain_config(optimizer) for name, optimizer in gan.optimizers().items()},
-        "ema_decay": config.ema_decay,
+        **{f"ema_{name}": value for name, value in average(config).items()},
         "seed": config.seed,
         "precision": job.precision,
         "strategy": type(job.strategy).__name__,
@@ -107,7 +108,7 @@ def _trial(job: "Job", steps: int) -> str:
             job.schedule.dataset(start),
             steps_per_epoch=steps * job.execution,
             verbose=0,
-            callbacks=[callbacks.GeneratorEMA(job.config.ema_decay), timer],
+            callbacks=[callbacks.GeneratorEMA(**average(job.config), images=job.schedule.images_averaged), timer],
         )
         seconds.append(statistics.median(timer.seconds[1:]) / job.execution)  # the first step compiles
         count += len(timer.seconds) - 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gan_zoo.replicas import workers
 from gan_zoo.training import job_report
+from gan_zoo.training.config import average
 from gan_zoo.util.console import say
 from gan_zoo.util.errors import Interrupted, NonFiniteLoss, Stopped, UserError
 
@@ -35,7 +36,7 @@ class Trainer:
         from gan_zoo import callbacks
 
         self.job, self.config, self.gan, self.run_dir = job, job.config, job.gan, run_dir
-        self.ema = callbacks.GeneratorEMA(self.config.ema_decay)
+        self.ema = callbacks.GeneratorEMA(**average(self.config), images=job.schedule.images_averaged)
         self.workers = workers.Communication(job.strategy)
 
     def train(self) -> Path | None:
