@@ -73,6 +73,12 @@ flags.DEFINE_string(
 flags.DEFINE_float("learning_rate", None, "Learning rate of both players; by default that of the variant.")
 flags.DEFINE_float("d_learning_rate", None, "Learning rate of the discriminator.")
 flags.DEFINE_float("g_learning_rate", None, "That of the generator. Other players have --NAME_learning_rate.")
+flags.DEFINE_string(
+    "rate_schedule",
+    None,
+    "How all learning rates change over the run: cosine, linear or constant, with settings such as "
+    "cosine(final=0.1, warm_up=500), the last share of the rate and the steps of a warm-up.",
+)
 PLAYERS_RATES = command_line.define_matching(
     r"[a-z_][a-z_0-9]*_learning_rate", "Learning rate of a player of that name."
 )
@@ -150,6 +156,7 @@ GROUPS = {
     ],
     "Training": [
         *("batch_size", "steps", "n_critic", "balance", "learning_rate", "d_learning_rate", "g_learning_rate"),
+        "rate_schedule",
         *("augment", "ema_decay", "ema_half_life", "seed"),
     ],
     "Machine": [

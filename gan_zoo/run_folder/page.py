@@ -39,7 +39,7 @@ def write(run_dir: Path) -> Path:
         classes=_rows(settings),
         curves=curves if curves.exists() else None,
         commands=next_commands(settings, run_dir),
-        command=shlex.join([_python(), *run["command"]]) if run.get("command") else None,
+        command=_longer(run),
         facts={
             "Settings": {n: value for n, value in settings.items() if n not in _NOT_SHOWN and value is not None},
             "Arguments of the model": settings["arguments"],
@@ -78,6 +78,13 @@ def next_commands(settings: dict[str, Any], run_dir: Path) -> dict[str, str]:
         dataset = shlex.quote(settings["dataset"])
         commands["Measure the samples"] = f"{tool}.evaluate --model={folder} --dataset={dataset}{flags} --num=5000"
     return commands
+
+
+def _longer(run: dict[str, Any]) -> str | None:
+    """The command of the run, if it can continue with more steps; a schedule of rates has a fixed end."""
+    if not run.get("command") or run["settings"].get("rate_schedule"):
+        return None
+    return shlex.join([_python(), *run["command"]])
 
 
 def _python() -> str:

@@ -91,6 +91,11 @@ def _compare(run_dir: Path, settings: dict, unknown: Set[str] = frozenset()) -> 
                 settings["data"].pop(name, None)
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path} cannot be read: repair it, or give another --run_dir.") from None
+    if old.get("rate_schedule") and settings["steps"] != old["steps"]:
+        raise UserError(
+            f"{run_dir} holds a run whose learning rates follow a schedule to step {old['steps']}: it cannot have "
+            f"--steps={settings['steps']}. Give another --run_dir."
+        )
     names = sorted(n for n in {*old, *settings} - _FREE if old.get(n) != settings.get(n))
     if names:
         pairs = ", ".join(f"{n} ({old.get(n)!r}, now {settings.get(n)!r})" for n in names)

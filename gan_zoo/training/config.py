@@ -62,6 +62,7 @@ class Config:
     learning_rate: float | None = None
     d_learning_rate: float | None = None
     g_learning_rate: float | None = None
+    rate_schedule: str | None = None
     learning_rates: dict[str, float] = dataclasses.field(default_factory=dict)
     latent_dim: int | None = None
     width: int | None = None

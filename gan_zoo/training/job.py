@@ -82,6 +82,7 @@ class Job:
         if self.steps % self.execution:
             raise UserError(f"--steps={self.steps} is not a multiple of --steps_per_execution={self.execution}.")
         self.gan.steps_per_execution = self.execution
+        self._anneal()
         if not self.steps <= MOST:
             raise UserError(f"--steps: {self.steps:.3g} steps are more than {MOST:,}, the most that can be counted.")
         self.schedule.check(self.found)
@@ -203,6 +204,23 @@ class Job:
             optimizers[f"{player.key}_optimizer"] = optimizer
         gan.compile(**optimizers, jit_compile=config.jit_compile)
         return gan
+
+    def _anneal(self) -> None:
+        """Gives all players the schedule of `--rate_schedule`, from their rates so far."""
+        if self.config.rate_schedule is None:
+            return
+        from gan_zoo.nn.optimizers import inner
+        from gan_zoo.schedules import learning_rates, rate_schedules
+
+        flag = f"--rate_schedule={self.config.rate_schedule}"
+        schedule = rate_schedules.parse(self.config.rate_schedule)
+        if schedule.warm_up >= self.steps:
+            raise UserError(f"{flag}: the warm-up must be shorter than the run, which has {self.steps} steps.")
+        turns = {f"{player.key}_optimizer": player.turns for player in self.gan.players()}
+        for name, optimizer in self.gan.optimizers().items():
+            rate = learning_rates.current_rate(optimizer)
+            learning_rates.set_rate(optimizer, rate, flag)  # refuses a schedule of the variant's own
+            inner(optimizer).learning_rate = schedule.over(rate, self.steps, turns[name])
 
     def _schedule(self, found, find, default_steps: int, labelled: int | None = None) -> DataSchedule:
         growth = self.gan.growth(self.batch_size) if hasattr(self.gan, "growth") else None

@@ -34,6 +34,7 @@ def settings(job: "Job", run_dir: Path, known: data.Found | None = None) -> dict
         **{name: getattr(config, name) for name in NETWORK_OPTIONS},
         **({"labelled": config.labelled} if config.labelled else {}),
         **{name: _plain_config(optimizer) for name, optimizer in gan.optimizers().items()},
+        **({"rate_schedule": config.rate_schedule} if config.rate_schedule else {}),
         **{f"ema_{name}": value for name, value in average(config).items()},
         "seed": config.seed,
         "precision": job.precision,
