@@ -6,8 +6,9 @@ INTRODUCTION = """# A tour of the zoo
 
 The history of GANs is a list of problems and remedies. This tour takes them in the order in which lectures on the
 subject do: architectures and tasks first, then training, then the assessment. Each stop has one problem, one remedy,
-one command, and what the command made. The commands are small: digits of 8 x 8 pixels, or a ring of eight Gaussians,
-so that each takes seconds to minutes on a laptop. They show what a method does, not how good it can become.
+one command, and what the command made. The commands are small: 10 000 images of clothes that are part of the package,
+or a ring of eight Gaussians, so that each takes a minute or a few on a laptop. They show what a method does, not how
+good it can become.
 
 `python benchmarks/tour.py` runs all commands and makes this page; [tour.json](tour.json) has their results. The page
 has the stops that were run so far. The seconds were measured beside other work.
@@ -37,11 +38,12 @@ class Stop:
     see: str = ""
 
 
-_DIGITS = "--dataset=digits --network=mlp --width=128"
+_CLOTHES = "--dataset=fashion10k --width=24 --kernel_size=4 --batch_size=32"
+_FAST = "--learning_rate=1e-3"
 _RING = "--dataset=ring8"
 
 
-def _train(name: str, flags: str, data: str = _DIGITS, steps: int = 2500) -> str:
+def _train(name: str, flags: str, data: str = _CLOTHES, steps: int = 1500) -> str:
     """A command that trains in runs/tour/NAME."""
     return f"python train.py {flags} {data} --steps={steps} --run_dir=runs/tour/{name}"
 
@@ -57,7 +59,7 @@ STOPS = (
         "A network that makes images needs a loss, and nobody can write down what makes an image look real.",
         "A second network learns it. D separates data from samples, and G makes samples that D takes for data "
         "(Goodfellow et al., 2014): `vanilla_gan`.",
-        (_train("game", "--model=vanilla_gan"),),
+        (_train("game", f"--model=vanilla_gan {_FAST}"),),
         _samples("game"),
         "[vanilla_gan.py](../models/vanilla_gan.py) has both losses, minimax and non-saturating.",
     ),
@@ -68,7 +70,7 @@ STOPS = (
         "Both players see the label: G must draw the class, and D knows which class it should be (Mirza and Osindero, "
         "2014): `conditional_gan`, with labels at every layer. With `--conditional`, most other variants take "
         "labels too.",
-        (_train("conditional", "--model=conditional_gan --conditional"),),
+        (_train("conditional", f"--model=conditional_gan --conditional {_FAST}"),),
         _samples("conditional"),
         "Each row is a class. [labels.md](labels.md) measures it.",
     ),
@@ -78,8 +80,8 @@ STOPS = (
         "Large images are hard to draw in one go.",
         "A pyramid: one small GAN draws a coarse image, and at each level a conditional GAN adds the detail (Denton et "
         "al., 2015): `lapgan`.",
-        (_train("lapgan", "--model=lapgan", "--dataset=digits --resolution=16 --width=16", 500),),
-        None,
+        (_train("lapgan", f"--model=lapgan {_FAST}", "--dataset=fashion10k --width=24 --batch_size=32"),),
+        _samples("lapgan"),
         "[lapgan-cifar10.png](lapgan-cifar10.png) has samples of a longer run, level by level, on CIFAR-10.",
     ),
     Stop(
@@ -88,7 +90,7 @@ STOPS = (
         "GANs of convolutions did not train.",
         "Strided convolutions, batch normalization, no hidden dense layers, Adam with a small momentum (Radford et "
         "al., 2016): `dcgan`.",
-        (_train("dcgan", "--model=dcgan", "--dataset=digits --width=32"),),
+        (_train("dcgan", f"--model=dcgan {_FAST}"),),
         _samples("dcgan"),
     ),
     Stop(
@@ -97,7 +99,7 @@ STOPS = (
         "D learns what real images look like, but its one output cannot say into which groups they fall.",
         "D returns a distribution over K classes: certain and balanced for data, uncertain for samples (Springenberg, "
         "2016): `cat_gan`.",
-        (_train("cat_gan", "--model=cat_gan --set categories=10"),),
+        (_train("cat_gan", f"--model=cat_gan --set categories=10 {_FAST}"),),
         _samples("cat_gan"),
     ),
     Stop(
@@ -115,7 +117,7 @@ STOPS = (
         "Some of the latents are codes that a network must be able to read from the image. So they change what is easy "
         "to see (Chen et al., 2016): `info_gan`.",
         (
-            _train("info_gan", "--model=info_gan", steps=4000),
+            _train("info_gan", f"--model=info_gan {_FAST}", steps=2000),
             "python -m gan_zoo.sample --model=runs/tour/info_gan --walk=category_0 --output=runs/tour/info_gan.png",
         ),
         "runs/tour/info_gan.png",
@@ -128,10 +130,11 @@ STOPS = (
         "A discriminator on the codes makes them look like draws from a prior (Makhzani et al., 2016): `aae`.",
         (
             _train("aae", "--model=aae"),
-            "python -m gan_zoo.sample --model=runs/tour/aae --reconstruct=digits --num=32 --output=runs/tour/aae.png",
+            "python -m gan_zoo.sample --model=runs/tour/aae --reconstruct=fashion10k --num=32 "
+            "--output=runs/tour/aae.png",
         ),
         "runs/tour/aae.png",
-        "Rows of digits, and their reconstructions below them.",
+        "Rows of images, and their reconstructions below them.",
     ),
     Stop(
         "bigan",
@@ -140,11 +143,11 @@ STOPS = (
         "D sees pairs, (x, E(x)) and (G(z), z). At the optimum E inverts G (Donahue et al., 2017): `bigan`.",
         (
             _train("bigan", "--model=bigan"),
-            "python -m gan_zoo.sample --model=runs/tour/bigan --reconstruct=digits --num=32 "
+            "python -m gan_zoo.sample --model=runs/tour/bigan --reconstruct=fashion10k --num=32 "
             "--output=runs/tour/bigan.png",
         ),
         "runs/tour/bigan.png",
-        "BiGAN's reconstructions keep the kind of a digit more than its pixels: no loss compares pixels.",
+        "BiGAN's reconstructions keep the kind of thing more than its pixels: no loss compares pixels.",
     ),
     Stop(
         "vae",
@@ -185,7 +188,7 @@ STOPS = (
         "G chases D's score, which changes with every step of D.",
         "G matches the mean of D's features (Salimans et al., 2016): `feature_matching`, or this argument in any "
         "variant.",
-        (_train("feature_matching", "--model=feature_matching"),),
+        (_train("feature_matching", f"--model=feature_matching {_FAST}"),),
         _samples("feature_matching"),
     ),
     Stop(
@@ -212,8 +215,7 @@ STOPS = (
         (
             _train(
                 "averaging",
-                "--model=dcgan --set historical_averaging=0.01 --set real_label=0.9 --g_norm=virtual",
-                "--dataset=digits --width=32",
+                f"--model=dcgan --set historical_averaging=0.01 --set real_label=0.9 --g_norm=virtual {_FAST}",
             ),
         ),
         _samples("averaging"),
@@ -224,7 +226,7 @@ STOPS = (
         "Labels are expensive, and images are not.",
         "D classifies into K classes, and its certainty that an image has any class is its score. Unlabelled images "
         "and samples shape the classifier: `semi_supervised_gan`.",
-        (_train("semi_supervised", "--model=semi_supervised_gan --labelled=100"),),
+        (_train("semi_supervised", f"--model=semi_supervised_gan --labelled=100 {_FAST}"),),
         _samples("semi_supervised"),
     ),
     Stop(
@@ -233,7 +235,7 @@ STOPS = (
         "Where D is certain, the cross entropy is flat, and G learns nothing.",
         "Squared distances to fixed scores never become flat (Mao et al., 2017): `lsgan`. A hinge has a constant slope "
         "for G (Lim and Ye, 2017): `hinge_gan`.",
-        (_train("lsgan", "--model=lsgan"),),
+        (_train("lsgan", f"--model=lsgan {_FAST}"),),
         _samples("lsgan"),
     ),
     Stop(
@@ -259,7 +261,7 @@ STOPS = (
         "The loss of D says nothing about the quality of samples, and a better D gives a worse gradient.",
         "D estimates the earth mover's distance. It must be Lipschitz: by clipped weights (Arjovsky et al., 2017, "
         "`wgan`), or by a penalty on its gradient (Gulrajani et al., 2017, `wgan_gp`).",
-        (_train("wgan", "--model=wgan_gp --learning_rate=5e-4"),),
+        (_train("wgan", "--model=wgan_gp --n_critic=2 --learning_rate=5e-4"),),
         _samples("wgan"),
     ),
     Stop(
@@ -268,7 +270,7 @@ STOPS = (
         "Is it the divergence that makes the Wasserstein GAN work, or the penalty?",
         "The penalty helps other losses as much, even where the divergence they minimise is constant (Fedus et al., "
         "2018): `gan_gp`, and DRAGAN's penalty around the data (Kodali et al., 2017): `dragan`.",
-        (_train("many_paths", "--model=dragan"),),
+        (_train("many_paths", f"--model=dragan {_FAST}"),),
         _samples("many_paths"),
         "[claims.md](claims.md#where-the-divergence-is-constant-gans-still-learn) has the parallel lines of the paper.",
     ),
@@ -277,7 +279,7 @@ STOPS = (
         "Converge: R1",
         "WGAN-GP still pushes at the solution, so the players circle around it.",
         "A penalty that is zero at the solution, on data or on samples (Mescheder et al., 2018): `r1_gan`, `r2_gan`.",
-        (_train("r1", "--model=r1_gan --set gamma=0.1 --learning_rate=1e-3"),),
+        (_train("r1", "--model=r1_gan --set gamma=0.1 --learning_rate=5e-4"),),
         _samples("r1"),
     ),
     Stop(
@@ -285,7 +287,7 @@ STOPS = (
         "Compare, do not judge: the relativistic discriminator",
         "D calls real images real, however good the samples become. But half of a minibatch is fake, as D should know.",
         "D compares real with generated scores (Jolicoeur-Martineau, 2019): `rgan` in pairs, `ragan` with means.",
-        (_train("relativistic", "--model=ragan"),),
+        (_train("relativistic", f"--model=ragan {_FAST}"),),
         _samples("relativistic"),
     ),
     Stop(
@@ -312,7 +314,7 @@ STOPS = (
         "Start with 4 x 4 pixels, and add layers one after the other, fading them in (Karras et al., 2018): "
         "`progressive_gan`.",
         (
-            "python train.py --model=progressive_gan --dataset=digits --width=32 --latent_dim=64 "
+            "python train.py --model=progressive_gan --dataset=fashion10k --resolution=32 --width=32 --latent_dim=64 "
             "--set fade_kimg=10 --set stabilize_kimg=15 --run_dir=runs/tour/progressive",
         ),
         _samples("progressive"),
@@ -337,8 +339,8 @@ STOPS = (
         "Compare features of samples and data: Fréchet distance, kernel distance, precision and recall, each with its "
         "protocol and the value of real images.",
         (
-            _train("assess", "--model=dcgan"),
-            "python -m gan_zoo.evaluate --model=runs/tour/assess --dataset=digits --features=digits --num=500",
+            _train("assess", f"--model=dcgan {_FAST}"),
+            "python -m gan_zoo.evaluate --model=runs/tour/assess --dataset=fashion10k --num=5000",
         ),
         None,
         "[evaluation.md](evaluation.md) explains the metrics, and [zoo.md](zoo.md) has every variant.",

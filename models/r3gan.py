@@ -53,8 +53,8 @@ class R3GAN(GAN):
         r2: E[||grad D(G(z))||^2], without the weight.
 
     Differs from the paper: the values are constant by default, and the schedules count steps, not images. There is no
-    augmentation by default, where the authors' code has that of ADA with a rising probability. The half-life of the moving average is an option of training (`--ema_half_life`) and not on a cosine
-    schedule.
+    augmentation by default, where the authors' code has that of ADA with a rising probability. The half-life of the
+    moving average is an option of training (`--ema_half_life`) and not on a cosine schedule.
 
     References:
         Huang et al., 2024, https://arxiv.org/abs/2501.05441
