@@ -349,7 +349,8 @@ STOPS = (
         "combination",
         "The best solution is a combination",
         "Each technique repairs one fault.",
-        "Combine them: relativistic pairs, R1 and R2, labels. Tests try all pairs of arguments.",
+        "Combine them: relativistic pairs, R1 and R2, labels. `r3gan` has these losses as one method, with networks "
+        "that need no normalization (Huang et al., 2024). Tests try all pairs of arguments.",
         (
             _train(
                 "combination",

@@ -205,6 +205,9 @@ def test_pixels_are_kept_or_dropped():
 # ADA.
 
 
+THOROUGH = pytest.mark.thorough
+
+
 def test_nothing_happens_with_probability_zero():
     x = tf.cast(images(4, 12, 12, 3), tf.float32)
     np.testing.assert_allclose(everything(x, p=0.0)[0, 2:4, 5:7], everything(x, p=-1.0)[0, 2:4, 5:7])
@@ -365,8 +368,8 @@ def test_scores_are_relative_to_the_threshold():
     ("check", "settings"),
     [
         (testing.check_replicas, dict(augmentation="diffaugment", penalties="r1")),
-        (testing.check_replicas, dict(augmentation="ada(kimg=0.02, target=-0.9)")),
-        (testing.check_xla, dict(augmentation="ada(p=0.8)")),
+        pytest.param(testing.check_replicas, dict(augmentation="ada(kimg=0.02, target=-0.9)"), marks=THOROUGH),
+        pytest.param(testing.check_xla, dict(augmentation="ada(p=0.8)"), marks=THOROUGH),
         (testing.check_keras_file, dict(augmentation="ada(kimg=0.02, target=-0.9)", n_critic=2)),
     ],
     ids=["diffaugment-replicas", "ada-replicas", "ada-xla", "ada-resume"],

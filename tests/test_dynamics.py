@@ -340,10 +340,10 @@ def test_any_number_of_players():
 
 
 def test_other_forms_of_models():
-    x = np.float32([[0.5, -1.0], [1.0, 0.0]])
-    labelled = dynamics.Game(conditional(shape=(2,), classes=2), (x, np.int32([0, 1])))
+    x = np.float32([[0.5], [1.0]])
+    labelled = dynamics.Game(conditional(shape=(1,), classes=2, latent_dim=1), (x, np.int32([0, 1])))
     assert np.isfinite(labelled.field()).all() and {*labelled.names} == {"generator", "discriminator"}
-    alone = dynamics.Game(VAE.for_points(width=4, seed=0), x)
+    alone = dynamics.Game(VAE.for_points(1, latent_dim=1, width=1, depth=1, seed=0), x)
     assert {*alone.names} == {"vae"} and np.isfinite(alone.field()).all()
     with pytest.raises(UserError, match="schedule='alternating' needs two players or more, and VAE has one, vae"):
         alone.trajectory(alone.point, step_size=0.1, steps=1, schedule="alternating")

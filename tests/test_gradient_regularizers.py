@@ -186,7 +186,7 @@ IMAGES = np.random.default_rng(0).uniform(-1, 1, size=(8, 8, 8, 1)).astype("floa
     ("cls", "check"),
     [
         (R1GAN, testing.check_weights),
-        (R1GAN, testing.check_xla),
+        pytest.param(R1GAN, testing.check_xla, marks=pytest.mark.thorough),
         (R2GAN, testing.check_replicas),
     ],
     ids=lambda value: value.__name__,

@@ -152,7 +152,11 @@ def test_the_rates_of_the_authors():
 CHECKS = (testing.check_turns, testing.check_mixed_precision, testing.check_keras_file, testing.check_replicas)
 
 
-@pytest.mark.parametrize("check", [*CHECKS, testing.check_export], ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    "check",
+    [*CHECKS, pytest.param(testing.check_export, marks=pytest.mark.thorough)],
+    ids=lambda check: check.__name__,
+)
 def test_canvases_of_images_with_labels_conform(check):
     check(lambda: small((8, 8, 1), classes=3, time_steps=2), (IMAGES[:, :8, :8], LABELS))
 
@@ -190,6 +194,7 @@ def config(run_dir, **kwargs):
     return pipeline.Config(**{**settings, **kwargs})
 
 
+@pytest.mark.thorough
 def test_a_run_on_a_folder_of_images(tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()

@@ -215,7 +215,7 @@ def descending(make):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.thorough), 3])
 def test_workers_take_the_steps_of_one(tmp_path, count):
     names = ",".join(addresses(count))
     env = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -37,6 +37,7 @@ _CLASSES = {
     "gan_zoo.nn.resampling": ("BinomialDownSampling2D", "BinomialUpSampling2D", "LearnedBasis"),
     "gan_zoo.nn.optimizers": ("Adam", "LossScaleOptimizer", "RMSprop", "ScheduledAdam"),
     "gan_zoo.schedules.learning_rates": ("Scaled",),
+    "gan_zoo.schedules.rate_schedules": ("Annealed",),
     "gan_zoo.dynamics.dirac_gan": ("Point",),
 }
 """Classes that are registered as "gan_zoo>Class", by module."""
