@@ -80,9 +80,9 @@ def read_results() -> dict[str, dict]:
 
 
 def write_results(results: dict[str, dict]) -> None:
-    """Writes the results of the commands that are still in the tour."""
-    commands = [command for stop in STOPS for command in stop.commands]
-    kept = {command: results[command] for command in commands if command in results}
+    """Writes the results of the stops that are still in the tour and whose commands were all run."""
+    complete = [stop for stop in STOPS if all(command in results for command in stop.commands)]
+    kept = {command: results[command] for stop in complete for command in stop.commands}
     with atomic_file(DOCS / "tour.json") as file:
         file.write((json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode())
 
