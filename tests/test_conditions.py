@@ -16,7 +16,7 @@ from gan_zoo.penalties import gradient_penalty
 
 SHAPE = (8, 8, 1)
 PROJECTING = [family for family in networks.FAMILIES if family != "r3"]
-"""Families whose score is psi(features) + <V y, features>; r3 has no score without the label."""
+"""Families whose score is psi(features) + <V y, features>. In r3 the score has no term psi."""
 Y = tf.constant([0, 4, 2, 4])
 X = tf.constant(np.random.default_rng(0).uniform(-1, 1, (4, *SHAPE)).astype("float32"))
 Z = tf.random.stateless_normal([4, 3], [0, 0])

@@ -131,8 +131,7 @@ class Builder:
         norm = {"norm": self.g_norm, "prior": self.prior} if self.network in VIRTUAL else {}
         if self.condition == "every_layer":
             labels["condition"] = self.condition
-        own = {**self._depth(), **self._kernels()}
-        return self._family().generator(self.shape, self.latent_dim, self.width, **own, **labels, **norm)
+        return self._family().generator(self.shape, self.latent_dim, self.width, **self._own(), **labels, **norm)
 
     def discriminator(self, outputs: int = 1) -> "keras.Model":
         """A network that maps examples, [B, *shape], or (examples, y) to raw scores, [B, outputs]."""
@@ -196,14 +195,12 @@ class Builder:
     def _scorer(self, outputs: int, **kwargs):
         outputs = whole("outputs", outputs, 1)
         family = self._family()
-        own = {**self._depth(), **self._kernels()}
-        return family.discriminator(self.shape, self.width, self.norm, **own, outputs=outputs, **kwargs)
+        return family.discriminator(self.shape, self.width, self.norm, **self._own(), outputs=outputs, **kwargs)
 
     def _family(self):
         return importlib.import_module(f"gan_zoo.networks.{self.network}")
 
-    def _depth(self) -> dict[str, int]:
-        return {"depth": self.depth} if self.network == "mlp" else {}
-
-    def _kernels(self) -> dict[str, int]:
-        return {"kernel_size": self.kernel_size} if self.kernel_size else {}
+    def _own(self) -> dict[str, int]:
+        """Settings that only some families have."""
+        depth = {"depth": self.depth} if self.network == "mlp" else {}
+        return depth | ({"kernel_size": self.kernel_size} if self.kernel_size else {})

@@ -21,7 +21,7 @@ CIFAR-10 and FFHQ. With a width that is not a multiple of 8, groups have as many
 that divides 2C.
 
 The generator joins a linear layer of the one-hot label, as long as z, to z. In D the projection is <V y, A f>, where f
-are the features, A is a linear layer and V holds a row for each class: there is no score without the label.
+are the features, A is a linear layer and V holds a row for each class. It is the whole score: no other term is added.
 
 Images have no bound, unlike those of networks that end in tanh; they are clipped to [-1, 1] when they are written. In
 half precision the blocks at 4 x 4 or 7 x 7 pixels compute in float32, as in the authors' code.
