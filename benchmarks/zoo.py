@@ -12,6 +12,7 @@ a machine that should do nothing else meanwhile.
 """
 
 import dataclasses
+import functools
 import itertools
 import json
 import shutil
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from absl import flags
 
-from gan_zoo import data, evaluate
+from gan_zoo import GenerativeModel, data, evaluate
 from gan_zoo.models import VARIANTS
 from gan_zoo.registry.variants import find_model
 from gan_zoo.sampling.pretrained import load_pretrained
@@ -92,21 +93,40 @@ def define_flags() -> None:
 def missing(
     table: Table, name: str, rows: list[dict], recipe: str | None, only: Sequence[str] = ()
 ) -> Iterator[tuple[str, str, int]]:
-    """Yields the recipes, variants and seeds of a table that have no row: the first seed of all variants first."""
+    """Yields the recipes, variants and seeds of a table that have no row: the first seed of all first, the own recipe.
+
+    A variant whose own recipe is the common one has no rows of the common recipe.
+    """
     there = {(row["table"], row["recipe"], row["variant"], row["seed"]) for row in rows}
-    for kind in ("own", "common"):
-        for seed in range(table.seeds):
+    for seed in range(table.seeds):
+        for kind in ("own", "common"):
             for variant in only or table.variants:
-                if recipe in (None, kind) and (name, kind, variant, seed) not in there:
+                wanted = recipe in (None, kind) and (kind == "own" or not own_is_common(variant))
+                if wanted and (name, kind, variant, seed) not in there:
                     yield kind, variant, seed
+
+
+def small(variant: str, **settings) -> GenerativeModel:
+    """Returns a small model of a variant, compiled with its defaults."""
+    cls = find_model(variant)
+    settings |= {"classes": 2} if cls.takes_labels == "required" else {}
+    gan = cls.for_images((8, 8, 1), width=2, latent_dim=2, **settings)
+    gan.compile()
+    return gan
 
 
 def turns(variant: str, recipe: str) -> int:
     """Returns the number of real minibatches that a step of a variant takes."""
-    cls = find_model(variant)
-    settings = {"n_critic": 1} if recipe == "common" and "n_critic" in cls.parameters() else {}
-    settings |= {"classes": 2} if cls.takes_labels == "required" else {}
-    return cls.for_images((8, 8, 1), width=2, latent_dim=2, **settings).minibatches_per_step
+    common = recipe == "common" and "n_critic" in find_model(variant).parameters()
+    return small(variant, **({"n_critic": 1} if common else {})).minibatches_per_step
+
+
+@functools.cache
+def own_is_common(variant: str) -> bool:
+    """Returns whether the defaults of a variant are the common recipe, so that both runs are the same."""
+    gan = small(variant)
+    rates = {round(float(optimizer.learning_rate), 9) for optimizer in gan.optimizers().values()}
+    return rates == {COMMON["learning_rate"]} and getattr(gan, "n_critic", 1) == COMMON["n_critic"]
 
 
 def train(table: Table, recipe: str, variant: str, seed: int, steps: int, data_dir: str | None, run_dir: Path) -> None:
@@ -223,7 +243,7 @@ def block(name: str, recipe: str, rows: list[dict]) -> str:
         found = present[variant]
         numbers = [cell(column(found, m), evaluate.MEASURES[m].digits) for m in METRICS]
         speed = f"{found[0]['images_per_second']:,.0f}" if "cpu" in found[0] else ""
-        picture = f"![{variant}](zoo/{name}/{recipe}/{variant}.png)"
+        picture = f"![{variant}](zoo/{name}/{found[0]['recipe']}/{variant}.png)"
         lines.append(f"| `{variant}` | {' | '.join(numbers)} | {speed} | {picture} |")
     real = [f"{rows[0]['real'][m]:.{evaluate.MEASURES[m].digits}f}" for m in METRICS]
     lines.append(f"| real images | {' | '.join(real)} | | |")
@@ -242,12 +262,15 @@ def write_page(docs: Path) -> None:
         "# The zoo on images\n",
         "Made by `benchmarks/zoo.py`. Samples are of the moving average of the generator's weights. *Own recipe*: the "
         "defaults of each variant, which are those of its paper where it has them. *Common recipe*: learning rate "
-        f"{COMMON['learning_rate']:g} and one discriminator turn for all. Recipes of papers were chosen for other data "
+        f"{COMMON['learning_rate']:g} and one discriminator turn for all; variants with these defaults have the same "
+        "rows in both tables. Recipes of papers were chosen for other data "
         "and longer training, so this is not a ranking of methods.\n",
     ]
     for name in TABLES:
         for recipe in ("own", "common"):
             found = [row for row in rows if (row["table"], row["recipe"]) == (name, recipe)]
+            if recipe == "common" and found:
+                found += [row for row in rows if row["table"] == name and own_is_common(row["variant"])]
             protocols = sorted({row["protocol"] for row in found})
             if len(protocols) > 1:
                 raise SystemExit(f"zoo.json: rows of {name} have different protocols: remove the older ones.")

@@ -109,7 +109,7 @@ def test_the_discriminator_is_a_perceptron_for_codes():
     assert independence.mixing_layer(aae.discriminator) == "minibatch discrimination"
 
 
-@pytest.mark.parametrize("prior", ["mixture", "swiss_roll"])
+@pytest.mark.parametrize("prior", ["mixture", pytest.param("swiss_roll", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("check", [testing.check_replicas, testing.check_xla, testing.check_mixed_precision])
 def test_priors_in_the_plane_conform(prior, check):
     check(lambda: AAE.for_points(width=4, prior=prior, classes=3), (POINTS, LABELS))

@@ -89,7 +89,11 @@ def test_balances_conform(check, text):
 
 @pytest.mark.parametrize(
     ("cls", "check"),
-    [(WGAN, testing.check_replicas), (WGANGP, testing.check_replicas), (WGANGP, testing.check_xla)],
+    [
+        (WGANGP, testing.check_replicas),
+        pytest.param(WGAN, testing.check_replicas, marks=pytest.mark.thorough),
+        pytest.param(WGANGP, testing.check_xla, marks=pytest.mark.thorough),
+    ],
     ids=lambda value: value.__name__,
 )
 def test_simultaneous_steps_conform(check, cls):
@@ -225,7 +229,10 @@ def test_real_and_generated_points_get_fresh_noise_in_both_turns():
 
 @pytest.mark.parametrize(
     "check",
-    [testing.check_replicas, testing.check_xla, testing.check_keras_file, testing.check_mixed_precision],
+    [
+        *(testing.check_keras_file, testing.check_mixed_precision),
+        *(pytest.param(check, marks=pytest.mark.thorough) for check in (testing.check_replicas, testing.check_xla)),
+    ],
     ids=lambda check: check.__name__,
 )
 def test_noise_conforms(check):

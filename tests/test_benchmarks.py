@@ -129,7 +129,14 @@ def test_the_zoo_on_images(benchmarks, tmp_path):
     page = (tmp_path / "zoo.md").read_text()
     assert page.index("| `wgan_gp` | 1.00 |") < page.index("| `dcgan` | 2.00 |") < page.index("| real images | 0.50 |")
     missing = list(zoo.missing(zoo.TABLES["digits"], "digits", rows, None))
-    assert missing == [("common", "dcgan", 0), ("common", "wgan_gp", 0)]
+    assert missing == [("common", "wgan_gp", 0)]  # the own recipe of DCGAN is the common one
+    rows.append({**rows[1], "recipe": "common"})
+    (tmp_path / "zoo.json").write_text(json.dumps(rows))
+    zoo.write_page(tmp_path)
+    common = (tmp_path / "zoo.md").read_text().partition("## digits, common recipe")[2]
+    assert common.index("| `wgan_gp` | 1.00 |") < common.index("| `dcgan` | 2.00 |")
+    assert "(zoo/digits/own/dcgan.png)" in common and "(zoo/digits/common/wgan_gp.png)" in common
+    assert "of 2 runs" not in common
     assert (zoo.turns("wgan_gp", "own"), zoo.turns("wgan_gp", "common"), zoo.turns("dcgan", "own")) == (5, 1, 1)
     rows[0]["protocol"] = "q"
     (tmp_path / "zoo.json").write_text(json.dumps(rows))

@@ -288,7 +288,7 @@ LAYER = dict(minibatch_discrimination=True, real_label=0.9, dtype="float64")
         pytest.param(LAYER, testing.check_keras_file, id="layer-file"),
     ],
 )
-def test_they_conform(settings, check, four_replicas):
+def test_they_conform(settings, check):
     check(lambda: VanillaGAN.for_points(width=4, **settings), variants.POINTS)
 
 

@@ -234,7 +234,7 @@ def test_the_published_sizes():
 @pytest.mark.parametrize(
     "check", [testing.check_turns, testing.check_keras_file, testing.check_replicas], ids=lambda check: check.__name__
 )
-@pytest.mark.parametrize("network", ["dcgan", "maxout"])
+@pytest.mark.parametrize("network", ["dcgan", pytest.param("maxout", marks=pytest.mark.thorough)])
 def test_images_conform(network, check):
     check(lambda: small(network=network, width=4), (IMAGES, LABELS))
 

@@ -18,6 +18,29 @@ LABELLED_CHECKS = (testing.check_keras_file, testing.check_replicas)
 ON_IMAGES = {"dcgan": 2, "kl_wgan": 1, "wgan_gp": 1, "ebgan": 1, "progressive_gan": 1}
 """Variants with their discriminator turns. One splits a batch of images: the graph of more turns takes long to make."""
 
+# The other checks find what some kinds of variants alone can break: second derivatives, inner steps, spectral
+# normalization, batch statistics, more than two networks, a classifier, growth. `make thorough` runs them on all.
+OF_KINDS = (testing.check_xla, testing.check_weights, testing.check_export)
+KINDS = (
+    "dcgan",
+    "wgan_gp",
+    "kl_wgan",
+    "unrolled_gan",
+    "consensus_gan",
+    "primal_dual_gan",
+    "r3gan",
+    "ebgan",
+    "vae",
+    "aae",
+)
+KINDS += ("bigan", "info_gan", "semi_supervised_gan", "lapgan", "gran", "progressive_gan")
+CASES = [
+    pytest.param(name, check, id=f"{name}-{check.__name__}", marks=[pytest.mark.thorough] * repeats)
+    for name in VARIANTS
+    for check in testing.CHECKS
+    for repeats in [check in OF_KINDS and name not in KINDS]
+]
+
 # Four replicas are compared for a variant with batch normalization, one with spectral normalization, and three whose
 # losses hold statistics of the whole batch. The rest have two.
 ON_FOUR = ("dcgan", "kl_wgan", "ragan", "consensus_gan", "primal_dual_gan")
@@ -27,8 +50,7 @@ def points(cls):
     return lambda: cls.for_points(width=4)
 
 
-@pytest.mark.parametrize("check", testing.CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(("name", "check"), CASES)
 def test_a_variant(name, check, monkeypatch):
     if name in ON_FOUR:
         monkeypatch.setattr(testing, "REPLICAS", (2, 4))
@@ -38,7 +60,13 @@ def test_a_variant(name, check, monkeypatch):
 
 
 @pytest.mark.parametrize("check", LABELLED_CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize(("name", "n_critic"), ON_IMAGES.items())
+@pytest.mark.parametrize(
+    ("name", "n_critic"),
+    [
+        pytest.param(name, turns, marks=[pytest.mark.thorough] * (name in ("wgan_gp", "ebgan")))
+        for name, turns in ON_IMAGES.items()
+    ],
+)
 def test_on_images_with_labels(name, n_critic, check):
     cls = getattr(models, VARIANTS[name])
     make = lambda: cls.for_images((8, 8, 1), latent_dim=4, width=4, n_critic=n_critic, classes=3)  # noqa: E731

@@ -51,7 +51,7 @@ def steps(gan, data, policy, count=2):
 
 # test_precision.py has the mixed policies. bfloat16 has fewer digits than float16 and a wider range: the tests below of
 # files, samples and optimizers use it.
-@pytest.mark.parametrize("policy", ["float64", "float16"])
+@pytest.mark.parametrize("policy", [pytest.param("float64", marks=pytest.mark.thorough), "float16"])
 @pytest.mark.parametrize(("family", "norm"), FAMILIES, ids=str)
 def test_every_family_with_every_norm(family, norm, policy):
     keras.config.set_dtype_policy(policy)

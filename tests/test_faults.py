@@ -79,8 +79,18 @@ def take_the_older(path, random_):
     shutil.copy(path.parent.parent / "00000001" / path.name, path)
 
 
-@pytest.mark.parametrize("name", [checkpoints.MODEL, checkpoints.EMA, checkpoints.INDEX])
-@pytest.mark.parametrize("damage", [flip, cut, remove, take_the_older], ids=lambda f: f.__name__)
+FILES = (checkpoints.MODEL, checkpoints.EMA, checkpoints.INDEX)
+
+
+@pytest.mark.parametrize(
+    ("damage", "name"),
+    [
+        pytest.param(damage, name, id=f"{damage.__name__}-{name}", marks=[pytest.mark.thorough] * repeats)
+        for k, damage in enumerate((flip, cut, remove, take_the_older))
+        for j, name in enumerate(FILES)
+        for repeats in [j not in (k % len(FILES), (k + 1) % len(FILES))]
+    ],
+)
 def test_any_damage_to_a_checkpoint_is_found_and_the_one_before_is_taken(saved, caplog, name, damage):
     gan, ema, folder = saved
     random_ = random.Random(f"{SEED} {name}")

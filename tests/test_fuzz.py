@@ -432,7 +432,7 @@ def test_paths_and_names(line, words):
             assert words in assert_one_sentence(result)
 
 
-@fuzz(75)
+@fuzz(50)
 @given(command_lines())
 def test_flags(line):
     with folder() as root:
@@ -515,7 +515,7 @@ READERS = [
 ]
 
 
-@fuzz(30)
+@fuzz(20)
 @given(st.data())
 def test_run_json(run, monkeypatch, data):
     from gan_zoo import refine
@@ -695,7 +695,7 @@ TOOLS = {
 }
 
 
-@fuzz(40)
+@fuzz(30)
 @given(st.data())
 def test_other_tools(run, monkeypatch, data):
     starts = ("pretrained.Pretrained.__call__", "refine.refine", "dynamics.report.examine", "compare.runner.work")

@@ -187,7 +187,7 @@ IMAGES = np.random.default_rng(0).uniform(-1, 1, size=(8, 8, 8, 1)).astype("floa
     [
         (R1GAN, testing.check_weights),
         pytest.param(R1GAN, testing.check_xla, marks=pytest.mark.thorough),
-        (R2GAN, testing.check_replicas),
+        pytest.param(R2GAN, testing.check_replicas, marks=pytest.mark.thorough),
     ],
     ids=lambda value: value.__name__,
 )

@@ -149,12 +149,13 @@ def test_the_rates_of_the_authors():
     assert rates == pytest.approx([4e-5, 1e-4])
 
 
-CHECKS = (testing.check_turns, testing.check_mixed_precision, testing.check_keras_file, testing.check_replicas)
+CHECKS = (testing.check_turns, testing.check_mixed_precision, testing.check_keras_file)
+LONG = (testing.check_replicas, testing.check_export)
 
 
 @pytest.mark.parametrize(
     "check",
-    [*CHECKS, pytest.param(testing.check_export, marks=pytest.mark.thorough)],
+    [*CHECKS, *(pytest.param(check, marks=pytest.mark.thorough) for check in LONG)],
     ids=lambda check: check.__name__,
 )
 def test_canvases_of_images_with_labels_conform(check):

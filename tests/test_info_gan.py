@@ -114,7 +114,10 @@ def test_recognition_is_that_of_inference_mode():
 
 @pytest.mark.parametrize(
     "check",
-    [testing.check_turns, testing.check_replicas, testing.check_keras_file, testing.check_xla, testing.check_export],
+    [
+        *(testing.check_turns, testing.check_replicas, testing.check_keras_file, testing.check_export),
+        pytest.param(testing.check_xla, marks=pytest.mark.thorough),
+    ],
     ids=lambda check: check.__name__,
 )
 def test_other_codes_conform(check):

@@ -243,10 +243,15 @@ def test_norms(norm):
     assert all(np.isfinite(value) for value in gan.train_step(tf.constant(IMAGES[16])).values())
 
 
-CHECKS = (testing.check_turns, testing.check_mixed_precision, testing.check_keras_file, testing.check_replicas)
+CHECKS = (testing.check_turns, testing.check_keras_file, testing.check_replicas)
+LONG = (testing.check_mixed_precision, testing.check_export)
 
 
-@pytest.mark.parametrize("check", [*CHECKS, testing.check_export], ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    "check",
+    [*CHECKS, *(pytest.param(check, marks=pytest.mark.thorough) for check in LONG)],
+    ids=lambda check: check.__name__,
+)
 def test_two_levels_with_labels_conform(check):
     check(lambda: small(classes=3), (IMAGES[16], LABELS))
 

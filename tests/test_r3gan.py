@@ -181,7 +181,10 @@ def test_adam_with_a_schedule_is_pytorchs_formula():
 
 @pytest.mark.parametrize(
     "check",
-    [testing.check_weights, testing.check_keras_file, testing.check_replicas, testing.check_xla],
+    [
+        *(testing.check_keras_file, testing.check_replicas),
+        *(pytest.param(check, marks=pytest.mark.thorough) for check in (testing.check_weights, testing.check_xla)),
+    ],
     ids=lambda check: check.__name__,
 )
 def test_schedules_conform(check, two_replicas):

@@ -48,7 +48,10 @@ def test_norms_on_replicas(cls, arguments):
     )
 
 
-@pytest.mark.parametrize("balance", ["until(d_loss=1.3)", "warm_up(turns=2, first=1, every=0)"])
+@pytest.mark.parametrize(
+    "balance",
+    ["until(d_loss=1.3)", pytest.param("warm_up(turns=2, first=1, every=0)", marks=pytest.mark.thorough)],
+)
 def test_a_generator_that_waits_on_replicas_in_float16(two_replicas, balance):
     keras.config.set_dtype_policy("mixed_float16")
     with two_replicas.scope():

@@ -38,6 +38,11 @@ LOSSES = {
     "TwoGenerators": {"d_loss", "g_loss", "second_loss"},
 }
 NAMES = tuple(LOSSES)
+SHOWN = [
+    name if name in ("ClassifierGAN", "TwoGenerators") else pytest.param(name, marks=pytest.mark.thorough)
+    for name in NAMES
+]
+"""The zoo has variants like the others, and tests them in the same ways."""
 STEPS = 6
 
 # Forks a process for each system after TensorFlow is imported. Each kills itself just after its second checkpoint.
@@ -86,7 +91,7 @@ def test_each_is_a_class_of_at_most_25_lines():
 
 
 @pytest.mark.parametrize("check", testing.CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHOWN)
 def test_it_conforms(name, check):
     data, classes = ((POINTS, LABELS), 3) if name == "ClassifierGAN" else (POINTS, None)
     check(lambda: getattr(systems, name).for_points(width=4, classes=classes), data)
@@ -108,7 +113,7 @@ def killed(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHOWN)
 def test_a_killed_run_continues_bit_for_bit_exports_and_samples(name, killed, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(FILE.parent))
     run, whole = killed / name, tmp_path / "whole"
