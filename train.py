@@ -206,7 +206,9 @@ def main() -> int:
     if values.list:
         return console.finish(list_all())
     if values.recipe is not None:
-        recipes.fill(recipes.load(values.recipe), values)
+        recipe = recipes.load(values.recipe)
+        recipes.fill(recipe, values)
+        console.say(recipe.about())
     for name in ("model", "dataset"):
         if not values[name].value:
             raise command_line.UserError(f"--{name} is missing: --list shows all names.")

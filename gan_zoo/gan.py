@@ -165,8 +165,8 @@ class GAN(GenerativeModel):
         Raises:
             UserError: Also if `lecam` or an adaptive augmentation needs scores with a threshold, and there is none.
         """
-        for argument in ("lecam",) * bool(self.lecam) + ("augmentation",) * self._adapts:
-            if self.score_threshold is None:
+        for argument, needs_threshold in (("lecam", self.lecam), ("augmentation", self._adapts)):
+            if needs_threshold and self.score_threshold is None:
                 instead = " or give a constant probability, 'ada(p=0.2)'" if argument == "augmentation" else ""
                 raise UserError(
                     f"{argument}={getattr(self, argument)!r} needs scores with a threshold between real and generated, "

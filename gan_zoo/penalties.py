@@ -12,7 +12,7 @@ scale of its own, in addition to that of the loss: see `precision.inner_gradient
 import contextlib
 import contextvars
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -39,23 +39,15 @@ def squared_gradient_norm(D: Discriminator, x: tf.Tensor, usual: float = 1.0) ->
         x: Points, [B, ...], float32.
         usual: The expected norm, if it is above 1. In float16, gradients that are much larger may overflow.
     """
-    return _scores_and_squared_norms(D, x, usual)[1]
+    return _score_and_squared_norm(D, x, usual)[1]
 
 
-def _scores_and_squared_norms(D: Discriminator, x: tf.Tensor, usual: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:
+def _score_and_squared_norm(D: Discriminator, x: tf.Tensor, usual: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:
     """D(x) and ||grad_x D(x)||_2^2 of each example, both [B], float32, from one forward and one backward pass."""
     _check_independence(D)
     x = tf.nest.map_structure(tf.stop_gradient, x)
-    images = [tf.nest.flatten(x)[k] for k in image_indices(x)]
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(images)
-        scores = tf.reshape(at_least_float32(D(x)), [-1])
-        # Each score depends on its own example only, so the gradient of the sum contains every example's own gradient.
-        total = tf.reduce_sum(scores)
-    scale = INNER_SCALE / 2.0 ** math.ceil(math.log2(max(1.0, usual)))
-    gradients = [tf.cast(gradient, scores.dtype) for gradient in inner_gradient(tape, total, images, scale)]
-    norms = [tf.reduce_sum(tf.square(g), axis=list(range(1, g.shape.rank))) for g in gradients]
-    return scores, norms[0] if len(norms) == 1 else tf.add_n(norms)
+    (scores,), (norms,) = _differentiate(lambda x: [tf.reshape(at_least_float32(D(x)), [-1])], [x], usual)
+    return scores, norms
 
 
 def scores_and_squared_norms(D: Callable, *xs: Any) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
@@ -71,13 +63,24 @@ def scores_and_squared_norms(D: Callable, *xs: Any) -> tuple[list[tf.Tensor], li
         A list of the scores, [B, 1], and a list of the squared norms, [B], of each minibatch.
     """
     _check_independence(D)
-    images = [images_of(x) for x in xs]
+    return _differentiate(D, xs)
+
+
+def _differentiate(D: Callable, xs: Sequence[Any], usual: float = 1.0) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """D(*xs), a list of scores, and for each of the minibatches the squared norm of the gradient of each example."""
+    images = [[tf.nest.flatten(x)[k] for k in image_indices(x)] for x in xs]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         scores = D(*xs)
+        # Each score depends on its own example only, so the gradient of the sum contains every example's own gradient.
         total = tf.add_n([tf.reduce_sum(part) for part in scores])
-    gradients = [tf.cast(gradient, total.dtype) for gradient in inner_gradient(tape, total, images)]
-    return scores, [tf.reduce_sum(tf.square(g), axis=list(range(1, g.shape.rank))) for g in gradients]
+    scale = INNER_SCALE / 2.0 ** math.ceil(math.log2(max(1.0, usual)))
+
+    def squared_norm(gradients: list[tf.Tensor]) -> tf.Tensor:
+        squares = [tf.square(tf.cast(gradient, total.dtype)) for gradient in gradients]
+        return tf.add_n([tf.reduce_sum(square, axis=list(range(1, square.shape.rank))) for square in squares])
+
+    return scores, [squared_norm(gradients) for gradients in inner_gradient(tape, total, images, scale)]
 
 
 def _check_independence(D: Discriminator) -> None:
@@ -139,8 +142,8 @@ def js_regularizer(D: Discriminator, real: tf.Tensor, fake: tf.Tensor) -> tf.Ten
         real: Real examples, [B, ...].
         fake: Generated examples, [B, ...].
     """
-    r, real_norms = _scores_and_squared_norms(D, real)
-    f, fake_norms = _scores_and_squared_norms(D, fake)
+    r, real_norms = _score_and_squared_norm(D, real)
+    f, fake_norms = _score_and_squared_norm(D, fake)
     at_real = tf.reduce_mean(tf.square(tf.sigmoid(-r)) * real_norms)
     return at_real + tf.reduce_mean(tf.square(tf.sigmoid(f)) * fake_norms)
 

@@ -41,6 +41,7 @@ def test_every_recipe_is_valid(name):
         assert {"frechet", "protocol", "minutes", "machine"} == set(recipe.result)
         assert "EfficientNet" in recipe.result["protocol"]
     assert recipe.title in recipe.line()
+    assert [line[:17].strip() for line in recipe.about().splitlines()] == ["recipe", "source", "published"]
 
 
 def test_flags_beside_a_recipe_replace_its_own(tmp_path):

@@ -55,7 +55,8 @@ class Health(StepCallback):
         generator has about s^2 different samples.
     overfit: Only with held-out examples: (E D(x) - E D(v)) / (E D(x) - E D(G(z))) for training examples x and held-out
         ones v. 0 is a discriminator that does not distinguish them, and 1 is one that takes all it has not seen for
-        generated. It is missing where "d_auc" is. See Karras et al. (2020), Section 3, equation 1, r_v.
+        generated. It is missing where "d_auc" is, and where both means of the denominator are equal. See Karras et al.
+        (2020), Section 3, equation 1, r_v.
     modes: The number of modes that the samples cover, if the distribution has known modes: see `gan_zoo.metrics`.
 
     A check does not change training: it restores the statistics of the networks, the random stream and all other state.
@@ -123,8 +124,8 @@ class Health(StepCallback):
             replicated,
         )
         found = {"d_auc": auc(*here["scores"][:2])} if here["scores"] else {}
-        if len(here["scores"]) > 2:
-            found["overfit"] = overfitting(*here["scores"])
+        if len(here["scores"]) > 2 and (gauge := overfitting(*here["scores"])) is not None:
+            found["overfit"] = gauge
         found |= {name: float(norm) for name, norm in here["gradients"].items()}
         found["duplicates"] = duplicates(here["samples"], np.asarray(images_of(x)))
         if self.target is not None:
@@ -208,10 +209,13 @@ def auc(real: np.ndarray, fake: np.ndarray) -> float:
     return float((ranks.sum() - len(real) * (len(real) + 1) / 2) / (len(real) * len(fake)))
 
 
-def overfitting(real: np.ndarray, fake: np.ndarray, held_out: np.ndarray) -> float:
-    """The place of the mean score of held-out examples between training examples, 0, and samples, 1: see `Health`."""
+def overfitting(real: np.ndarray, fake: np.ndarray, held_out: np.ndarray) -> float | None:
+    """The place of the mean score of held-out examples between training examples, 0, and samples, 1: see `Health`.
+
+    None if training examples and samples have the same mean score.
+    """
     real, fake, held_out = (float(np.mean(scores)) for scores in (real, fake, held_out))
-    return (real - held_out) / (real - fake) if real != fake else float("nan")
+    return (real - held_out) / (real - fake) if real != fake else None
 
 
 def duplicates(samples: np.ndarray, real: np.ndarray) -> float:

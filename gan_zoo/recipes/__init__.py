@@ -39,6 +39,11 @@ class Recipe:
     published: str = ""
     result: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+    def about(self) -> str:
+        """Lines that say what the recipe is, where it comes from, and how the published one differs."""
+        rows = {"recipe": f"{self.name}: {self.line()}", "source": self.source, "published": self.published}
+        return "\n".join(f"{word:<17}{text}" for word, text in rows.items() if text)
+
     def line(self) -> str:
         """The title and the result in one line."""
         if not self.result:

@@ -156,6 +156,10 @@ def check(config: Config) -> None:
     for name, value in rates(config).items():
         if not 0 < value < 1e38:
             raise UserError(f"--{name} must be positive, not {value}.")
+    if config.rate_schedule is not None:
+        from gan_zoo.schedules import rate_schedules
+
+        rate_schedules.parse(config.rate_schedule)
     if config.condition and not config.conditional:
         raise UserError(f"--condition={config.condition} says how networks read labels: add --conditional.")
     if config.labelled and config.conditional:
