@@ -17,6 +17,7 @@ SETTINGS = {
     **dict(model="lsgan", dataset="fashion10k", data_dir=None, steps=40, batch_size=8, network="dcgan", width=4),
     "data": {"kind": "image", "shape": [8, 8, 1], "size": 100, "split": "train", "crop": 8, "classes": ["a<b", "two"]},
     "arguments": {"classes": 2, "b": 1.0},
+    "d_optimizer": {"class": "Adam", "learning_rate": 0.00019999999494757503, "clipnorm": None, "amsgrad": False},
 }
 
 
@@ -40,6 +41,8 @@ def test_the_page_shows_samples_classes_curves_and_settings(run_dir):
     assert re.findall(r"<li>(.*)</li>", text) == ["a&lt;b", "two"]
     assert text.count("data:image/png;base64,") == 7  # the last grid, five earlier ones, the curves
     assert re.findall(r'(?:src|href)="(?!data:)', text) == []
+    assert "<td>class Adam, learning_rate 0.0002, clipnorm none, amsgrad no</td>" in text
+    assert "<td>a&lt;b, two</td>" in text
     assert "<td>fashion10k</td>" in text and "train.py --model=lsgan --set &#39;a=b c&#39;</pre>" in text
     assert all(
         tag in text for tag in ('lang="en"', "<main>", 'alt="Samples after step 40, a class a row: a&lt;b, two"')

@@ -113,6 +113,17 @@ def _picture(path: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
+def _words(value: Any) -> str:
+    """A setting as a reader would write it: without the brackets and quotes of JSON."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_words(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_words, value))
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def _step(path: Path) -> int:
     return int(path.stem.removeprefix("step-"))
 
@@ -126,5 +137,5 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    templates.filters |= {"picture": _picture, "step": _step}
+    templates.filters |= {"picture": _picture, "step": _step, "words": _words}
     return templates
