@@ -22,6 +22,7 @@ from gan_zoo import data
 from gan_zoo.data import cache, decoding
 from gan_zoo.data.folder import find
 from gan_zoo.training import pipeline
+from gan_zoo.util import files
 from gan_zoo.util.errors import UserError
 
 from .waiting import HANGING
@@ -812,7 +813,7 @@ except UserError as error:
         def refused(path, name):
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr(cache, "_lock", refused)
+        monkeypatch.setattr(files, "lock_of", refused)
         assert open_folder(folder, store).size == 6
         assert len(decoded) == 6
         assert not caplog.messages

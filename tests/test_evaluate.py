@@ -1,11 +1,13 @@
 """The evaluation of images: what it measures, its protocol, its cache, its command, and its use in training."""
 
+import concurrent.futures
 import dataclasses
 import errno
 import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -339,14 +341,14 @@ def test_features_of_the_reference_are_cached_by_content(source, tmp_path):
     first, count = measured()
     assert count == len(source.images) + 40
     assert measured() == (first, 40)
-    (folder,) = tmp_path.iterdir()
+    (folder,) = tmp_path.glob("[!.]*")
     (folder / "features.npy").write_bytes(b"damaged")
     assert measured() == (first, len(source.images) + 40)
     (folder / "floor-40-0.json").write_text("[]")
     assert measured() == (first, 40)
     features = dataclasses.replace(features, fingerprint="2" * 16)
     assert measured() == (first, len(source.images) + 40)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("[!.]*"))) == 2
 
 
 def test_a_cache_that_cannot_be_written(source, tmp_path):
@@ -356,20 +358,26 @@ def test_a_cache_that_cannot_be_written(source, tmp_path):
 
 
 def test_two_processes_with_one_cache(tmp_path):
-    """The second one keeps what the first one has published, which it may be reading."""
+    """The second waits for the first, and takes its features; what a killed one has left is removed."""
     from gan_zoo.evaluate import reference
 
-    def fill(folder):
-        folder.mkdir(exist_ok=True)
-        np.save(folder / "features.npy", np.zeros((3, 2), np.float32))
-        (folder / "meta.json").write_text("{}")
+    filled, may_end = [], threading.Event()
+
+    def fill(part):
+        filled.append(part)
+        assert may_end.wait(60) and not [*part.iterdir()]
+        np.save(part / "features.npy", np.ones((3, 2), np.float32))
+        (part / "meta.json").write_text("{}")
 
     final = tmp_path / "features"
-    with reference._new_folder(final, 3) as part:
-        fill(part)
-        fill(final)
-        (final / "floor-1-0.json").write_text("{}")
-    assert (final / "floor-1-0.json").exists() and [*tmp_path.iterdir()] == [final]
+    (tmp_path / "features.partial").mkdir()
+    (tmp_path / "features.partial" / "features.npy").write_bytes(b"of a killed process")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(reference._filled, final, 3, fill) for _ in range(2)]
+        may_end.set()
+        for job in jobs:
+            np.testing.assert_array_equal(job.result(60)[0], np.ones((3, 2)))
+    assert len(filled) == 1 and sorted(path.name for path in tmp_path.glob("[!.]*")) == ["features"]
 
 
 def test_full_disks(source, tmp_path, monkeypatch):

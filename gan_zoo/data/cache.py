@@ -8,7 +8,6 @@ even if it is killed, so leftovers of dead processes are recognized without comp
 at any time; it is rebuilt when needed.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -24,7 +23,7 @@ import google_crc32c
 import numpy as np
 
 from gan_zoo.data.decoding import PIXELS_VERSION, ImageSet, Report, check_skipped, decode_all
-from gan_zoo.util import checks
+from gan_zoo.util import checks, files
 from gan_zoo.util.errors import UserError
 
 MEMORY_LIMIT = 2 * 2**30
@@ -166,7 +165,7 @@ def _make(
         if path.parent == NOWHERE:
             raise OSError("this user has no home folder: name one with --cache_dir, or in the variable GAN_ZOO_CACHE")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(path, images.name):
+        with files.lock_of(path, f"{images.name} is being decoded"):
             if path.exists():
                 try:
                     return _open(path, key, memory_limit)
@@ -188,18 +187,6 @@ def _make(
             ) from error
         _log.warning("cache_dir %s cannot be used (%s): %s is decoded at every start.", folder, error, images.name)
         return _in_memory(images, channels, crop, resolution, max_skipped)
-
-
-def _lock(path: Path, name: str) -> contextlib.AbstractContextManager:
-    """Waits until no other process fills the folder, and locks it until the `with` statement ends."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        return lock.acquire(blocking=False)
-    except Timeout:
-        _log.warning("%s is being decoded by another process: waiting until that is done.", name)
-        return lock.acquire()
 
 
 def _start(path: Path, size: int) -> Path:

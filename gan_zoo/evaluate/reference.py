@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -100,12 +99,14 @@ def open_reference(
     folder = _folder(source, features, pixels, cache_dir)
     found = _cached(folder, len(order))
     if found is None:
-        with _new_folder(folder, len(order)) as part:
+        meta = {"features": features.fingerprint, "images": pixels, "order": _ORDER_SEED, "count": len(order)}
+
+        def fill(part: Path) -> None:
             with progress(f"{features.title}: {len(order)} real images", len(order)) as done:
                 extract_to(part, features, in_batches(source.images, order), len(order), done)
-            meta = {"features": features.fingerprint, "images": pixels, "order": _ORDER_SEED, "count": len(order)}
             (part / _META).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
-        found = _cached(folder, len(order))
+
+        found = _filled(folder, len(order), fill)
     labels = None if source.labels is None else source.labels[order]
     with temporary_files(work):
         images = _shuffled(source.images, order, work) if with_images else None
@@ -181,31 +182,35 @@ def _cached(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray | None] | 
     return (features, logits) if len(features) == count and (folder / _META).exists() else None
 
 
-@contextlib.contextmanager
-def _new_folder(folder: Path, count: int):
-    """Yields a new folder under a temporary name, and renames it when it has the features of `count` images."""
-    part = files.partial_of(folder)
+def _filled(folder: Path, count: int, fill: Callable[[Path], None]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Fills a folder with the features of `count` images, unless another process does it meanwhile; returns them.
+
+    Args:
+        folder: The folder.
+        count: Number of images.
+        fill: Writes all files into an empty folder with a temporary name, which is then renamed.
+
+    Raises:
+        UserError: If the folder cannot be written.
+    """
+    part = folder.with_name(f"{folder.name}.partial")
     try:
-        try:
-            part.mkdir(parents=True)
-            yield part
-            _publish(part, folder, count)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with files.lock_of(folder, f"The features of {count} real images are being computed"):
+            found = _cached(folder, count)
+            if found is not None:
+                return found
+            for left in (folder, part):  # damaged, or of a process that was killed: no other has the lock
+                shutil.rmtree(left, ignore_errors=True)
+            try:
+                part.mkdir()
+                fill(part)
+                part.rename(folder)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+            return _cached(folder, count)
     except OSError as error:
         raise UserError(
             f"features cannot be cached in {folder.parent} ({error.strerror or error}): make room there, or name "
             f"another folder in the variable GAN_ZOO_CACHE."
         ) from error
-
-
-def _publish(part: Path, folder: Path, count: int) -> None:
-    """Renames a complete folder, unless another process has written the same one meanwhile."""
-    if _cached(folder, count) is not None:
-        return
-    shutil.rmtree(folder, ignore_errors=True)  # damaged
-    try:
-        os.rename(part, folder)  # noqa: PTH104
-    except OSError:
-        if _cached(folder, count) is None:
-            raise

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import re
 import uuid
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gan_zoo.util import checks
+
+_log = logging.getLogger("gan_zoo")
 
 
 @contextlib.contextmanager
@@ -73,6 +76,28 @@ def allocate(file: BinaryIO, size: int) -> bool:
             raise
         return False
     return True
+
+
+def lock_of(folder: Path, what: str) -> contextlib.AbstractContextManager:
+    """Waits until no other process fills a folder, and locks it until the `with` statement ends.
+
+    The lock is the file .NAME.lock beside the folder. The system frees it if its process dies.
+
+    Args:
+        folder: The folder, which may not exist yet; the one that contains it must exist.
+        what: What another process may be doing, for the message while this one waits: "X is being decoded".
+
+    Raises:
+        OSError: If the lock cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        return lock.acquire(blocking=False)
+    except Timeout:
+        _log.warning("%s by another process: waiting until that is done.", what)
+        return lock.acquire()
 
 
 _PARTIAL = re.compile(r"\.([^/]+\.)?[0-9a-f]{12}\.partial")
