@@ -29,6 +29,7 @@ setup(
         "gan_zoo.releases": ["index.json"],
         "gan_zoo.run_folder": ["page.html.jinja"],
     },
+    entry_points={"console_scripts": ["gan-zoo = gan_zoo.__main__:main"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",

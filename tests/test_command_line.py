@@ -52,7 +52,7 @@ def test_help_names_every_flag_and_needs_no_tensorflow(tmp_path):
     result = call(tmp_path, "--help")
     assert result.returncode == 0
     assert result.stderr == ""
-    defined = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', (ROOT / "train.py").read_text())
+    defined = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', (ROOT / "gan_zoo" / "training" / "__main__.py").read_text())
     assert {"model", "set", "dry_run", "on_nan", "num_virtual_devices"} <= set(defined)
     for flag in defined:
         assert re.search(rf"^  --{flag}\b", result.stdout, re.MULTILINE), flag

@@ -1,5 +1,6 @@
 """The three ways to use the library: an installed wheel, a clone without installation, and README's own commands."""
 
+import json
 import os
 import re
 import shutil
@@ -81,6 +82,10 @@ def test_the_wheel_works_from_another_folder(clone, tmp_path):
     output = run([python, "-c", USE], elsewhere, GAN_ZOO_MIRROR=str(ROOT / "pretrained")).split()
     assert str(tmp_path / "env") in output[0]
     assert output[1] == "gan_zoo.models.wgan_gp"
+    arguments = ["--model=wgan_gp", "--dataset=ring8", "--width=4", "--batch_size=8", "--steps=2", "--run_dir=run"]
+    assert "step 2/2" in run([python.with_name("gan-zoo"), "train", *arguments], elsewhere)
+    recorded = json.loads((elsewhere / "run" / "run.json").read_text())["command"]
+    assert recorded == ["-m", "gan_zoo.training", *arguments]
 
 
 def test_readmes_own_gan_trains(clone, tmp_path):

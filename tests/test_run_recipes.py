@@ -1,18 +1,15 @@
 """Recipes: every file is valid, flags beside a recipe replace its own, and errors name the flag."""
 
 import functools
-import importlib.util
 import unittest.mock
-from pathlib import Path
 
 import pytest
 from absl import flags
 
 from gan_zoo import UserError, recipes
 from gan_zoo.registry.variants import find_model, parse_arguments
+from gan_zoo.training import __main__ as command
 from gan_zoo.training import config
-
-HOME = Path(__file__).parent.parent
 
 
 def train_flags(*given):
@@ -20,9 +17,8 @@ def train_flags(*given):
     values = flags.FlagValues()
     define = {name: getattr(flags, name) for name in dir(flags) if name.startswith("DEFINE_")}
     own = {name: functools.partial(function, flag_values=values) for name, function in define.items()}
-    spec = importlib.util.spec_from_file_location("train_for_recipes", HOME / "train.py")
     with unittest.mock.patch.multiple(flags, **own):
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        command.define_flags()
     values(["train.py", *given])
     return values
 

@@ -16,7 +16,7 @@ ORDER = (
     *("util", "recipes", "data", "replicas", "nn", "networks", "losses", "penalties", "penalty_terms", "zero_centered"),
     *("schedules", "players", "keras_model", "model", "gan", "cross_entropy", "models", "registry", "releases"),
     *("metrics", "run_folder", "callbacks", "sampling", "export", "testing", "evaluate", "training", "compare"),
-    "dynamics",
+    *("dynamics", "__main__"),
 )
 """Packages and modules of gan_zoo. Each may import those before it."""
 

@@ -7,6 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -49,11 +50,11 @@ def _main(function: Callable[[], int | None], usage: str, groups: dict[str, Sequ
         try:
             rest = flags.FLAGS(argv)
         except flags.Error as error:
-            _fail(str(error).removeprefix("FATAL "))
+            fail(str(error).removeprefix("FATAL "))
         except (UnicodeDecodeError, OSError) as error:
-            _fail(f"--flagfile: a file cannot be read as text: {error}.")
+            fail(f"--flagfile: a file cannot be read as text: {error}.")
         if rest[1:]:
-            _fail(f"{rest[1]!r} is not a flag: all settings are of the form --name=value.")
+            fail(f"{rest[1]!r} is not a flag: all settings are of the form --name=value.")
         return rest
 
     def run(_):
@@ -63,12 +64,12 @@ def _main(function: Callable[[], int | None], usage: str, groups: dict[str, Sequ
         try:
             sys.exit(function() or 0)
         except UserError as error:
-            _fail(str(error))
+            fail(str(error))
         except Interrupted as interruption:
             console.say(str(interruption))
             sys.exit(interruption.exit_status)
         except Stopped as error:
-            _fail(str(error), error.exit_status)
+            fail(str(error), error.exit_status)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
@@ -91,7 +92,8 @@ def define_matching(pattern: str, note: str) -> list[str]:
     return new
 
 
-def _fail(sentence: str, status: int = UserError.exit_status):
+def fail(sentence: str, status: int = UserError.exit_status) -> NoReturn:
+    """Ends the process with a sentence on standard error."""
     print(f"error: {one_line(sentence)}", file=sys.stderr)
     sys.exit(status)
 

@@ -13,11 +13,18 @@ def circumstances() -> dict:
     """Returns date, command, versions and machine of this process, as JSON types."""
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": command(),
         "versions": versions(),
         "git": commit(),
         "host": {"name": platform.node(), "system": platform.platform(), "cpu": cpu_model(), "cpus": os.cpu_count()},
     }
+
+
+def command() -> list[str]:
+    """Returns the command of this process, without the interpreter: ["train.py", ...] or ["-m", "module", ...]."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    program = ["-m", spec.name.removesuffix(".__main__")] if spec else [Path(sys.argv[0]).name]
+    return [*program, *sys.argv[1:]]
 
 
 def versions() -> dict[str, str]:
