@@ -3,7 +3,7 @@
 import dataclasses
 import random
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -20,15 +20,19 @@ from gan_zoo.keras_model.saving import Saves
 from gan_zoo.nn import optimizers
 from gan_zoo.nn.historical_averages import HistoricalAverages
 from gan_zoo.nn.image_leaves import batch_size
-from gan_zoo.nn.precision import computes_in_float16
+from gan_zoo.nn.precision import at_least_float32, computes_in_float16
 from gan_zoo.nn.serialization import KeepsArguments, KeepsOptimizers
 from gan_zoo.players import Loss, Player, Variables
 from gan_zoo.replicas.distribution import FixedStream, RandomStream, global_log
 from gan_zoo.replicas.steps import Retraces, RunsSteps
 from gan_zoo.schedules.learning_rates import Optimizers
 from gan_zoo.util import codes as util_codes
+from gan_zoo.util import pictures
 from gan_zoo.util.checks import number, whole
 from gan_zoo.util.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError("gan_zoo needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow before keras is imported.")
@@ -190,6 +194,24 @@ class GenerativeModel(
         if label is None:
             return z, tf.minimum(tf.cast(draws.uniform([n]) * self.classes, tf.int32), self.classes - 1)
         return z, tf.broadcast_to(labels_tensor(label, self.classes), [n])
+
+    def grid(self, n: int | None = None, seed: int | None = 0, *, label: Any = None, codes: Any = None) -> "Image":
+        """A picture of samples, which a notebook shows: a grid of images, or a plot of points.
+
+        Args:
+            n: Number of samples. By default 16 images, or 8 of each class, a class a row; or 1000 points.
+            seed: As for `sample_latent`.
+            label: As for `sample_latent`.
+            codes: As for `sample_latent`.
+
+        Raises:
+            UserError: As for `sample_latent`.
+        """
+
+        def sample(count, labels):
+            return at_least_float32(self(self.sample_latent(count, seed=seed, label=labels, codes=codes))).numpy()
+
+        return pictures.of_model(sample, self.sampling_network.output_shape[1:], n, label, self.classes)
 
     def latents_for(self, x: Any) -> Any:
         """The latents of a turn on the minibatch x: one for each example and, with `classes`, with the labels of x."""

@@ -97,11 +97,41 @@ def test_interpolation_ends_in_the_two_samples(model):
     np.testing.assert_allclose(way[-1:], model.sample(1, seed=8), rtol=0, atol=1e-6)
 
 
+def test_a_picture_of_samples(gan, model):
+    expected = pictures.grid(model.sample(16, seed=0))
+    for source in (gan, model):
+        picture = source.grid()
+        assert isinstance(picture, PIL.Image.Image) and picture._repr_png_()  # what notebooks show
+        np.testing.assert_allclose(np.asarray(picture, int), expected, atol=1)
+        assert source.grid(5, seed=3).size == pictures.grid(model.sample(5)).shape[1::-1]
+    points = VanillaGAN.for_points(width=4)
+    assert points.grid().size == points.grid(10, seed=1).size
+
+
+def test_what_a_model_is(model, labelled, tmp_path):
+    assert repr(model) == "<vanilla_gan on None: 8x8x3 images from 4 latents>"
+    folder = shutil.copytree(labelled[1], tmp_path / "boots-set" / "saved_model")
+    (folder.parent / "card.md").write_text("numbers")
+    found = repr(gan_zoo.load_pretrained(folder, trust=True))
+    assert found.endswith(f"; classes Ankle_boot, T-shirt/top, bag; described in {folder.parent / 'card.md'}>")
+
+
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
     gan = conditional()
     names = ["Ankle_boot", "T-shirt/top", "bag"]
     return gan, saved_model.export(gan, tmp_path_factory.mktemp("labelled") / "m", metadata={"classes": names})
+
+
+def test_a_picture_has_a_class_a_row(labelled):
+    gan, path = labelled
+    model = gan_zoo.load_pretrained(path, trust=True)
+    expected = pictures.grid(model.sample(24, seed=0, label=np.repeat([0, 1, 2], 8)), columns=8)
+    for source in (gan, model):
+        np.testing.assert_allclose(np.asarray(source.grid(), int), expected[..., 0], atol=1)
+        np.testing.assert_allclose(
+            np.asarray(source.grid(4, label=2), int), pictures.grid(model.sample(4, 0, label=2))[..., 0], atol=1
+        )
 
 
 def test_classes(labelled):

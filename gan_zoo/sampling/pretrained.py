@@ -34,7 +34,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,9 +45,12 @@ from gan_zoo.util import codes as util_codes
 from gan_zoo.util.class_names import find_labels
 from gan_zoo.util.codes import Code
 from gan_zoo.util.errors import UserError
-from gan_zoo.util.pictures import to_uint8
+from gan_zoo.util.pictures import of_model, to_uint8
 from gan_zoo.util.specs import suggest
 from gan_zoo.util.tensorflow_paths import tensorflow_path
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _CHUNK = 256
 """Number of samples in one call of the network, so that a large number of samples needs little additional memory."""
@@ -269,6 +272,40 @@ class Pretrained:
         if len(self.metadata["shape"]) != 3:
             raise UserError(f"{self.path} generates points, which have no uint8 form: use sample.")
         return to_uint8(self.sample(n, seed, label, codes))
+
+    def grid(self, n: int | None = None, seed: int | None = 0, label: Any = None, codes: Any = None) -> "Image":
+        """Returns a picture of samples, which a notebook shows: a grid of images, or a plot of points.
+
+        Args:
+            n: Number of samples. By default 16 images, or 8 of each class, a class a row; or 1000 points.
+            seed: As for `sample`.
+            label: As for `sample`.
+            codes: As for `sample`.
+
+        Raises:
+            UserError: As for `sample`.
+        """
+
+        def sample(count, labels):
+            return self.sample(count, seed, labels, codes)
+
+        return of_model(sample, self.metadata["shape"], n, label, self.classes and len(self.classes))
+
+    def __repr__(self) -> str:
+        facts = self.metadata
+        step = f", step {facts['step']}" if facts.get("step") is not None else ""
+        what = f"{'x'.join(map(str, facts['shape']))} {'images' if len(facts['shape']) == 3 else 'points'}"
+        parts = [f"{what} from {facts['latent_dim']} latents"]
+        if self.classes:
+            parts.append(f"classes {', '.join(self.classes)}")
+        if self.codes:
+            parts.append(f"codes {', '.join(self.codes)}")
+        if self.has_encoder:
+            parts.append("an encoder")
+        card = self.path.parent / "card.md"
+        if card.exists():
+            parts.append(f"described in {card}")
+        return f"<{facts['model']} on {facts['dataset']}{step}: {'; '.join(parts)}>"
 
     def latents(
         self, n: int, seed: int | None = None, label: Any = None, codes: Mapping[str, Any] | None = None

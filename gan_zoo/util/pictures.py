@@ -5,20 +5,25 @@ This module uses only NumPy, Pillow and Matplotlib, so that callbacks and tools 
 
 import io
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gan_zoo.util.class_names import shown_classes
 from gan_zoo.util.errors import UserError
 from gan_zoo.util.files import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 _TILE = 64
 """Side in pixels to which smaller images in a grid are magnified, approximately."""
 _BINS = 100
+_IMAGES, _IN_A_ROW, _POINTS = 16, 8, 1000
+"""Default numbers of samples in the picture of a model: of images, of images of each class, and of points."""
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -226,12 +231,38 @@ def save_png(array: np.ndarray, path: str | Path) -> None:
 
 def png(array: np.ndarray) -> bytes:
     """Returns an image, as for `save_png`, as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    as_image(array).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def as_image(array: np.ndarray) -> "Image":
+    """Returns an image, as for `save_png`, as an object of Pillow, which notebooks show."""
     from PIL import Image
 
     array = np.asarray(array)
-    buffer = io.BytesIO()
-    Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array).save(buffer, "PNG")
-    return buffer.getvalue()
+    return Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array)
+
+
+def of_model(
+    sample: Callable[[int, Any], np.ndarray], shape: Sequence[int], n: int | None, label: Any, classes: int | None
+) -> "Image":
+    """Returns the picture of a model's samples: see `gan_zoo.GenerativeModel.grid`.
+
+    Args:
+        sample: Function of a number of samples and their classes that returns the samples.
+        shape: Shape of a sample.
+        n: Number of samples; None for the default.
+        label: Their class or classes; None for all classes.
+        classes: Number of classes; None for a model without labels.
+    """
+    columns = None
+    if n is None and label is None and classes and len(shape) == 3:
+        columns, label = _IN_A_ROW, np.repeat(shown_classes(classes), _IN_A_ROW)
+        n = len(label)
+    if n is None:
+        n = _IMAGES if len(shape) == 3 else _POINTS
+    return as_image(picture(sample(n, label), columns=columns))
 
 
 def figure_png(figure: "Figure") -> bytes:
