@@ -185,8 +185,8 @@ def test_all_leaves_out_what_cannot_be_computed(conditional, source, caplog):
     settings = {"num": 15, **FAST}
     found = evaluate.evaluate(evaluate.of_model(conditional), source, features, metrics=["all"], **settings)
     assert {*measures.MEASURES} - {*found.metrics} == {"swd", "intra_frechet", "path_length"}
-    assert "--metrics=intra_frechet is left out: fake has 1 rows of class" in caplog.text
-    with pytest.raises(UserError, match="--metrics=intra_frechet: fake has 1 rows of class"):
+    assert "metrics=intra_frechet is left out: fake has 1 rows of class" in caplog.text
+    with pytest.raises(UserError, match="metrics=intra_frechet: fake has 1 rows of class"):
         evaluate.evaluate(evaluate.of_model(conditional), source, features, metrics=["intra_frechet"], **settings)
     few = source.images[np.concatenate([np.flatnonzero(source.labels == k)[:2] for k in range(10)])]
     labelled = dataclasses.replace(
@@ -398,16 +398,16 @@ def test_full_disks(source, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "what"),
     [
-        ({"metrics": ["fid"]}, "--metrics=fid is not one of frechet, kid"),
-        ({"metrics": []}, "--metrics is empty"),
-        ({"num": 0}, "--num must be a whole number"),
-        ({"num": 101}, "--num=101: array has only 100 images"),
-        ({"num": 5}, "--num=5 is too few samples to measure: 10 are the least"),
-        ({"metrics": ["path_length"]}, "--metrics=path_length needs a generator, and array is a set of images"),
-        ({"metrics": ["label_accuracy"]}, "--metrics=label_accuracy needs labels, and array has none"),
-        ({"metrics": ["swd"]}, "--metrics=swd needs square images"),
-        ({"resamples": -1}, "--resamples must be a whole number"),
-        ({"resamples": 1}, "--resamples=1: one resample has no spread"),
+        ({"metrics": ["fid"]}, "metrics=fid is not one of frechet, kid"),
+        ({"metrics": []}, "metrics is empty"),
+        ({"num": 0}, "num must be a whole number"),
+        ({"num": 101}, "num=101: array has only 100 images"),
+        ({"num": 5}, "num=5 is too few samples to measure: 10 are the least"),
+        ({"metrics": ["path_length"]}, "metrics=path_length needs a generator, and array is a set of images"),
+        ({"metrics": ["label_accuracy"]}, "metrics=label_accuracy needs labels, and array has none"),
+        ({"metrics": ["swd"]}, "metrics=swd needs square images"),
+        ({"resamples": -1}, "resamples must be a whole number"),
+        ({"resamples": 1}, "resamples=1: one resample has no spread"),
     ],
 )
 def test_bad_settings(source, settings, what):
@@ -417,7 +417,7 @@ def test_bad_settings(source, settings, what):
 
 def test_a_metric_of_logits_needs_a_classifier(source):
     features = dataclasses.replace(PIXELS, outputs=None, compute=lambda images: (PIXELS.compute(images)[0], None))
-    with pytest.raises(UserError, match="--metrics=inception_score needs the classes of a classifier"):
+    with pytest.raises(UserError, match="metrics=inception_score needs the classes of a classifier"):
         evaluate.evaluate(open_subject(source.images[:40]), source, features, metrics=["inception_score"])
 
 
@@ -426,11 +426,11 @@ def test_a_metric_of_logits_needs_a_classifier(source):
     [
         (
             np.zeros((20, 9, 9, 1), np.uint8),
-            "array has images of 9x9x1, and --dataset=digits of 8x8x1: give the dataset the same --res",
+            "array has images of 9x9x1, and source=digits of 8x8x1: give the dataset the same res",
         ),
         (
             np.zeros((20, 8, 8, 3), np.uint8),
-            "array has images of 8x8x3, and --dataset=digits of 8x8x1: use a dataset with as many channels",
+            "array has images of 8x8x3, and source=digits of 8x8x1: use a dataset with as many channels",
         ),
         (np.zeros((20, 8, 8), np.uint8), "model: images must be uint8"),
         (np.zeros((20, 8, 8, 1)), "model: images must be uint8"),
@@ -455,7 +455,7 @@ def _generator_of_nan(subject):
     def generate(z):
         return np.full((len(z), *subject.shape), np.nan, np.float32)
 
-    return _of_generator("model", {}, subject.shape, subject.latents, generate, None, "normal").draw
+    return _of_generator("model", {}, subject.shape, subject.latents, generate, None, "normal", False).draw
 
 
 def test_folders_that_cannot_be_evaluated(source, tmp_path):
@@ -481,7 +481,7 @@ def test_points_are_not_images():
     subject = open_subject(np.zeros((20, 8, 8, 1), np.uint8))
     points = dataclasses.replace(subject, shape=(2,))
     for one in (points, subject):
-        with pytest.raises(UserError, match="--dataset=ring8 has no images"):
+        with pytest.raises(UserError, match="source=ring8 has no images"):
             evaluate.evaluate(one, data.open_source("ring8"), PIXELS)
 
 
@@ -491,14 +491,14 @@ def test_labels_of_other_classes(source, tmp_path):
         for i in range(6):
             Image.fromarray(source.images[i, ..., 0]).save(tmp_path / name / f"{i}.png")
     subject = open_subject(f"folder:{tmp_path}")
-    with pytest.raises(UserError, match="--metrics=label_accuracy needs the same classes .* has cat, dog and the data"):
+    with pytest.raises(UserError, match="metrics=label_accuracy needs the same classes .* has cat, dog and the data"):
         evaluate.evaluate(subject, source, PIXELS, metrics=["label_accuracy"])
     (tmp_path / "one" / "cat").mkdir(parents=True)
     for i in range(12):
         Image.fromarray(source.images[i, ..., 0]).save(tmp_path / "one" / "cat" / f"{i}.png")
     one = f"folder:{tmp_path / 'one'}"
     images = data.open_source(one, resolution=8, labels=True, cache_dir=tmp_path / "cache")
-    with pytest.raises(UserError, match="--metrics=label_accuracy: the real images are all of one class"):
+    with pytest.raises(UserError, match="metrics=label_accuracy: the real images are all of one class"):
         evaluate.evaluate(open_subject(one), images, PIXELS, metrics=["label_accuracy"])
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from gan_zoo import __main__ as command
-from gan_zoo.util import versions
+from gan_zoo.util import errors, versions
 
 
 def call(monkeypatch, *arguments):
@@ -55,3 +55,14 @@ def test_the_command_of_a_process_can_be_run_again(monkeypatch):
     assert versions.command() == ["-m", "gan_zoo.training", "--steps=2"]
     main.__spec__ = importlib.util.find_spec("gan_zoo.sample")
     assert versions.command() == ["-m", "gan_zoo.sample", "--steps=2"]
+
+
+def test_messages_name_the_flags_of_the_tool_that_runs():
+    def message():
+        return f"{errors.argument('num')}=1 is few, {errors.argument('seed')} is not"
+
+    assert message() == "num=1 is few, seed is not"
+    with errors.in_flags(num="--samples", seed="--seed"), errors.in_flags(num="--num", file=None):
+        assert message() == "--num=1 is few, --seed is not"
+        assert errors.argument("file") is None
+    assert message() == "num=1 is few, seed is not"

@@ -8,7 +8,7 @@ images, and returns the protocol.
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from gan_zoo.compare.report import summarize
 from gan_zoo.evaluate.measures import check_possible, label_of, primary_of
 from gan_zoo.metrics import digits
 from gan_zoo.util.class_names import shown_classes
-from gan_zoo.util.errors import NonFiniteLoss, NonFiniteSamples, UserError
+from gan_zoo.util.errors import NonFiniteLoss, NonFiniteSamples, UserError, in_flags
 from gan_zoo.util.pictures import to_uint8
 from gan_zoo.util.seeds import stream
 
@@ -121,8 +121,8 @@ class ImageMetrics:
     def __init__(self, settings: "Settings"):
         self._settings = settings
         self._metrics = tuple(settings.metrics or evaluate.measures.DEFAULT)
-        self.primary = primary_of(self._metrics)
         with _flags():
+            self.primary = primary_of(self._metrics)
             self._features = _find_features(settings.features)
 
     def resolved(self) -> dict[str, Any]:
@@ -147,7 +147,8 @@ class ImageMetrics:
 
         def measure(model):
             try:
-                found = judge.evaluate(subject_of(model, "model", source))
+                with _flags():
+                    found = judge.evaluate(subject_of(model, "model", source))
             except NonFiniteSamples:
                 raise NonFiniteLoss("samples are not finite") from None
             return {name: result.value for name, result in found.metrics.items()}, _pictures(model, seed)
@@ -160,7 +161,8 @@ class ImageMetrics:
         Raises:
             UserError: If one cannot.
         """
-        check_possible(self._metrics, self._features, found, self._subject(gan, name, found))
+        with _flags():
+            check_possible(self._metrics, self._features, found, self._subject(gan, name, found))
 
     def trial(self, gan, name: str, source: data.Source) -> evaluate.Evaluation:
         """Evaluates a method before its training: for the protocol, the noise floor, and errors.
@@ -196,7 +198,7 @@ class ImageMetrics:
 
     def _judge(self, source: data.Source, seed: int, *, floor: bool) -> evaluate.Judge:
         how = {"num": self._settings.samples, "seed": seed, "resamples": 0, "floor": floor}
-        return evaluate.Judge(source, self._features, metrics=self._metrics, num_flag="--samples", **how)
+        return evaluate.Judge(source, self._features, metrics=self._metrics, **how)
 
     @staticmethod
     def _subject(gan, name: str, outline: data.Found | data.Source) -> evaluate.Subject:
@@ -224,11 +226,7 @@ def _pictures(model, seed: int) -> np.ndarray:
     return to_uint8(model(model.sample_latent(len(labels), seed=seed, label=labels)))
 
 
-@contextlib.contextmanager
-def _flags() -> Iterator[None]:
-    """Makes errors of `gan_zoo.evaluate` name the flags of comparisons."""
-    try:
-        yield
-    except UserError as error:
-        message = str(error).replace("--num", "--samples")
-        raise UserError(f"--{message}" if message.startswith("features=") else message) from None
+def _flags() -> contextlib.AbstractContextManager[None]:
+    """Makes errors of `gan_zoo.evaluate` name the flags of comparisons, which have none for a file of weights."""
+    names = ("metrics", "features", "resolution")
+    return in_flags(**{name: f"--{name}" for name in names}, source="--dataset", num="--samples", file=None)

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import re
 import signal
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from absl import flags
 from gan_zoo.data import MAX_SKIPPED, find_source, synthetic
 from gan_zoo.evaluate import features, judge, measures, subjects, tables
 from gan_zoo.util import checks, command_line, console
-from gan_zoo.util.errors import UserError
+from gan_zoo.util.errors import UserError, in_flags
 
 USAGE = """
 Compares generated images with the real images of a dataset:
@@ -82,12 +81,18 @@ def _progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
 
 def main() -> int:
-    values = flags.FLAGS
+    names = ("model", "metrics", "num", "seed", "features", "resolution", "resamples")
+    with in_flags(**{name: f"--{name}" for name in names}, source="--dataset", path="--json"):
+        return _main(flags.FLAGS)
+
+
+def _main(values) -> int:
     if values.results:
         for name in ("model", "dataset", "json"):
             if values[name].value:
                 raise UserError(f"--results ranks earlier evaluations: leave --{name} out.")
-        return console.finish(tables.ranking([one for path in values.results for one in judge.read(path)]))
+        with in_flags(path="--results"):
+            return console.finish(tables.ranking([one for path in values.results for one in judge.read(path)]))
     for name in ("model", "dataset"):
         if not values[name].value:
             raise UserError(
@@ -100,8 +105,7 @@ def main() -> int:
     measures.check_names(tuple(values.metrics))
     # Python would end without removing its temporary files, which can be large.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    with _named_flags():
-        return _evaluate(values)
+    return _evaluate(values)
 
 
 def _evaluate(values) -> int:
@@ -172,26 +176,16 @@ def _check_writable(path: str) -> None:
         raise UserError(f"--json={path} cannot be written: {error.strerror or error}.") from error
 
 
-@contextlib.contextmanager
-def _named_flags() -> Iterator[None]:
-    """Makes errors about the network for features name the flag."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(re.sub(r"(?<![\w-])features=", "--features=", str(error))) from error
-
-
 def _network(values) -> features.Features:
     """Returns the network for features. Errors about its file and its resolution name the flags."""
     file = values.features_file
     try:
-        return features.find_features(values.features, file=file, resolution=values.features_resolution)
+        with in_flags(file="--features_file", resolution="--features_resolution"):
+            return features.find_features(values.features, file=file, resolution=values.features_resolution)
     except UserError as error:
-        message = re.sub(r"^(file|resolution)\b", r"--features_\1", str(error))
-        message = message.replace(" as file", " as --features_file")
-        if file is not None and message.startswith(str(checks.path("--features_file", file))):
-            message = f"--features_file={message}"
-        raise UserError(message) from error
+        if file is not None and str(error).startswith(str(checks.path("--features_file", file))):
+            raise UserError(f"--features_file={error}") from error
+        raise
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gan_zoo.evaluate.features import Features
-from gan_zoo.util.errors import UserError
+from gan_zoo.util.errors import UserError, argument
 from gan_zoo.util.files import allocate
 
 BATCH_SIZE = 32
@@ -65,7 +65,7 @@ def extract_to(
         found = features(images)
         if not np.isfinite(found[0]).all():
             raise UserError(
-                f"features={features.name}: the features of image {done} to {done + len(images) - 1} are "
+                f"{argument('features')}={features.name}: the features of image {done} to {done + len(images) - 1} are "
                 f"not all finite: use another network."
             )
         if files is None:

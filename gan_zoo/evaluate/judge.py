@@ -21,7 +21,7 @@ from gan_zoo.evaluate.features import Features
 from gan_zoo.evaluate.reference import Reference, check_images, open_reference
 from gan_zoo.evaluate.subjects import Subject
 from gan_zoo.util import checks, files
-from gan_zoo.util.errors import UserError
+from gan_zoo.util.errors import UserError, argument
 
 MOST = 50_000
 """Default number of samples of a generator, as published."""
@@ -95,7 +95,7 @@ def write(evaluations: Sequence[Evaluation], path: str | Path) -> None:
         with files.atomic_file(path) as file:
             file.write((json.dumps(found[0] if len(found) == 1 else found, indent=1) + "\n").encode())
     except OSError as error:
-        raise UserError(f"--json={path} cannot be written: {error.strerror or error}.") from error
+        raise UserError(f"{argument('path')}={path} cannot be written: {error.strerror or error}.") from error
 
 
 def read(path: str | Path) -> list[Evaluation]:
@@ -104,14 +104,16 @@ def read(path: str | Path) -> list[Evaluation]:
     Raises:
         UserError: If it is not such a file.
     """
-    path = checks.path("--results", path)
+    path = checks.path(argument("path"), path)
     try:
         found = json.loads(path.read_text("utf-8"))
         return [_evaluation(one) for one in (found if isinstance(found, list) else [found])]
     except OSError as error:
-        raise UserError(f"--results={path} cannot be read: {error.strerror or error}.") from error
+        raise UserError(f"{argument('path')}={path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"--results={path} is not a file of gan_zoo.evaluate: name one that --json wrote.") from error
+        raise UserError(
+            f"{argument('path')}={path} is not a file of gan_zoo.evaluate: name one that --json wrote."
+        ) from error
 
 
 def _evaluation(found: dict[str, Any]) -> Evaluation:
@@ -158,7 +160,6 @@ class Judge:
             there are samples, but at most half of the real images. The cache keeps it.
         cache_dir: Folder of the cache. None is `$GAN_ZOO_CACHE/references`, or `~/.cache/gan_zoo/references`.
         progress: Shows progress.
-        num_flag: Name of the flag that gives `num`, for a warning.
 
     Arrays are kept in files, so that memory does not grow with the number of images.
 
@@ -178,22 +179,24 @@ class Judge:
         floor: bool = True,
         cache_dir: str | Path | None = None,
         progress: Progress = silent,
-        num_flag: str = "--num",
     ):
         self.names = measures.check_names(tuple(metrics))
         self._only_possible = "all" in metrics
-        self._num = None if num is None else checks.whole("--num", num, 1)
-        self._seed = checks.whole("--seed", seed, 0, 2**63 - 1)
-        self._resamples = checks.whole("--resamples", resamples, 0, 10_000)
+        self._num = None if num is None else checks.whole(argument("num"), num, 1)
+        self._seed = checks.whole(argument("seed"), seed, 0, 2**63 - 1)
+        self._resamples = checks.whole(argument("resamples"), resamples, 0, 10_000)
         if self._resamples == 1:
-            raise UserError("--resamples=1: one resample has no spread: give 2 or more, or 0 for no interval.")
+            raise UserError(
+                f"{argument('resamples')}=1: one resample has no spread: give 2 or more, or 0 for no interval."
+            )
         check_images(source)
         if source.size is not None and source.size < _LEAST:
             raise UserError(
-                f"--dataset={source.name} has {source.size} images, too few to compare with: {_LEAST} are the least."
+                f"{argument('source')}={source.name} has {source.size} images, too few to compare with: {_LEAST} are "
+                "the least."
             )
         self._source, self._features, self._floor = source, _probed(features, source.shape), floor
-        self._cache_dir, self._progress, self._num_flag = cache_dir, progress, num_flag
+        self._cache_dir, self._progress = cache_dir, progress
         self._work = Path(tempfile.mkdtemp(prefix="gan_zoo-"))
         weakref.finalize(self, shutil.rmtree, self._work, ignore_errors=True)
         self._warned: set[int] = set()
@@ -251,9 +254,10 @@ class Judge:
         """
         if tuple(self._source.shape) != tuple(subject.shape):
             same_side = tuple(self._source.shape[:2]) == tuple(subject.shape[:2])
-            advice = "use a dataset with as many channels" if same_side else "give the dataset the same --resolution"
+            same = f"give the dataset the same {argument('resolution')}"
+            advice = "use a dataset with as many channels" if same_side else same
             raise UserError(
-                f"{subject.name} has images of {_size(subject.shape)}, and --dataset={self._source.name} of "
+                f"{subject.name} has images of {_size(subject.shape)}, and {argument('source')}={self._source.name} of "
                 f"{_size(self._source.shape)}: {advice}."
             )
         return self._possible(subject), _number(subject, self._num)
@@ -268,12 +272,12 @@ class Judge:
                 "distance is far from its value for many samples: compare it only at equal numbers, or raise %s.",
                 number,
                 size,
-                self._num_flag,
+                argument("num"),
             )
 
     @staticmethod
     def _skip(name: str, error: UserError) -> None:
-        _log.warning("--metrics=%s is left out: %s", name, error)
+        _log.warning("%s=%s is left out: %s", argument("metrics"), name, error)
 
     def _possible(self, subject: Subject) -> tuple[str, ...]:
         """Returns the metrics that can be computed of a subject.
@@ -350,16 +354,18 @@ def _size(shape: Sequence[int]) -> str:
 def _number(subject: Subject, num: int | None) -> int:
     """Returns the number of samples, and checks that there are as many, and enough."""
     if num is not None and num < _LEAST:
-        raise UserError(f"--num={num} is too few samples to measure: {_LEAST} are the least.")
+        raise UserError(f"{argument('num')}={num} is too few samples to measure: {_LEAST} are the least.")
     if subject.count is None:
         return MOST if num is None else num
     if subject.count < _LEAST:
         raise UserError(
-            f"--model={subject.name} has {subject.count} images, too few to measure: {_LEAST} are the least."
+            f"{argument('model')}={subject.name} has {subject.count} images, too few to measure: {_LEAST} are the "
+            "least."
         )
     if num is not None and num > subject.count:
         raise UserError(
-            f"--num={num}: {subject.name} has only {subject.count} images: leave --num out to use them all."
+            f"{argument('num')}={num}: {subject.name} has only {subject.count} images: leave {argument('num')} out to "
+            "use them all."
         )
     return subject.count if num is None else num
 

@@ -20,7 +20,7 @@ from gan_zoo.evaluate.subjects import Subject
 from gan_zoo.metrics import manifold, patches
 from gan_zoo.metrics.conditional import moments_of
 from gan_zoo.metrics.ms_ssim import SMALLEST
-from gan_zoo.util.errors import UserError
+from gan_zoo.util.errors import UserError, argument
 
 SUBSETS, SUBSET_SIZE = 100, 1000
 """Number and size of the subsets of the kernel distance, as published (Binkowski et al., 2018)."""
@@ -264,7 +264,7 @@ def compute(
         except UserError as error:
             for name in (name for name in names if MEASURES[name].group == group):
                 if failed is None:
-                    raise UserError(f"--metrics={name}: {error}") from error
+                    raise UserError(f"{argument('metrics')}={name}: {error}") from error
                 failed(name, error)
     return {name: found[name] for name in names if name in found}
 
@@ -499,10 +499,11 @@ def check_names(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in (*MEASURES, "all"):
             raise UserError(
-                f"--metrics={name} is not one of {', '.join(MEASURES)} and all.{suggest(str(name), [*MEASURES])}"
+                f"{argument('metrics')}={name} is not one of {', '.join(MEASURES)} and "
+                f"all.{suggest(str(name), [*MEASURES])}"
             )
     if not names:
-        raise UserError(f"--metrics is empty: name one of {', '.join(MEASURES)}, or all.")
+        raise UserError(f"{argument('metrics')} is empty: name one of {', '.join(MEASURES)}, or all.")
     return tuple(name for name in MEASURES if name in names or "all" in names)
 
 
@@ -519,7 +520,8 @@ def primary_of(metrics: Sequence[str]) -> str:
     primary = next((name for name in metrics if name in names), names[0])
     if MEASURES[primary].better == "none":
         raise UserError(
-            f"--metrics={primary} has no better or worse, so it cannot rank models: name another metric first."
+            f"{argument('metrics')}={primary} has no better or worse, so it cannot rank models: name another metric "
+            "first."
         )
     return primary
 
@@ -533,7 +535,7 @@ def check_possible(names: Iterable[str], features: Features, real: Any, subject:
     for name in names:
         reason = None if name == "all" else missing(name, features, real, subject)
         if reason:
-            raise UserError(f"--metrics={name} {reason}: leave it out.")
+            raise UserError(f"{argument('metrics')}={name} {reason}: leave it out.")
 
 
 def missing(name: str, features: Features, real: Any, subject: Subject) -> str | None:

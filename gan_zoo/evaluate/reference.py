@@ -31,7 +31,7 @@ from gan_zoo.evaluate.examples import (
 )
 from gan_zoo.evaluate.features import Features
 from gan_zoo.util import checks, files
-from gan_zoo.util.errors import UserError
+from gan_zoo.util.errors import UserError, argument
 
 _META = "meta.json"
 _ORDER_SEED = 0
@@ -123,11 +123,12 @@ def check_images(source: Source) -> None:
         return
     if source.kind == "points":
         raise UserError(
-            f"--dataset={source.name} has no images to compare with: name a dataset of images. Points are measured by "
-            f"gan_zoo.metrics.evaluate."
+            f"{argument('source')}={source.name} has no images to compare with: name a dataset of images. Points are "
+            "measured by gan_zoo.metrics.evaluate."
         )
     raise UserError(
-        f"--dataset={source.name} draws its images without end, and a comparison needs a fixed set: name another."
+        f"{argument('source')}={source.name} draws its images without end, and a comparison needs a fixed set: name "
+        "another."
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from gan_zoo.data import decoding
 from gan_zoo.data import folder as folders
 from gan_zoo.util import checks
-from gan_zoo.util.errors import NonFiniteSamples, UserError
+from gan_zoo.util.errors import NonFiniteSamples, UserError, argument
 from gan_zoo.util.pictures import to_uint8
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def open_subject(
 def _of_array(images: np.ndarray) -> Subject:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
         raise UserError(
-            f"model: images must be uint8 [N, H, W, C] with 1 or 3 channels, not {images.dtype} of shape "
+            f"{argument('model')}: images must be uint8 [N, H, W, C] with 1 or 3 channels, not {images.dtype} of shape "
             f"{list(images.shape)}."
         )
 
@@ -94,7 +94,7 @@ def _of_folder(name: str) -> Subject:
     try:
         found = folders.find(name)
     except UserError as error:
-        raise UserError(f"--model={error}") from None
+        raise UserError(f"{argument('model')}={error}") from None
     records = list(found.records())
     channels = found.channels()
 
@@ -103,7 +103,7 @@ def _of_folder(name: str) -> Subject:
             return decoding.decoded(record, channels)
         except ValueError as error:
             raise UserError(
-                f"--model={name}: {record.name} cannot be decoded ({error}): remove it or repair it."
+                f"{argument('model')}={name}: {record.name} cannot be decoded ({error}): remove it or repair it."
             ) from error
 
     shape = read(records[0]).shape
@@ -122,7 +122,7 @@ def _of_folder(name: str) -> Subject:
                 if images[-1].shape != shape:
                     height, width, _ = images[-1].shape
                     raise UserError(
-                        f"--model={name}: {record.name} is {width}x{height}, and {records[0].name} is "
+                        f"{argument('model')}={name}: {record.name} is {width}x{height}, and {records[0].name} is "
                         f"{shape[1]}x{shape[0]}: all images must have one size."
                     )
             labels = None if found.class_names is None else np.array([r.label for r in part], np.int32)
@@ -140,7 +140,7 @@ def _of_path(model: str | Path, trust: bool, mirror: str | Path | None, index: s
         gan, step, settings = trained_gan.load_gan(model, trust=trust)
         classes = settings["data"].get("classes")
         description = {"model": settings["model"], "step": step, "ema": _average(settings)}
-        return of_model(gan, str(model), description, None if classes is None else tuple(classes))
+        return _of_gan(gan, str(model), description, None if classes is None else tuple(classes), given=True)
     loaded = pretrained.load_pretrained(model, trust=trust, mirror=mirror, index=index)
     metadata = loaded.metadata
     known = {name: metadata.get(name) for name in ("model", "dataset", "step")}
@@ -160,6 +160,7 @@ def _of_path(model: str | Path, trust: bool, mirror: str | Path | None, index: s
         generate,
         loaded.classes,
         metadata["prior"],
+        given=True,
     )
 
 
@@ -177,7 +178,7 @@ def _has_no_export(model: str | Path, index: str | Path | None) -> bool:
 
     if str(model) in pretrained.released(index):
         return False
-    path = checks.path("--model", model)
+    path = checks.path(argument("model"), model)
     return not (path / "saved_model").exists() and bool(checkpoints.list_checkpoints(path / "checkpoints"))
 
 
@@ -195,6 +196,10 @@ def of_model(
         description: What is recorded about it.
         classes: Names of the classes, by label. None uses the numbers for a model with labels.
     """
+    return _of_gan(gan, name, description, classes, given=False)
+
+
+def _of_gan(gan, name: str, description: dict | None, classes: tuple[str, ...] | None, given: bool) -> Subject:
     import tensorflow as tf
 
     from gan_zoo.nn.image_leaves import images_of
@@ -213,12 +218,18 @@ def of_model(
         return np.asarray(call(tf.nest.map_structure(tf.convert_to_tensor, z)), np.float32)
 
     shape = tuple(gan.sampling_network.output_shape[1:])
-    return _of_generator(name, {"kind": "model", **(description or {})}, shape, latents, generate, classes, gan.prior)
+    facts = {"kind": "model", **(description or {})}
+    return _of_generator(name, facts, shape, latents, generate, classes, gan.prior, given)
 
 
-def _of_generator(name, description, shape, latents, generate, classes, prior) -> Subject:
+def _of_generator(name, description, shape, latents, generate, classes, prior, given: bool) -> Subject:
+    """Returns the samples of a generator; `given` says whether the user has named it, and not a model in memory."""
+
+    def called() -> str:
+        return f"{argument('model')}={name}" if given else "the model" if name == "model" else name
+
     if len(shape) != 3:
-        raise UserError(f"--model={name} makes points, not images: gan_zoo.metrics.evaluate measures points.")
+        raise UserError(f"{called()} makes points, not images: gan_zoo.metrics.evaluate measures points.")
 
     def draw(n, seed):
         drawn = latents(n, seed)
@@ -229,8 +240,8 @@ def _of_generator(name, description, shape, latents, generate, classes, prior) -
             samples = generate(z)
             if not np.isfinite(samples).all():
                 raise NonFiniteSamples(
-                    f"--model={name} makes samples that are not finite: its training has diverged. Use an earlier "
-                    f"checkpoint."
+                    f"{called()} makes samples that are not finite: its training has diverged."
+                    f"{' Use an earlier checkpoint.' if given else ''}"
                 )
             yield to_uint8(samples), z[1] if labelled else None
 

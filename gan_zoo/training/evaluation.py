@@ -4,13 +4,12 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gan_zoo.util.errors import UserError
+from gan_zoo.util.errors import UserError, in_flags
 from gan_zoo.util.seeds import stream
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def _of_images(job: "Job") -> Evaluation:
     @functools.cache
     def judge() -> Judge:
         settings = {"num": number, "seed": config.seed, "resamples": 0, "floor": False}
-        return Judge(job.schedule.source, features, metrics=names, num_flag="--evaluate_num", **settings)
+        return Judge(job.schedule.source, features, metrics=names, **settings)
 
     def check() -> None:
         with _flags():
@@ -116,15 +115,7 @@ def _of_images(job: "Job") -> Evaluation:
     return Evaluation(measure, primary, MEASURES[primary].better, protocol, check)
 
 
-@contextlib.contextmanager
-def _flags() -> Iterator[None]:
-    """Makes errors of `gan_zoo.evaluate` name the flags of training."""
-    try:
-        yield
-    except UserError as error:
-        message = re.sub(r"--(metrics|num)\b", r"--evaluate_\1", str(error))
-        message = re.sub(r"(?<![\w-])features=", "--evaluate_features=", message)
-        # Training has no flag for a file of weights.
-        message = re.sub(r",? or give (its path|the path of \S+) as file", "", message)
-        message = message.replace("--model=model", "the model").removesuffix(" Use an earlier checkpoint.")
-        raise UserError(message) from error
+def _flags() -> contextlib.AbstractContextManager[None]:
+    """Makes errors of `gan_zoo.evaluate` name the flags of training, which has none for a file of weights."""
+    names = ("metrics", "num", "features")
+    return in_flags(**{name: f"--evaluate_{name}" for name in names}, source="--dataset", seed="--seed", file=None)

@@ -4,9 +4,11 @@ Command-line tools print the message without a traceback and exit with the excep
 """
 
 import contextlib
+import contextvars
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 
 class UserError(ValueError):
@@ -16,6 +18,28 @@ class UserError(ValueError):
     """
 
     exit_status = 2
+
+
+_FLAGS: contextvars.ContextVar[Mapping[str, str | None]] = contextvars.ContextVar("flags", default=MappingProxyType({}))
+
+
+def argument(name: str) -> str | None:
+    """Returns what a message calls an argument: its name or, in a command-line tool, the flag of `in_flags`."""
+    return _FLAGS.get().get(name, name)
+
+
+@contextlib.contextmanager
+def in_flags(**flags: str | None) -> Iterator[None]:
+    """Makes messages name the flags of a tool in place of the arguments of the functions that it calls.
+
+    Args:
+        **flags: The flag by the name of the argument; None for an argument that no flag gives.
+    """
+    token = _FLAGS.set({**_FLAGS.get(), **flags})
+    try:
+        yield
+    finally:
+        _FLAGS.reset(token)
 
 
 class NonFiniteSamples(UserError):

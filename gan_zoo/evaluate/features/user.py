@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gan_zoo.evaluate.features.interface import Features, fingerprint, in_color
-from gan_zoo.util.errors import UserError
+from gan_zoo.util.errors import UserError, argument
 
 
 def load(name: str) -> Features:
@@ -39,8 +39,8 @@ def load(name: str) -> Features:
         preprocessing, weights, call, shapes = "pixels as uint8", [], _of_function(name, found), (None, None)
     else:
         raise UserError(
-            f"features={name} is {_described(found)}: it must be a Keras model, or a function of uint8 images, "
-            f"[B, H, W, C], that returns features, [B, D]."
+            f"{argument('features')}={name} is {_described(found)}: it must be a Keras model, or a function of uint8 "
+            "images, [B, H, W, C], that returns features, [B, D]."
         )
     return Features(
         name=name,
@@ -65,9 +65,9 @@ def _find(name: str) -> tuple[Any, Any]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a user's module may raise anything, even SystemExit
-        raise UserError(f"features={name}: importing {module_name!r} failed: {_text(error)}.") from error
+        raise UserError(f"{argument('features')}={name}: importing {module_name!r} failed: {_text(error)}.") from error
     if not attribute or not hasattr(module, attribute):
-        raise UserError(f"features={name}: {module_name} has no {attribute!r}: write module:name.")
+        raise UserError(f"{argument('features')}={name}: {module_name} has no {attribute!r}: write module:name.")
     return module, getattr(module, attribute)
 
 
@@ -84,8 +84,8 @@ def _of_function(name: str, function: Callable) -> Callable[[np.ndarray], Any]:
     def call(images: np.ndarray):
         if images.dtype != np.uint8:
             raise UserError(
-                f"features={name} is a function of uint8 images, and the path length needs a network for images that "
-                f"are not rounded: name a Keras model."
+                f"{argument('features')}={name} is a function of uint8 images, and the path length needs a network "
+                "for images that are not rounded: name a Keras model."
             )
         return function(images)
 
@@ -102,7 +102,7 @@ def _of_model(name: str, model) -> Callable[[np.ndarray], Any]:
         images = in_color(images) if expected[-1] == 3 else images
         if any(want not in (None, have) for want, have in zip(expected[1:], images.shape[1:], strict=True)):
             raise UserError(
-                f"features={name} takes images of shape {list(expected[1:])}, and these are "
+                f"{argument('features')}={name} takes images of shape {list(expected[1:])}, and these are "
                 f"{list(images.shape[1:])}: resize them, or let the model resize its input."
             )
         return model.predict_on_batch(images.astype(np.float32))
@@ -128,7 +128,9 @@ def _checked(name: str, call: Callable, images: np.ndarray) -> tuple[np.ndarray,
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"features={name} failed on images of shape {list(images.shape)}: {_text(error)}.") from error
+        raise UserError(
+            f"{argument('features')}={name} failed on images of shape {list(images.shape)}: {_text(error)}."
+        ) from error
     parts = list(found) if isinstance(found, tuple | list) else [found]
     try:
         arrays = [None if part is None else np.asarray(part, np.float32) for part in parts]
@@ -138,8 +140,8 @@ def _checked(name: str, call: Callable, images: np.ndarray) -> tuple[np.ndarray,
     fine = 1 <= len(arrays) <= 2 and arrays[0] is not None
     if not fine or any(array.ndim != 2 or len(array) != len(images) or not array.size for array in rows):
         raise UserError(
-            f"features={name} must return features, [{len(images)}, D], or a pair of features and logits, for "
-            f"{len(images)} images, not {', '.join(map(_described, parts))}."
+            f"{argument('features')}={name} must return features, [{len(images)}, D], or a pair of features and "
+            f"logits, for {len(images)} images, not {', '.join(map(_described, parts))}."
         )
     return arrays[0], arrays[1] if len(arrays) > 1 else None
 

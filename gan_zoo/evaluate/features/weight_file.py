@@ -10,7 +10,7 @@ from gan_zoo import releases
 from gan_zoo.evaluate.features import torch_file
 from gan_zoo.releases import downloads, files
 from gan_zoo.util import checks
-from gan_zoo.util.errors import UserError
+from gan_zoo.util.errors import UserError, argument
 
 _LOCK_TIMEOUT = 3600.0
 """Seconds to wait for another process that downloads the same file."""
@@ -108,8 +108,13 @@ class WeightFile:
         raise UserError(
             f"The weights of {self.title}, {self.name} ({self.content.size:,} bytes), are not in {path.parent} and "
             f"cannot be downloaded ({'; '.join(reasons)}). Download the file from {' or '.join(self.addresses)} on "
-            f"another machine, and put it in that folder or give its path as file."
+            f"another machine, and put it in that folder{or_give('its path')}."
         )
+
+
+def or_give(path: str) -> str:
+    """The end of a sentence that says what `path` may be given as, or nothing if no flag takes it."""
+    return f", or give {path} as {argument('file')}" if argument("file") else ""
 
 
 def given(file: str | Path) -> Path:
@@ -118,7 +123,7 @@ def given(file: str | Path) -> Path:
     Raises:
         UserError: If it is not a path of a file.
     """
-    path = checks.path("file", file)
+    path = checks.path(argument("file"), file)
     if not path.is_file():
-        raise UserError(f"file={file} is not a file: give the path of the network's weights.")
+        raise UserError(f"{argument('file')}={file} is not a file: give the path of the network's weights.")
     return path
