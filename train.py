@@ -1,6 +1,6 @@
 """Trains a GAN of the zoo: `python train.py --model=wgan_gp --dataset=celeb_a`."""
 
-import runpy
+from gan_zoo.training import command
 
 if __name__ == "__main__":
-    runpy.run_module("gan_zoo.training", run_name="__main__")
+    command.run()

@@ -52,7 +52,7 @@ def test_help_names_every_flag_and_needs_no_tensorflow(tmp_path):
     result = call(tmp_path, "--help")
     assert result.returncode == 0
     assert result.stderr == ""
-    defined = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', (ROOT / "gan_zoo" / "training" / "__main__.py").read_text())
+    defined = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', (ROOT / "gan_zoo" / "training" / "command.py").read_text())
     assert {"model", "set", "dry_run", "on_nan", "num_virtual_devices"} <= set(defined)
     for flag in defined:
         assert re.search(rf"^  --{flag}\b", result.stdout, re.MULTILINE), flag
@@ -90,15 +90,14 @@ HAPPENING = f"""
 import os, resource, signal, sys
 sys.path.insert(0, {str(ROOT)!r})
 from gan_zoo import callbacks
-from gan_zoo.util import command_line
-import train
+from gan_zoo.training import command
 class Happening(callbacks.MetricsLog):
     def on_step(self, previous, logs):
         super().on_step(previous, logs)
         if self.step == %d:
             %s
 callbacks.MetricsLog = Happening
-command_line.main(train.main, train.USAGE, train.GROUPS)
+command.run()
 """
 KILLED = HAPPENING % (11, "os.kill(os.getpid(), signal.SIGKILL)")  # between two checkpoints
 FULL = HAPPENING % (3, "resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,9 +52,9 @@ def test_the_command_of_a_process_can_be_run_again(monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", main)
     monkeypatch.setattr(sys, "argv", ["/somewhere/train.py", "--steps=2"])
     assert versions.command() == ["train.py", "--steps=2"]
-    main.__spec__ = importlib.util.find_spec("gan_zoo.training.__main__")
+    main.__spec__ = SimpleNamespace(name="gan_zoo.training.__main__")
     assert versions.command() == ["-m", "gan_zoo.training", "--steps=2"]
-    main.__spec__ = importlib.util.find_spec("gan_zoo.sample")
+    main.__spec__ = SimpleNamespace(name="gan_zoo.sample")
     assert versions.command() == ["-m", "gan_zoo.sample", "--steps=2"]
 
 

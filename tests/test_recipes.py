@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "docs" / "slurm" / "train.sbatch"
 KUBERNETES = ROOT / "docs" / "kubernetes"
 PAGE = (ROOT / "docs" / "cluster.md").read_text()
-FLAGS = set(re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', (ROOT / "gan_zoo" / "training" / "__main__.py").read_text()))
+FLAGS = set(re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', (ROOT / "gan_zoo" / "training" / "command.py").read_text()))
 STAYS = [errors.Stopped.exit_status, errors.UserError.exit_status]
 """Exit statuses for which a restart does not help."""
 

@@ -8,8 +8,7 @@ from absl import flags
 
 from gan_zoo import UserError, recipes
 from gan_zoo.registry.variants import find_model, parse_arguments
-from gan_zoo.training import __main__ as command
-from gan_zoo.training import config
+from gan_zoo.training import command, config
 
 
 def train_flags(*given):

@@ -47,7 +47,7 @@ def test_flags_of_commands_exist(tour):
     from gan_zoo.registry.variants import find_model, parse_arguments
 
     known = {}
-    for tool, file in (("train.py", "gan_zoo/training/__main__.py"), ("gan_zoo.sample", "gan_zoo/sampling/sample.py")):
+    for tool, file in (("train.py", "gan_zoo/training/command.py"), ("gan_zoo.sample", "gan_zoo/sampling/sample.py")):
         known[tool] = {*re.findall(r'DEFINE_\w+\(\s*"(\w+)"', (HOME / file).read_text("utf-8"))}
     for stop in tour.STOPS:
         for command in stop.commands:
