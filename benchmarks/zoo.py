@@ -86,6 +86,7 @@ REMARKS = {
 - **`primal_dual_gan` makes noise.** Its generator minimises the saturating minimax loss, and D wins in the first few
   hundred steps. The density term, which should help, has a kernel far narrower than the distance of two images. With
   `sigma=7` (a trial of 800 steps on `fashion10k`) the samples become grey shapes: better, and still no clothes.
+- **`aae` makes blotches** from its prior of 128 dimensions. Why has not been measured.
 """,
 }
 """What to say below a table, by its dataset and recipe."""

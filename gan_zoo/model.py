@@ -195,7 +195,9 @@ class GenerativeModel(
             return z, tf.minimum(tf.cast(draws.uniform([n]) * self.classes, tf.int32), self.classes - 1)
         return z, tf.broadcast_to(labels_tensor(label, self.classes), [n])
 
-    def grid(self, n: int | None = None, seed: int | None = 0, *, label: Any = None, codes: Any = None) -> "Image":
+    def grid(
+        self, n: int | None = None, seed: int | None = 0, *, label: Any = None, codes: Mapping[str, Any] | None = None
+    ) -> "Image":
         """A picture of samples, which a notebook shows: a grid of images, or a plot of points.
 
         Args:

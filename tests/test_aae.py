@@ -13,6 +13,7 @@ from gan_zoo.networks import independence
 from gan_zoo.util.errors import UserError
 
 from .small_models import fixed
+from .thorough import thoroughly
 from .variants import LABELS, POINTS
 
 
@@ -109,7 +110,7 @@ def test_the_discriminator_is_a_perceptron_for_codes():
     assert independence.mixing_layer(aae.discriminator) == "minibatch discrimination"
 
 
-@pytest.mark.parametrize("prior", ["mixture", pytest.param("swiss_roll", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("prior", ["mixture", *thoroughly("swiss_roll")])
 @pytest.mark.parametrize("check", [testing.check_replicas, testing.check_xla, testing.check_mixed_precision])
 def test_priors_in_the_plane_conform(prior, check):
     check(lambda: AAE.for_points(width=4, prior=prior, classes=3), (POINTS, LABELS))

@@ -13,6 +13,7 @@ from gan_zoo.schedules import balance
 from gan_zoo.util.errors import UserError
 
 from .dirac import dirac, step
+from .thorough import thoroughly
 
 DATA = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
 
@@ -231,7 +232,7 @@ def test_real_and_generated_points_get_fresh_noise_in_both_turns():
     "check",
     [
         *(testing.check_keras_file, testing.check_mixed_precision),
-        *(pytest.param(check, marks=pytest.mark.thorough) for check in (testing.check_replicas, testing.check_xla)),
+        *thoroughly(testing.check_replicas, testing.check_xla),
     ],
     ids=lambda check: check.__name__,
 )

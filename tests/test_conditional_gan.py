@@ -15,6 +15,8 @@ from gan_zoo.networks import Builder, independence, maxout
 from gan_zoo.nn import layers
 from gan_zoo.training import pipeline
 
+from .thorough import thoroughly
+
 VECTORS = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text())
 RNG = np.random.default_rng(0)
 SHAPE = (8, 8, 1)
@@ -234,7 +236,7 @@ def test_the_published_sizes():
 @pytest.mark.parametrize(
     "check", [testing.check_turns, testing.check_keras_file, testing.check_replicas], ids=lambda check: check.__name__
 )
-@pytest.mark.parametrize("network", ["dcgan", pytest.param("maxout", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("network", ["dcgan", *thoroughly("maxout")])
 def test_images_conform(network, check):
     check(lambda: small(network=network, width=4), (IMAGES, LABELS))
 

@@ -13,6 +13,7 @@ from gan_zoo.run_folder import checkpoints
 from gan_zoo.util.errors import UserError
 
 from . import variants
+from .thorough import thoroughly
 
 POLICIES = ("float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 RNG = np.random.default_rng(0)
@@ -51,7 +52,7 @@ def steps(gan, data, policy, count=2):
 
 # test_precision.py has the mixed policies. bfloat16 has fewer digits than float16 and a wider range: the tests below of
 # files, samples and optimizers use it.
-@pytest.mark.parametrize("policy", [pytest.param("float64", marks=pytest.mark.thorough), "float16"])
+@pytest.mark.parametrize("policy", [*thoroughly("float64"), "float16"])
 @pytest.mark.parametrize(("family", "norm"), FAMILIES, ids=str)
 def test_every_family_with_every_norm(family, norm, policy):
     keras.config.set_dtype_policy(policy)

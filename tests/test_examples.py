@@ -13,6 +13,7 @@ from gan_zoo.losses import mean
 from gan_zoo.models import DCGAN, VARIANTS, ProgressiveGAN, VanillaGAN
 
 from . import variants
+from .thorough import marks
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, size=(40, 8, 8, 3)).astype("float32")
@@ -93,14 +94,7 @@ def test_data_that_is_taken(x, settings):
     assert fit(x, small(n_critic=2), **settings) == 2
 
 
-UNLIKE = ("wgan_gp", "dragan", "kl_wgan", "unrolled_gan", "primal_dual_gan", "r3gan")
-"""Variants whose steps use the shape of the batch in different ways."""
-
-
-@pytest.mark.parametrize(
-    "name",
-    [name if name in UNLIKE else pytest.param(name, marks=pytest.mark.thorough) for name in variants.GAMES],
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name in variants.LIKE)) for name in variants.GAMES])
 def test_every_variant_takes_batches_of_unknown_shape(name):
     gan = small(getattr(models, VARIANTS[name]), n_critic=1, instance_noise=0.1)
     step = tf.function(gan.train_step, autograph=False, input_signature=[tf.TensorSpec(None, tf.float64)])

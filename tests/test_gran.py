@@ -17,6 +17,8 @@ from gan_zoo.networks import canvas, dcgan, mlp
 from gan_zoo.run_folder import trained_gan
 from gan_zoo.training import pipeline
 
+from .thorough import thoroughly
+
 VECTORS = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text())
 RNG = np.random.default_rng(0)
 SHAPE = (16, 16, 1)
@@ -155,7 +157,7 @@ LONG = (testing.check_replicas, testing.check_export)
 
 @pytest.mark.parametrize(
     "check",
-    [*CHECKS, *(pytest.param(check, marks=pytest.mark.thorough) for check in LONG)],
+    [*CHECKS, *thoroughly(*LONG)],
     ids=lambda check: check.__name__,
 )
 def test_canvases_of_images_with_labels_conform(check):

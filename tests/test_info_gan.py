@@ -11,6 +11,7 @@ from gan_zoo import UserError, testing
 from gan_zoo.models import InfoGAN
 from gan_zoo.models.info_gan import categorical_information, continuous_information
 
+from .thorough import thoroughly
 from .variants import IMAGES, POINTS
 
 LOGITS = np.float32([[1.0, 0.2, -0.5], [0.1, 1.5, 0.3]])
@@ -116,7 +117,7 @@ def test_recognition_is_that_of_inference_mode():
     "check",
     [
         *(testing.check_turns, testing.check_replicas, testing.check_keras_file, testing.check_export),
-        pytest.param(testing.check_xla, marks=pytest.mark.thorough),
+        *thoroughly(testing.check_xla),
     ],
     ids=lambda check: check.__name__,
 )

@@ -18,6 +18,8 @@ from gan_zoo.run_folder import trained_gan
 from gan_zoo.training import pipeline
 from gan_zoo.util.errors import UserError
 
+from .thorough import thoroughly
+
 IMAGES = np.random.default_rng(0).uniform(-1, 1, size=(4, 16, 16, 3)).astype("float32")
 
 
@@ -63,7 +65,7 @@ def test_images_are_channels_last_under_every_setting(cls, family, norm):
         keras.config.set_image_data_format("channels_last")
 
 
-@pytest.mark.parametrize("cls", [pytest.param(DCGAN, marks=pytest.mark.thorough), ProgressiveGAN])
+@pytest.mark.parametrize("cls", [*thoroughly(DCGAN), ProgressiveGAN])
 def test_files_of_the_other_setting(cls, tmp_path):
     gan = cls.for_images((16, 16, 3), width=4, latent_dim=3, seed=0)
     gan.compile()
@@ -124,9 +126,7 @@ def test_floatx_does_not_change_a_run(floatx, value, expected, tmp_path):
     assert keras.config.floatx() == value
 
 
-@pytest.mark.parametrize(
-    "value", ["float64", *(pytest.param(v, marks=pytest.mark.thorough) for v in ("float16", "bfloat16"))]
-)
+@pytest.mark.parametrize("value", ["float64", *thoroughly("float16", "bfloat16")])
 def test_models_under_floatx(floatx, value):
     floatx(value)
     keras.config.set_dtype_policy(value)

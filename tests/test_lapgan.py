@@ -16,6 +16,8 @@ from gan_zoo.networks import dcgan, pyramid
 from gan_zoo.run_folder import trained_gan
 from gan_zoo.training import pipeline
 
+from .thorough import thoroughly
+
 VECTORS = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text())
 RNG = np.random.default_rng(0)
 LABELS = (np.arange(8) % 3).astype("int32")
@@ -249,7 +251,7 @@ LONG = (testing.check_mixed_precision, testing.check_export)
 
 @pytest.mark.parametrize(
     "check",
-    [*CHECKS, *(pytest.param(check, marks=pytest.mark.thorough) for check in LONG)],
+    [*CHECKS, *thoroughly(*LONG)],
     ids=lambda check: check.__name__,
 )
 def test_two_levels_with_labels_conform(check):

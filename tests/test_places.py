@@ -26,6 +26,8 @@ from gan_zoo.training import config, pipeline
 from gan_zoo.util import checks, command_line, console, files, machine, tensorflow_paths
 from gan_zoo.util.errors import UserError
 
+from .thorough import thoroughly
+
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = [
     "x [1]",
@@ -80,7 +82,7 @@ TRAIN = [
 
 @pytest.mark.parametrize(
     "name",
-    [*NAMES[::2], *(pytest.param(name, marks=pytest.mark.thorough) for name in NAMES if name not in NAMES[::2])],
+    [*NAMES[::2], *thoroughly(*NAMES[1::2])],
     ids=ascii,
 )
 def test_exports_load_from_folders_of_any_name(tmp_path, name):

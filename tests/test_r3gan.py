@@ -16,6 +16,7 @@ from gan_zoo.penalties import scores_and_squared_norms
 from . import variants
 from .dirac import dirac, step
 from .test_penalties import FAKE, INPUTS, REAL, Quadratic, Table
+from .thorough import thoroughly
 
 T = 40_000
 
@@ -183,7 +184,7 @@ def test_adam_with_a_schedule_is_pytorchs_formula():
     "check",
     [
         *(testing.check_keras_file, testing.check_replicas),
-        *(pytest.param(check, marks=pytest.mark.thorough) for check in (testing.check_weights, testing.check_xla)),
+        *thoroughly(testing.check_weights, testing.check_xla),
     ],
     ids=lambda check: check.__name__,
 )

@@ -10,6 +10,7 @@ from gan_zoo.losses import mean
 from gan_zoo.models import DCGAN, KLWGAN, R1GAN, VARIANTS, WGANGP, HingeGAN, RaGAN, VanillaGAN
 
 from . import variants
+from .thorough import thoroughly
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(12, 2)).astype("float32")
@@ -50,7 +51,7 @@ def test_norms_on_replicas(cls, arguments):
 
 @pytest.mark.parametrize(
     "balance",
-    ["until(d_loss=1.3)", pytest.param("warm_up(turns=2, first=1, every=0)", marks=pytest.mark.thorough)],
+    ["until(d_loss=1.3)", *thoroughly("warm_up(turns=2, first=1, every=0)")],
 )
 def test_a_generator_that_waits_on_replicas_in_float16(two_replicas, balance):
     keras.config.set_dtype_policy("mixed_float16")

@@ -23,6 +23,7 @@ from gan_zoo.training import pipeline
 from gan_zoo.util.errors import UserError
 
 from . import systems
+from .thorough import thoroughly
 from .waiting import HANGING
 from .weights import arrays, assert_same, checkpoint
 
@@ -38,10 +39,7 @@ LOSSES = {
     "TwoGenerators": {"d_loss", "g_loss", "second_loss"},
 }
 NAMES = tuple(LOSSES)
-SHOWN = [
-    name if name in ("ClassifierGAN", "TwoGenerators") else pytest.param(name, marks=pytest.mark.thorough)
-    for name in NAMES
-]
+SHOWN = ["TwoGenerators", *thoroughly(*(name for name in NAMES if name != "TwoGenerators"))]
 """The zoo has variants like the others, and tests them in the same ways."""
 STEPS = 6
 

@@ -15,6 +15,7 @@ from gan_zoo.nn import optimizers
 from gan_zoo.penalties import gradient_penalty, interpolate
 
 from .dirac import dirac
+from .thorough import thoroughly
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text())["unrolled_dirac"]
 POINTS = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
@@ -151,7 +152,7 @@ def double(cls, **kwargs):
     [
         UnrolledGAN,
         UnrolledRelativistic,
-        *(pytest.param(cls, marks=pytest.mark.thorough) for cls in (UnrolledHinge, UnrolledLeastSquares)),
+        *thoroughly(UnrolledHinge, UnrolledLeastSquares),
     ],
     ids=lambda cls: cls.__name__,
 )

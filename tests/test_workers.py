@@ -22,6 +22,7 @@ from gan_zoo.models import DCGAN, ConsensusGAN, RaGAN
 from gan_zoo.replicas import workers
 from gan_zoo.util.errors import UserError, WorkerLost
 
+from .thorough import thoroughly
 from .waiting import HANGING, wait_until
 from .weights import arrays, assert_same, checkpoint
 
@@ -215,7 +216,7 @@ def descending(make):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("count", [2, *thoroughly(3)])
 def test_workers_take_the_steps_of_one(tmp_path, count):
     names = ",".join(addresses(count))
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -307,7 +308,7 @@ class Job:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("count", [2, *thoroughly(3)])
 def test_a_job_that_loses_a_worker_ends_as_one_that_does_not(tmp_path, count):
     whole = Job(tmp_path / "whole", count)
     assert whole.wait() == [0] * count, whole.errors()

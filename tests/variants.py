@@ -27,6 +27,18 @@ GAMES = [
 """Variants with a generator and a discriminator only, which need no labels."""
 
 
+LIKE = {
+    **dict.fromkeys(("vanilla_gan", "lsgan", "hinge_gan", "rgan", "ragan"), "dcgan"),
+    **dict.fromkeys(("dragan", "gan_gp", "r1_gan", "r2_gan", "roth_gan"), "wgan_gp"),
+    **{"gradient_regularized_gan": "consensus_gan", "feature_matching": "semi_supervised_gan"},
+    **{"cat_gan": "semi_supervised_gan", "conditional_gan": "dcgan"},
+}
+"""Variants that differ from another one in their losses only, with that one.
+
+Where a test of all variants takes long, it runs on these with --thorough.
+"""
+
+
 def kind_of(cls: type) -> str:
     """The examples on which a class is tested where either kind would do: points, if it takes them."""
     return "points" if "points" in cls.kinds else "image"

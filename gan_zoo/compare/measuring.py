@@ -148,7 +148,7 @@ class ImageMetrics:
         def measure(model):
             try:
                 with _flags():
-                    found = judge.evaluate(subject_of(model, "model", source))
+                    found = judge.evaluate(subject_of(model, "the model", source))
             except NonFiniteSamples:
                 raise NonFiniteLoss("samples are not finite") from None
             return {name: result.value for name, result in found.metrics.items()}, _pictures(model, seed)

@@ -184,7 +184,7 @@ def _has_no_export(model: str | Path, index: str | Path | None) -> bool:
 
 def of_model(
     gan: "GenerativeModel",
-    name: str = "model",
+    name: str = "the model",
     description: dict[str, Any] | None = None,
     classes: tuple[str, ...] | None = None,
 ) -> Subject:
@@ -226,7 +226,7 @@ def _of_generator(name, description, shape, latents, generate, classes, prior, g
     """Returns the samples of a generator; `given` says whether the user has named it, and not a model in memory."""
 
     def called() -> str:
-        return f"{argument('model')}={name}" if given else "the model" if name == "model" else name
+        return f"{argument('model')}={name}" if given else name
 
     if len(shape) != 3:
         raise UserError(f"{called()} makes points, not images: gan_zoo.metrics.evaluate measures points.")

@@ -20,7 +20,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from gan_zoo.util import specs
+from gan_zoo.util import console, specs
 from gan_zoo.util.errors import UserError
 
 FOLDER = Path(__file__).parent
@@ -42,7 +42,7 @@ class Recipe:
     def about(self) -> str:
         """Lines that say what the recipe is, where it comes from, and how the published one differs."""
         rows = {"recipe": f"{self.name}: {self.line()}", "source": self.source, "published": self.published}
-        return "\n".join(f"{word:<17}{text}" for word, text in rows.items() if text)
+        return console.facts({word: text for word, text in rows.items() if text})
 
     def line(self) -> str:
         """The title and the result in one line."""

@@ -273,7 +273,9 @@ class Pretrained:
             raise UserError(f"{self.path} generates points, which have no uint8 form: use sample.")
         return to_uint8(self.sample(n, seed, label, codes))
 
-    def grid(self, n: int | None = None, seed: int | None = 0, label: Any = None, codes: Any = None) -> "Image":
+    def grid(
+        self, n: int | None = None, seed: int | None = 0, label: Any = None, codes: Mapping[str, Any] | None = None
+    ) -> "Image":
         """Returns a picture of samples, which a notebook shows: a grid of images, or a plot of points.
 
         Args:

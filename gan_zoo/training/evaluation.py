@@ -118,4 +118,5 @@ def _of_images(job: "Job") -> Evaluation:
 def _flags() -> contextlib.AbstractContextManager[None]:
     """Makes errors of `gan_zoo.evaluate` name the flags of training, which has none for a file of weights."""
     names = ("metrics", "num", "features")
-    return in_flags(**{name: f"--evaluate_{name}" for name in names}, source="--dataset", seed="--seed", file=None)
+    own = {name: f"--evaluate_{name}" for name in names}
+    return in_flags(**own, source="--dataset", resolution="--resolution", seed="--seed", file=None)

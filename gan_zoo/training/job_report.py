@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gan_zoo import data
 from gan_zoo.registry.variants import NETWORK_OPTIONS
 from gan_zoo.training.config import average
-from gan_zoo.util import machine
+from gan_zoo.util import console, machine
 
 if TYPE_CHECKING:
     from gan_zoo.training.job import Job
@@ -82,7 +82,7 @@ def describe(job: "Job") -> str:
             rows[f"{phase.resolution:>4} pixels{' fade' if phase.fade else ''}"] = (
                 f"{phase.steps:,} steps of {minibatches} x {phase.batch_size} examples"
             )
-    return "\n".join(f"{name:<17}{value}" for name, value in rows.items())
+    return console.facts(rows)
 
 
 def _describe_network(job: "Job", network) -> str:
@@ -123,7 +123,7 @@ def _trial(job: "Job", steps: int) -> str:
         "total time": f"{callbacks.duration(total)} for {job.steps} steps",
         "peak memory": "unknown" if peak is None else f"{peak / 2**30:.2f} GiB",
     }
-    return "\n".join(f"{name:<17}{value}" for name, value in rows.items())
+    return console.facts(rows)
 
 
 def _plain_config(optimizer) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from typing import TextIO
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO
 
 _log = logging.getLogger("gan_zoo")
 _CLOSED_PIPE = 128 + 13
@@ -69,6 +69,11 @@ class Tolerant:
         if self.name:
             reason = getattr(error, "strerror", None) or error
             _log.warning("%s cannot be written (%s): the program continues without it.", self.name, reason)
+
+
+def facts(rows: Mapping[str, Any]) -> str:
+    """Lines of a name and what is said of it, in two columns."""
+    return "\n".join(f"{name:<17}{value}" for name, value in rows.items())
 
 
 def say(text: str) -> None:
