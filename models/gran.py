@@ -89,6 +89,8 @@ class GRAN(CrossEntropyGAN):
         if builder.network == "dcgan":
             own = {"norm": builder.g_norm, "prior": builder.prior, "kernel_size": builder.kernel_size}
             generator = canvas.convolutional(*sizes, classes=builder.classes, **own)
+        elif builder.g_norm:
+            raise UserError(f"g_norm={builder.g_norm!r}: GRAN's perceptrons have no normalization: leave g_norm out.")
         else:
             generator = canvas.perceptron(*sizes, depth=builder.depth, classes=builder.classes)
         return {"generator": generator, "discriminator": builder.discriminator()}

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from gan_zoo import GAN, losses, models, testing
 from gan_zoo.cross_entropy import CrossEntropyGAN
-from gan_zoo.models import DCGAN, EBGAN, R1GAN, R2GAN, VARIANTS, WGANGP, RothGAN, VanillaGAN
+from gan_zoo.models import DCGAN, EBGAN, GRAN, R1GAN, R2GAN, VARIANTS, WGANGP, RothGAN, VanillaGAN
 from gan_zoo.nn.historical_averages import HistoricalAverages
 from gan_zoo.nn.image_leaves import batch_size
 from gan_zoo.nn.minibatch_discrimination import MinibatchDiscrimination
@@ -263,16 +264,37 @@ def test_the_reference_batch_has_the_prior_and_stays():
     np.testing.assert_array_equal(reference.reference.numpy(), before)
 
 
-def test_families_without_batch_normalization_refuse_the_virtual_one():
+def test_generators_take_the_normalizations_of_their_family():
+    make = partial(VanillaGAN.for_images, (8, 8, 1), norm="none", width=16, latent_dim=4)
     for network in ("mlp", "column_rnn", "growing", "r3"):
-        with pytest.raises(UserError, match=f"g_norm='virtual' .* of the family '{network}' have none"):
-            VanillaGAN.for_images((8, 8, 1), network=network, norm="none", width=16, latent_dim=4, g_norm="virtual")
-    with pytest.raises(UserError, match="g_norm must be one of virtual or None, not 'batch'"):
-        DCGAN.for_images((8, 8, 1), width=4, latent_dim=4, g_norm="batch")
+        with pytest.raises(UserError, match=f"g_norm='virtual' is for .* networks dcgan, resnet, not '{network}'"):
+            make(network=network, g_norm="virtual")
+    with pytest.raises(UserError, match="g_norm='batch' is for .* networks dcgan, resnet, mlp, not 'growing'"):
+        make(network="growing", g_norm="batch")
+    with pytest.raises(UserError, match="g_norm must be one of batch, virtual or None, not 'layer'"):
+        make(g_norm="layer")
+    with pytest.raises(UserError, match="GRAN's perceptrons have no normalization"):
+        GRAN.for_points(width=4, g_norm="batch")
     with pytest.raises(UserError, match="no gains and biases for each class"):
         DCGAN.for_images((8, 8, 1), network="resnet", width=4, latent_dim=4, g_norm="virtual", classes=3)
     with pytest.raises(UserError, match="an autoencoder returns none: leave it out"):
         EBGAN.for_points(width=4, minibatch_discrimination=True)
+
+
+def test_perceptrons_of_generators_take_batch_normalization():
+    def layers_of(norm, network="mlp"):
+        gan = VanillaGAN.for_images((8, 8, 1), network=network, width=16, latent_dim=4, g_norm=norm)
+        return [type(layer).__name__ for layer in gan.generator.layers[1:]]
+
+    hidden = ["Dense", "BatchNormalization", "ReLU"]
+    assert layers_of("batch") == [*hidden, *hidden, "Dense", "Activation", "Reshape"]
+    assert layers_of(None) == ["Dense", "ReLU", "Dense", "ReLU", "Dense", "Activation", "Reshape"]
+    assert layers_of("batch", "dcgan") == layers_of(None, "dcgan")
+    gan = VanillaGAN.for_points(width=32, depth=1, g_norm="batch")
+    hidden = keras.Model(gan.generator.input, gan.generator.layers[2].output)
+    values = hidden(3 + 2 * gan.sample_latent(512, seed=0), training=True).numpy()
+    np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(values.std(axis=0), np.abs(gan.generator.layers[2].gamma.numpy()), rtol=1e-2)
 
 
 TERMS = dict(penalties="gp(at=around)", feature_matching=0.5, historical_averaging=0.1)

@@ -84,7 +84,7 @@ class BuildsNetworks:
             condition: With `classes`, how the networks read labels: "projection", "concat" or "every_layer"; None is
                 the default of the class or the family. See `gan_zoo.networks.Builder`.
             minibatch_discrimination: Whether the discriminator compares each example with its minibatch.
-            g_norm: "virtual" for virtual batch normalization in the generator; None is its family's normalization.
+            g_norm: The generator's normalization, "batch" or "virtual"; None is that of its family.
             kernel_size: Side of the kernels of the family "dcgan"; None is the published one, 5.
             **kwargs: The class's own arguments. `dtype`, a Keras dtype policy, also applies to the networks.
         """

@@ -18,9 +18,9 @@ EVERY_LAYER = ("dcgan", "mlp")
 """Families whose networks take the condition "every_layer"."""
 WITHOUT_NORM = ("growing", "r3")
 """Families whose discriminators take no normalization."""
-G_NORMS = ("virtual",)
-VIRTUAL = ("dcgan", "resnet")
-"""Families whose generators have batch normalization, which `g_norm` replaces."""
+G_NORMS = ("batch", "virtual")
+G_NORMALIZED = {"dcgan": G_NORMS, "resnet": G_NORMS, "mlp": ("batch",)}
+"""Families whose generators take `g_norm`, and its values."""
 KERNEL_SIZES = (3, 4, 5, 6, 7)
 CHOOSES_KERNELS = ("dcgan",)
 """Families whose convolutions take `kernel_size`."""
@@ -50,8 +50,9 @@ class Builder:
             and "mlp", the labels are joined to the input of every layer of both. Autoencoders always use "concat".
         minibatch_discrimination: Whether discriminators compare each example with its minibatch, before the last layer:
             see `gan_zoo.nn.minibatch_discrimination`.
-        g_norm: "virtual" for generators with virtual batch normalization instead of batch normalization: see
-            `gan_zoo.nn.virtual_batch_normalization`. Defaults to the family's own.
+        g_norm: The normalization of generators: "batch" or, for convolutions, "virtual", where a sample does not depend
+            on its batch: see `gan_zoo.nn.virtual_batch_normalization`. Defaults to the family's own: "batch" for
+            "dcgan" and "resnet", none for "mlp".
         kernel_size: Side of the kernels of the family "dcgan", one of `KERNEL_SIZES`. Defaults to 5, as published. Many
             later implementations have 4, which a stride of 2 divides: every output pixel is then the sum of equally
             many terms, and a step takes about 1.5 times less work.
@@ -100,10 +101,11 @@ class Builder:
             raise UserError(f"condition must be one of {', '.join(CONDITIONS)}, not {self.condition!r}.")
         if self.g_norm not in (None, *G_NORMS):
             raise UserError(f"g_norm must be one of {', '.join(G_NORMS)} or None, not {self.g_norm!r}.")
-        if self.g_norm is not None and network not in VIRTUAL:
+        if self.g_norm is not None and self.g_norm not in G_NORMALIZED.get(network, ()):
+            families = [family for family, norms in G_NORMALIZED.items() if self.g_norm in norms]
             raise UserError(
-                f"g_norm={self.g_norm!r} replaces batch normalization, and generators of the family {network!r} have "
-                f"none: leave g_norm out, or take network={' or '.join(map(repr, VIRTUAL))}."
+                f"g_norm={self.g_norm!r} is for generators of the networks {', '.join(families)}, not {network!r}: "
+                f"leave g_norm out, or take one of these networks."
             )
         if self.kernel_size not in (None, *KERNEL_SIZES):
             raise UserError(
@@ -128,7 +130,9 @@ class Builder:
         The images of the family "r3" have no bound.
         """
         labels = {"classes": self.classes}
-        norm = {"norm": self.g_norm, "prior": self.prior} if self.network in VIRTUAL else {}
+        norm = {"norm": self.g_norm} if self.network in G_NORMALIZED else {}
+        if "virtual" in G_NORMALIZED.get(self.network, ()):
+            norm["prior"] = self.prior
         if self.condition == "every_layer":
             labels["condition"] = self.condition
         return self._family().generator(self.shape, self.latent_dim, self.width, **self._own(), **labels, **norm)

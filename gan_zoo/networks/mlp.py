@@ -16,15 +16,20 @@ def generator(
     depth: int = 2,
     classes: int | None = None,
     condition: str | None = None,
+    norm: str | None = None,
 ) -> keras.Model:
     """A network that maps z, [B, latent_dim], to points, [B, D] for shape (D,), or to images, [B, H, W, C] in [-1, 1].
 
     With `classes` it maps (z, y): see `conditions.latents` and, for the condition "every_layer", `conditions.joiner`.
+    With `norm` "batch", batch normalization comes before each activation of the hidden layers, as in the MNIST
+    generator of Salimans et al. (2016); None is no normalization.
     """
     latents, x = conditions.latents(latent_dim, classes, condition)
     join, _ = conditions.joiner(latents[1] if classes else None, classes, condition)
     for _ in range(depth):
-        x = keras.layers.Dense(width, "relu")(join(x))
+        x = keras.layers.Dense(width)(join(x))
+        normalize = normalization(norm or "none", rank=2)
+        x = keras.layers.ReLU()(x if normalize is None else normalize(x))
     x = keras.layers.Dense(math.prod(shape), dtype=interface_dtype())(join(x))
     if len(shape) > 1:
         x = keras.layers.Activation("tanh", dtype=interface_dtype())(x)
