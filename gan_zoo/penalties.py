@@ -30,9 +30,6 @@ _TINY = {tf.float32: 1e-12, tf.float64: 1e-60}
 
 Discriminator = Callable[[tf.Tensor], tf.Tensor]
 
-PUBLISHED_GAMMA, PUBLISHED_SIDE = 10.0, 256
-"""The weight of R1 and R2 in Mescheder et al. (2018), and the side in pixels of images for which they chose it."""
-
 
 def squared_gradient_norm(D: Discriminator, x: tf.Tensor, usual: float = 1.0) -> tf.Tensor:
     """||grad_x D(x)||_2^2 of each example, [B], float32.
@@ -131,20 +128,6 @@ def zero_centered_penalty(D: Discriminator, x: tf.Tensor) -> tf.Tensor:
     It is the R1 regularizer if x are real examples, and R2 if they are generated.
     """
     return tf.reduce_mean(squared_gradient_norm(D, x))
-
-
-def default_gamma(shape: tuple[int | None, ...] | None) -> float:
-    """The weight gamma that suits examples of a shape, (H, W, C) or (D,): 10 H W / 256^2 for images, and 10 for points.
-
-    ||grad D||^2 sums over pixels. If D sees the same picture with r times as many pixels on each side, each pixel has
-    1 / r^2 of the gradient, and there are r^2 times as many: the sum is 1 / r^2 of what it was. So a weight in
-    proportion to the number of pixels has the same effect at any size. Karras et al. (2020a) choose theirs by the same
-    rule: https://arxiv.org/abs/2006.06676. With an unknown shape it is the published 10.
-    """
-    sides = shape[:-1] if shape and len(shape) > 1 else ()
-    if not sides or None in sides:
-        return PUBLISHED_GAMMA
-    return PUBLISHED_GAMMA * math.prod(sides) / PUBLISHED_SIDE**2
 
 
 def js_regularizer(D: Discriminator, real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:

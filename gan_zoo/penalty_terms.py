@@ -11,14 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from gan_zoo.nn.image_leaves import batch_size
-from gan_zoo.penalties import (
-    default_gamma,
-    gradient_penalty,
-    interpolate,
-    js_regularizer,
-    perturb,
-    zero_centered_penalty,
-)
+from gan_zoo.penalties import gradient_penalty, interpolate, js_regularizer, perturb, zero_centered_penalty
 from gan_zoo.util import specs
 from gan_zoo.util.checks import number
 from gan_zoo.util.errors import UserError
@@ -29,28 +22,23 @@ class R1:
     """gamma / 2 E[||grad D(x)||^2]: Mescheder et al. (2018), equation 9, https://arxiv.org/abs/1801.04406.
 
     Args:
-        gamma: Weight, with the paper's factor of 1/2. None is the `default_gamma` of the examples' shape.
+        gamma: Weight, with the paper's factor of 1/2.
     """
 
-    gamma: float | None = None
+    gamma: float = 10.0
 
     def __post_init__(self):
-        if self.gamma is not None:
-            number("penalties: gamma", self.gamma, least=0)
+        number("penalties: gamma", self.gamma, least=0)
 
     def __call__(self, gan, real: Any, fake: Any) -> tf.Tensor:
-        return self.half_gamma(gan) * zero_centered_penalty(gan.D, real)
-
-    def half_gamma(self, gan) -> float:
-        """gamma / 2."""
-        return 0.5 * (default_gamma(gan.example_shape) if self.gamma is None else self.gamma)
+        return 0.5 * self.gamma * zero_centered_penalty(gan.D, real)
 
 
 class R2(R1):
     """gamma / 2 E[||grad D(G(z))||^2], R1 at generated examples."""
 
     def __call__(self, gan, real: Any, fake: Any) -> tf.Tensor:
-        return self.half_gamma(gan) * zero_centered_penalty(gan.D, fake)
+        return 0.5 * self.gamma * zero_centered_penalty(gan.D, fake)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from gan_zoo.nn import optimizers
 from gan_zoo.nn.image_leaves import images_of
 from gan_zoo.nn.optimizers import updates
-from gan_zoo.penalties import default_gamma, lazily, zero_centered_penalty
+from gan_zoo.penalties import lazily, zero_centered_penalty
 from gan_zoo.util.checks import number
 from gan_zoo.util.errors import UserError
 
@@ -18,7 +18,7 @@ class ZeroCentered:
 
     Args:
         *args: Arguments of the GAN.
-        gamma: Weight of the penalty. The loss contains gamma / 2. Defaults to `default_gamma` of the examples' shape.
+        gamma: Weight of the penalty. The loss contains gamma / 2.
         interval: D computes the penalty in every `interval`-th of its turns only, multiplied by `interval`: see
             `penalties.lazily`.
         **kwargs: Arguments of the GAN.
@@ -33,11 +33,11 @@ class ZeroCentered:
     discriminator_norm = "none"
     gradient_penalty_argument = "gamma"
 
-    def __init__(self, *args, gamma: float | None = None, interval: int = 1, **kwargs):
+    def __init__(self, *args, gamma: float = 10.0, interval: int = 1, **kwargs):
         super().__init__(*args, **kwargs)
         if not isinstance(interval, int) or interval < 1:
             raise UserError(f"interval must be a whole number from 1 up, not {interval!r}.")
-        self.gamma = default_gamma(self.example_shape) if gamma is None else number("gamma", gamma, least=0)
+        self.gamma = number("gamma", gamma, least=0)
         self.interval = interval
 
     def default_optimizer(self, player: str) -> keras.optimizers.Optimizer:

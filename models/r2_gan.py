@@ -24,10 +24,8 @@ class R2GAN(ZeroCentered, CrossEntropyGAN):
     Args:
         generator: Maps z, [B, Z], to images, [B, H, W, C] in [-1, 1].
         discriminator: Maps images, [B, H, W, C], to raw scores, [B, 1].
-        gamma: Weight of the penalty. The loss contains gamma / 2, as in the paper. Defaults to the paper's 10 for
-            points and images of 256 x 256 pixels, and in proportion to the number of pixels for others: 0.16
-            for 32 x 32. See `gan_zoo.penalties.default_gamma`. The authors' code has no factor of 1/2: its
-            `reg_param: 10` is gamma=20.
+        gamma: Weight of the penalty. The loss contains gamma / 2, as in the paper. Defaults to 10. The authors' code
+            has no factor of 1/2: its `reg_param: 10` is gamma=20.
         interval: D computes the penalty in every `interval`-th of its turns only, multiplied by `interval`. This is the
             lazy regularization of Karras et al. (2020), Appendix B. Defaults to 1, every turn.
         **kwargs: As for `GAN`, and `real_label`: see `gan_zoo.cross_entropy`.
@@ -39,8 +37,7 @@ class R2GAN(ZeroCentered, CrossEntropyGAN):
         penalty: E[||grad D(G(z))||^2]. With an interval it is `interval` times this value in turns that compute it and
             0 in the others, so its mean over turns is the same.
 
-    Differs from the paper: gamma follows the number of pixels, where the paper has 10 for all; gamma=10 gives the
-    paper's. The networks are this library's, smaller by default.
+    Differs from the paper: none known in the losses; the networks are this library's, smaller by default.
 
     References:
         Mescheder et al., 2018, https://arxiv.org/abs/1801.04406

@@ -360,7 +360,7 @@ def test_other_forms_of_models():
         ("r1_gan,dcgan,r1_gan", "r1_gan twice"),
         ("r1_gan(gamma)", "--models=r1_gan(gamma): 'gamma' is not of the form name=value"),
         ("r1_gan(gama=1)", "has no argument 'gama'. Did you mean 'gamma'?"),
-        ("r1_gan(gamma=high)", "--models=r1_gan(gamma=high): gamma must be a number or None, not 'high'"),
+        ("r1_gan(gamma=high)", "--models=r1_gan(gamma=high): gamma must be a number, not 'high'"),
         (" , ", "--models is empty"),
     ],
 )

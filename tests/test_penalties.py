@@ -211,20 +211,3 @@ def test_against_tfgan(monkeypatch):
         )
         expected = session.run(theirs)
     np.testing.assert_allclose(penalties.gradient_penalty(quadratic(), X_HAT), expected, rtol=1e-5)
-
-
-def test_the_default_weight_has_the_same_effect_at_any_size():
-    assert [penalties.default_gamma(shape) for shape in ((256, 256, 3), (2,), None, (None, None, 3))] == [10.0] * 4
-    assert penalties.default_gamma((32, 16, 3)) == 10 / 128
-    kernel = tf.constant(np.random.default_rng(0).normal(size=(8 * 8, 1)), tf.float32)
-
-    def weighted(side):
-        def D(x):  # sees the same picture at any size
-            small = tf.nn.avg_pool2d(x, side // 8, side // 8, "VALID")
-            return tf.square(tf.reshape(small, [-1, 64]) @ kernel)
-
-        picture = np.random.default_rng(1).normal(size=(4, 8, 8, 1)).repeat(side // 8, 1).repeat(side // 8, 2)
-        x = tf.constant(picture, tf.float32)
-        return penalties.default_gamma((side, side, 1)) * penalties.zero_centered_penalty(D, x)
-
-    np.testing.assert_allclose([weighted(side) for side in (16, 32)], [weighted(8)] * 2, rtol=1e-5)
