@@ -54,8 +54,6 @@ class SemiSupervisedGAN(Classifies, GAN):
         Authors' code, https://github.com/openai/improved-gan
     """
 
-    discriminator_norm = "none"
-
     def __init__(self, generator, discriminator, *, labelled_weight=1.0, prior="uniform", **kwargs):
         super().__init__(generator, discriminator, prior=prior, **kwargs)
         self.labelled_weight = number("labelled_weight", labelled_weight, least=0)

@@ -79,8 +79,12 @@ def test_bad_command_lines(tmp_path, arguments, words):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unknown_model_and_divergence(tmp_path):
+def test_an_unknown_model(tmp_path):
     assert_one_sentence(call(tmp_path, "--model=dcgann", "--dataset=digits"), 2, "Did you mean 'dcgan'?")
+
+
+@pytest.mark.thorough
+def test_divergence(tmp_path):
     arguments = ["--model=lsgan", *RUN, "--steps=50", "--learning_rate=1e30", "--run_dir=run", "--checkpoint_every=1"]
     assert_one_sentence(call(tmp_path, *arguments), 1, "Training diverged", "at step", "checkpoint")
 
@@ -103,35 +107,38 @@ KILLED = HAPPENING % (11, "os.kill(os.getpid(), signal.SIGKILL)")  # between two
 FULL = HAPPENING % (3, "resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))")
 
 
-def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch):
+def go_on(arguments, run_dir):
+    """Trains in this process what the flags say."""
+    settings = dict(flag.removeprefix("--").split("=") for flag in arguments)
+    settings = {name: int(value) if value.isdigit() else value for name, value in settings.items()}
+    pipeline.run(pipeline.Config(**{**settings, "run_dir": str(run_dir)}))
+
+
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch, capsys):
     arguments = ["--model=wgan_gp", *RUN, "--network=mlp", "--n_critic=2", "--steps=30", "--checkpoint_every=4"]
     arguments += ["--sample_every=0"]
     monkeypatch.setattr(saved_model, "export", lambda *args, **kwargs: None)  # of the weights that are compared
-    settings = dict(flag.removeprefix("--").split("=") for flag in arguments)
-    settings = {name: int(value) if value.isdigit() else value for name, value in settings.items()}
-    pipeline.run(pipeline.Config(**settings, run_dir=str(tmp_path / "whole")))
+    go_on(arguments, tmp_path / "whole")
     killed = [sys.executable, "-c", KILLED, *arguments, "--run_dir=killed"]
     killed = subprocess.run(killed, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.DEVNULL, timeout=HANGING)
     assert killed.returncode == -signal.SIGKILL
     assert logged_steps(tmp_path / "killed") == 11
-    result = call(tmp_path, *arguments, "--run_dir=killed")
-    assert result.returncode == 0, result.stderr
-    assert "continuing killed from step" in result.stdout
+    go_on(arguments, tmp_path / "killed")
+    assert f"continuing {tmp_path / 'killed'} from step 8" in capsys.readouterr().out
     assert_same(*(arrays(checkpoint(tmp_path / name, 30)) for name in ("killed", "whole")))
     steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 31))
 
 
-def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path):
+def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path, capsys):
     """Limits the size of files after the first checkpoint, so that the second cannot be written."""
-    arguments = ["--model=dcgan", *RUN, "--checkpoint_every=2", "--sample_every=0", "--run_dir=run"]
-    full = [sys.executable, "-c", FULL, *arguments, "--steps=4"]
+    arguments = ["--model=dcgan", *RUN, "--checkpoint_every=2", "--sample_every=0", "--steps=4"]
+    full = [sys.executable, "-c", FULL, *arguments, "--run_dir=run"]
     result = subprocess.run(full, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True)
     last = "the last good checkpoint is run/checkpoints/00000002"
     assert_one_sentence(result, 1, "File too large", "Training has stopped", last)
-    result = call(tmp_path, *arguments, "--steps=4")
-    assert result.returncode == 0, result.stderr
-    assert "continuing run from step 2" in result.stdout
+    go_on(arguments, tmp_path / "run")
+    assert f"continuing {tmp_path / 'run'} from step 2" in capsys.readouterr().out
     assert [path.name for path in sorted((tmp_path / "run" / "checkpoints").iterdir())] == ["00000002", "00000004"]
 
 

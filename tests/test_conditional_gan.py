@@ -234,7 +234,9 @@ def test_the_published_sizes():
 
 
 @pytest.mark.parametrize(
-    "check", [testing.check_turns, testing.check_keras_file, testing.check_replicas], ids=lambda check: check.__name__
+    "check",
+    [testing.check_turns, testing.check_keras_file, *thoroughly(testing.check_replicas)],
+    ids=lambda check: check.__name__,
 )
 @pytest.mark.parametrize("network", ["dcgan", *thoroughly("maxout")])
 def test_images_conform(network, check):

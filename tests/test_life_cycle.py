@@ -89,7 +89,8 @@ def run(code: str, folder: Path, *arguments) -> str:
 
 
 def test_the_import_alone_lets_keras_load_every_variant_network_and_optimizer(tmp_path):
-    for name, file in models.VARIANTS.items():
+    kinds = {name: file for name, file in models.VARIANTS.items() if name not in variants.LIKE or name == "r1_gan"}
+    for name, file in kinds.items():
         gan = variants.small(getattr(models, file), width=4)
         if name == "r1_gan":
             gan.compile(SGD(learning_rates.Scaled(Decay(0.1, 5, 0.5), 0.5)), SGD(0.1))
@@ -97,10 +98,10 @@ def test_the_import_alone_lets_keras_load_every_variant_network_and_optimizer(tm
             gan = pictures(ProgressiveGAN)
         gan.save(tmp_path / f"{name}.keras")
     for network in networks.FAMILIES:
-        for norm in ("none",) if network in networks.WITHOUT_NORM else ("spectral", "batch"):
-            gan = VanillaGAN.for_images((8, 8, 1), network=network, norm=norm, width=16, latent_dim=3)
-            for player in ("generator", "discriminator"):
-                getattr(gan, player).save(tmp_path / f"{network}-{norm}-{player}.keras")
+        norm = "none" if network in networks.WITHOUT_NORM else "spectral" if network == "dcgan" else "batch"
+        gan = VanillaGAN.for_images((8, 8, 1), network=network, norm=norm, width=16, latent_dim=3)
+        for player in ("generator", "discriminator"):
+            getattr(gan, player).save(tmp_path / f"{network}-{norm}-{player}.keras")
     half = pictures(dtype="mixed_float16")
     half.compile()
     half.save(tmp_path / "half.keras")
@@ -113,7 +114,7 @@ print(json.dumps({{name: type(model).__name__ for name, model in found.items()}}
 print(type(found["r1_gan.keras"].d_optimizer.learning_rate).__name__, found["half.keras"].d_optimizer.name)
 """
     found = json.loads(run(code, tmp_path).splitlines()[0])
-    assert {n: found[f"{n}.keras"] for n in models.VARIANTS} == models.VARIANTS
+    assert {n: found[f"{n}.keras"] for n in kinds} == kinds
     assert found["growing-none-generator.keras"] == "GrowingGenerator"
     assert len(found) == len(list(tmp_path.glob("*.*")))
 

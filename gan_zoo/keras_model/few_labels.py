@@ -36,6 +36,8 @@ class Classifies:
 
     takes_labels = "never"
     takes_few_labels = True
+    # With batch normalization, categories in inference are wrong: the moving averages mix data and samples.
+    discriminator_norm = "none"
 
     def __init__(self, *networks, categories: int = 10, **kwargs):
         super().__init__(*networks, **kwargs)
