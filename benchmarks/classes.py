@@ -49,13 +49,13 @@ class Supervised(SemiSupervisedGAN):
         return self.labelled_loss(labelled, labels)
 
 
-MODELS: dict[str, tuple[type, int | None]] = {
-    "supervised": (Supervised, LABELLED),
-    "semi_supervised_gan": (SemiSupervisedGAN, LABELLED),
-    "cat_gan": (CatGAN, LABELLED),
-    "cat_gan_unsupervised": (CatGAN, None),
+MODELS: dict[str, tuple[type, int | None, dict]] = {
+    "supervised": (Supervised, LABELLED, {}),
+    "semi_supervised_gan": (SemiSupervisedGAN, LABELLED, {"instance_noise": 0.3}),  # as in the paper
+    "cat_gan": (CatGAN, LABELLED, {}),
+    "cat_gan_unsupervised": (CatGAN, None, {}),
 }
-"""For each row, the class and the number of labels."""
+"""For each row, the class, the number of labels, and arguments."""
 
 
 def define_flags() -> None:
@@ -78,9 +78,9 @@ def error(model: GenerativeModel, images: np.ndarray, labels: np.ndarray, matche
 
 def train(name: str, seed: int, steps: int, source: Source) -> tuple[GenerativeModel, float]:
     """Trains a model. Returns it and the seconds that it took."""
-    cls, labelled = MODELS[name]
+    cls, labelled, arguments = MODELS[name]
     keras.utils.set_random_seed(seed)
-    model = cls.for_images(source.shape, **NETWORKS, seed=seed)
+    model = cls.for_images(source.shape, **NETWORKS, **arguments, seed=seed)
     model.compile()
     start = time.perf_counter()
     data = source.batches(BATCH, seed=seed, labels=False, labelled=labelled)

@@ -47,8 +47,8 @@ class CatGAN(Classifies, GAN):
         labelled_loss, labelled_accuracy: CE, and the share of labelled examples in their class, with labels.
 
     Differs from the paper: the networks and the optimizer are this library's. By default D has no batch normalization,
-    which the paper's has: its moving averages mix data and samples, and in inference mode most categories are wrong.
-    The authors published no code.
+    which the paper's has: its moving averages mix data and samples, so that many examples get a wrong category in
+    inference mode. The authors published no code.
 
     References:
         Springenberg, 2016, https://arxiv.org/abs/1511.06390

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -42,6 +43,27 @@ def test_flops_do_not_depend_on_the_algorithm(benchmarks, monkeypatch):
     assert kernel == (5, 5, 3, 4)
     assert limits.flops(("Conv2D", (4, 8, 8, 3), kernel, (4, 4, 4, 4), 2, ())) == 2 * 4 * 16 * 75 * 4
     assert all(limits.seconds_alone(key, tf.float32) > 0 for key in first)
+
+
+def test_errors_of_categories(benchmarks):
+    classes = benchmarks("classes")
+
+    class Model:
+        categories = 12
+
+        def classify(self, images):
+            return tf.constant(images)
+
+    labels = np.arange(10).repeat(2)
+    found = (labels + 2) % 12  # category k + 2 is digit k
+    found[0] = 5
+    assert classes.error(Model(), found, labels, matched=True) == pytest.approx(1 / 20)
+    assert classes.error(Model(), found, labels, matched=False) == 1.0
+
+
+def test_the_page_of_classes_is_that_of_its_results(benchmarks):
+    found = json.loads((DOCS / "classes.json").read_text("utf-8"))
+    assert benchmarks("classes").table(found) in (DOCS / "classes.md").read_text("utf-8")
 
 
 def test_ratios_are_of_rounds(benchmarks):
