@@ -88,6 +88,9 @@ REMARKS = {
 - **`primal_dual_gan` makes noise.** Its generator minimises the saturating minimax loss, and D wins in the first few
   hundred steps. The density term, which should help, has a kernel far narrower than the distance of two images. With
   `sigma=7` (a trial of 800 steps on `fashion10k`) the samples become grey shapes: better, and still no clothes.
+- **`semi_supervised_gan` and `cat_gan` are methods for classifiers.** Here they have no labels. The generator of the
+  first only has to match the mean features of a minibatch, and its samples are blobs. `cat_gan` is far better at images
+  with `--norm=batch`, 255 (one run), and far worse at classes: see [classes.md](classes.md).
 - **`aae` makes blotches** from its prior of 128 dimensions. Why has not been measured.
 """,
 }
