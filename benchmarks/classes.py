@@ -25,6 +25,7 @@ import keras
 import numpy as np
 from absl import flags
 from scipy.optimize import linear_sum_assignment
+from zoo import cell
 
 from gan_zoo import GenerativeModel
 from gan_zoo.data import Source, find_source
@@ -92,10 +93,8 @@ def table(found: dict[str, dict]) -> str:
     """The table of classes.md."""
     lines = ["| model | labels | error on test images | seconds |", "|---|---|---|---|"]
     for name, row in found.items():
-        errors = [100 * value for value in row["errors"]]
-        spread = f" ± {statistics.stdev(errors):.1f}" if len(errors) > 1 else ""
-        labels = MODELS[name][1] or "none"
-        lines.append(f"| `{name}` | {labels} | {statistics.mean(errors):.1f}{spread} % | {row['seconds']:.0f} |")
+        errors = cell([100 * value for value in row["errors"]], 1)
+        lines.append(f"| `{name}` | {MODELS[name][1] or 'none'} | {errors} % | {row['seconds']:.0f} |")
     return "\n".join(lines) + "\n"
 
 
